@@ -1,0 +1,1 @@
+//! codexd as a library.

@@ -1,0 +1,2 @@
+//! The brain daemon.
+fn main() {}

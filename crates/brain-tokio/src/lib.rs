@@ -1,0 +1,1 @@
+//! The clock and the spawner of brain-core on tokio.

@@ -1,0 +1,1 @@
+//! The HTTP surface: routes, Server-Sent Events, WebSocket; speaks to ports only.

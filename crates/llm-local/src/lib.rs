@@ -1,0 +1,1 @@
+//! A small language model and embeddings inside the process, on candle.

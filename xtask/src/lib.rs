@@ -1,0 +1,1 @@
+//! Automation and the workspace's own rules, as tests.
