@@ -1,1 +1,25 @@
-//! The domain, the ports (memory, language model, tool) and the turn of codexd; no I/O, no runtime.
+//! The brain of `codexd`: the domain, the three ports and the turn that joins them.
+//!
+//! This crate says *what* a memory, a language model and a tool are, and what happens between a
+//! person's message and its answer. It never says *how* anything is stored, sent or shown: no
+//! sockets, no files, no clock and no runtime of its own.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`chat`], [`ids`], [`json`], [`time`] | the vocabulary |
+//! | [`memory`] | the memory port, and [`memory::InMemoryStore`] |
+//! | [`llm`] | the language-model port, and [`llm::Router`] |
+//! | [`tool`] | the tool port |
+//! | [`task`] | spawning as a port |
+
+pub mod chat;
+mod error;
+pub mod ids;
+pub mod json;
+pub mod llm;
+pub mod memory;
+pub mod task;
+pub mod time;
+pub mod tool;
+
+pub use crate::error::BoxError;

@@ -1,0 +1,152 @@
+//! Canonical JSON text: the form in which arbitrary JSON is stored, compared and exported.
+//!
+//! It is not a document model. Numbers keep the text they came with, because a store that turns
+//! `12345678901234567890123` into `1.2345678901234568e22` has lost something.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde_json::value::RawValue;
+
+/// One JSON value as canonical text: no white space, keys sorted, the last of equal keys wins,
+/// strings escaped the way serde_json does, numbers untouched.
+///
+/// Two values are equal if and only if their canonical texts are.
+#[derive(Clone)]
+pub struct RawJson(Box<RawValue>);
+
+impl RawJson {
+    /// Reads one JSON value and makes it canonical.
+    ///
+    /// # Errors
+    ///
+    /// When `text` is not one JSON value, nests deeper than 128 levels, or holds a lone surrogate.
+    pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
+        let raw: &RawValue = serde_json::from_str(text)?;
+        let mut canonical = String::with_capacity(text.len());
+        write_canonical(raw, &mut canonical)?;
+        RawValue::from_string(canonical).map(Self)
+    }
+
+    /// The canonical form of anything that serialises.
+    ///
+    /// # Errors
+    ///
+    /// When `value` does not serialise to JSON.
+    pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self, serde_json::Error> {
+        Self::parse(&serde_json::to_string(value)?)
+    }
+
+    /// The canonical text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.get()
+    }
+
+    /// Whether the value is a JSON object.
+    #[must_use]
+    pub fn is_object(&self) -> bool {
+        self.as_str().starts_with('{')
+    }
+}
+
+fn write_canonical(raw: &RawValue, out: &mut String) -> Result<(), serde_json::Error> {
+    let text = raw.get();
+    match text.as_bytes().first() {
+        Some(b'{') => {
+            let members: BTreeMap<String, &RawValue> = serde_json::from_str(text)?;
+            write_list(out, ('{', '}'), members, |out, (key, value)| {
+                out.push_str(&serde_json::to_string(&key)?);
+                out.push(':');
+                write_canonical(value, out)
+            })
+        }
+        Some(b'[') => {
+            let items: Vec<&RawValue> = serde_json::from_str(text)?;
+            write_list(out, ('[', ']'), items, |out, item| write_canonical(item, out))
+        }
+        Some(b'"') => {
+            let string: String = serde_json::from_str(text)?;
+            out.push_str(&serde_json::to_string(&string)?);
+            Ok(())
+        }
+        _ => {
+            out.push_str(text);
+            Ok(())
+        }
+    }
+}
+
+fn write_list<I: IntoIterator>(
+    out: &mut String,
+    (open, close): (char, char),
+    items: I,
+    write: impl Fn(&mut String, I::Item) -> Result<(), serde_json::Error>,
+) -> Result<(), serde_json::Error> {
+    out.push(open);
+    for (index, item) in items.into_iter().enumerate() {
+        if 0 < index {
+            out.push(',');
+        }
+        write(out, item)?;
+    }
+    out.push(close);
+    Ok(())
+}
+
+impl fmt::Debug for RawJson {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Display for RawJson {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl PartialEq for RawJson {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for RawJson {}
+
+impl Serialize for RawJson {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for RawJson {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        Self::parse(raw.get()).map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RawJson;
+
+    fn check(input: &str, canonical: &str) {
+        assert_eq!(RawJson::parse(input).unwrap().as_str(), canonical);
+        assert_eq!(RawJson::parse(canonical).unwrap().as_str(), canonical);
+    }
+
+    #[test]
+    fn canonical_text_is_sorted_and_tight_and_keeps_numbers() {
+        check(" { \"b\" : 1e400 , \"a\" : [ 1.0, 12345678901234567890123 ] } ", r#"{"a":[1.0,12345678901234567890123],"b":1e400}"#);
+        check(r#"{"a":1,"a":2}"#, r#"{"a":2}"#);
+        check(r#""\u0041\/\u0000""#, r#""A/\u0000""#);
+        check("null", "null");
+    }
+
+    #[test]
+    fn lone_surrogates_and_deep_nesting_are_refused() {
+        assert!(RawJson::parse(r#"{"a":"\ud800"}"#).is_err());
+        assert!(RawJson::parse(&"[".repeat(100_000)).is_err());
+    }
+}

@@ -1,0 +1,231 @@
+//! The language-model port: one streaming call, embeddings, the list of models.
+//!
+//! It knows no provider and no wire. Retry, timeouts and routing are types that wrap a gateway.
+
+mod error;
+mod reply;
+mod router;
+
+use std::{fmt, sync::Arc};
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+use serde::{Deserialize, Serialize};
+
+pub use self::{
+    error::{LlmError, LlmErrorKind},
+    reply::{LlmGatewayExt, PartialReply, Reply, ready_stream},
+    router::Router,
+};
+use crate::{
+    chat::{Message, ToolCall, Usage},
+    json::RawJson,
+    tool::ToolSpec,
+};
+
+/// Everything a model needs for one answer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ChatRequest {
+    /// Model name as the gateway knows it; empty for the gateway's default.
+    pub model: String,
+    /// The conversation, oldest first; shared with the history it came from.
+    pub messages: Vec<Arc<Message>>,
+    /// Tools the model may call.
+    pub tools: Vec<ToolSpec>,
+    /// How to sample.
+    pub options: GenerationOptions,
+}
+
+/// How to sample an answer; `None` leaves the provider's default.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GenerationOptions {
+    /// 0 to 2; 0 takes the likeliest token each time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
+    /// Nucleus sampling, above 0 and at most 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top_p: Option<f64>,
+    /// Most tokens of the answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<u32>,
+    /// Texts that end the answer and are not part of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stop: Vec<String>,
+    /// Makes sampling repeatable where the provider can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+    /// OpenAI's `response_format` object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response_format: Option<RawJson>,
+    /// `none`, `minimal`, `low`, `medium`, `high` and whatever the provider adds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning_effort: Option<String>,
+}
+
+/// One step of a model's answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ChatEvent {
+    /// What happens before the answer: a model is loaded or fetched.
+    Progress(Progress),
+    /// More text; never empty.
+    Text(String),
+    /// More reasoning; never empty.
+    Reasoning(String),
+    /// A fragment of a tool call, for clients that show it; the whole call follows.
+    ToolCallDelta(ToolCallDelta),
+    /// A complete tool call; adapters assemble fragments.
+    ToolCall(ToolCall),
+    /// What the answer cost so far; the last one counts.
+    Usage(Usage),
+    /// The last event of a successful answer.
+    Finished(Finish),
+}
+
+/// How far the work before an answer has come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// What is done, for people: `loading SmolLM2-135M-Instruct`.
+    pub stage: String,
+    /// Units done, of the same unit as `total`.
+    pub done: u64,
+    /// Units in all; 0 when not known.
+    pub total: u64,
+}
+
+/// A fragment of a tool call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolCallDelta {
+    /// Position of the call in the answer, from 0.
+    pub index: usize,
+    /// The tool's name, once known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// More of the arguments' JSON text.
+    pub arguments: String,
+}
+
+/// How an answer ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finish {
+    /// Why the model stopped.
+    pub reason: FinishReason,
+    /// The model that answered, as the provider names it.
+    pub model: String,
+}
+
+/// Why the model stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FinishReason {
+    /// It was done.
+    Stop,
+    /// It waits for tool results.
+    ToolCalls,
+    /// It hit the output limit.
+    Length,
+    /// The provider withheld the rest.
+    ContentFilter,
+}
+
+/// The answer of a model, piece by piece.
+///
+/// # Contract
+///
+/// - a successful stream yields exactly one [`ChatEvent::Finished`], last;
+/// - the first `Err` is the last item;
+/// - ending without `Finished` and without `Err` is a bug of the adapter: a cut connection is
+///   [`LlmErrorKind::Interrupted`];
+/// - dropping the stream cancels the request upstream.
+pub type ChatStream = BoxStream<'static, Result<ChatEvent, LlmError>>;
+
+/// Texts to turn into vectors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EmbedRequest {
+    /// Model name as the gateway knows it; empty for the gateway's default.
+    pub model: String,
+    /// The texts, in the order the vectors are wanted.
+    pub inputs: Vec<String>,
+}
+
+/// One vector a text, in the order of the inputs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Embeddings {
+    /// The model that made them.
+    pub model: String,
+    /// Vectors of equal length.
+    pub vectors: Vec<Vec<f32>>,
+    /// What it cost.
+    pub usage: Usage,
+}
+
+/// A model that a gateway can reach.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelInfo {
+    /// Name to ask for; a router puts `provider/` in front.
+    pub id: String,
+    /// What it can do.
+    pub capabilities: Capabilities,
+}
+
+/// What a model can do, as far as the gateway knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capabilities {
+    /// Whether it answers chats.
+    pub chat: bool,
+    /// Whether it makes embeddings.
+    pub embeddings: bool,
+    /// Whether it calls tools.
+    pub tools: bool,
+    /// Whether it reads pictures.
+    pub vision: bool,
+    /// Tokens of prompt and answer together; `None` when not known.
+    pub context_tokens: Option<u32>,
+}
+
+/// Talks to language models.
+///
+/// # Contract
+///
+/// Every implementation and every wrapper passes `brain_testkit::llm_gateway_suite!`. In short:
+/// the streams keep to [`ChatStream`], an error says what to do, and no error or `Debug` shows a
+/// secret.
+///
+/// # Wrappers
+///
+/// A type that wraps another gateway forwards *every* method and carries
+/// `#[deny(clippy::missing_trait_methods)]`.
+///
+/// ```
+/// # use brain_core::{chat::Message, llm::{ChatRequest, LlmError, LlmGateway, LlmGatewayExt}};
+/// async fn ask(llm: &dyn LlmGateway, question: &str) -> Result<String, LlmError> {
+///     let messages = vec![Message::user(question).into()];
+///     Ok(llm.complete(ChatRequest { messages, ..ChatRequest::default() }).await?.message.joined_text())
+/// }
+/// ```
+#[async_trait]
+pub trait LlmGateway: fmt::Debug + Send + Sync + 'static {
+    /// Starts an answer. Dropping the future or the stream cancels the request.
+    ///
+    /// # Errors
+    ///
+    /// The outer error means that no answer began. Failures after that are items of the stream.
+    async fn stream(&self, request: ChatRequest) -> Result<ChatStream, LlmError>;
+
+    /// Turns texts into vectors.
+    ///
+    /// # Errors
+    ///
+    /// [`LlmErrorKind::Unsupported`] when the gateway has no such model.
+    async fn embed(&self, request: EmbedRequest) -> Result<Embeddings, LlmError>;
+
+    /// The models that can be asked for, the default first.
+    ///
+    /// # Errors
+    ///
+    /// When the provider cannot be asked.
+    async fn models(&self) -> Result<Vec<ModelInfo>, LlmError>;
+
+    /// What a model can do, without asking anybody; the name may be empty for the default.
+    fn capabilities(&self, model: &str) -> Capabilities;
+}

@@ -1,0 +1,119 @@
+//! Why a model call failed.
+
+use std::time::Duration;
+
+use crate::BoxError;
+
+/// A model call failed.
+///
+/// `Display` is one sentence that may be shown to the client: it says what is wrong and what to
+/// do, and holds no secret. The source is for the log.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct LlmError {
+    kind: LlmErrorKind,
+    message: String,
+    #[source]
+    source: Option<BoxError>,
+}
+
+/// Why a model call failed, as far as a caller can act on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LlmErrorKind {
+    /// Slow down; wait for `retry_after` when the provider said so.
+    RateLimited {
+        /// The provider's hint.
+        retry_after: Option<Duration>,
+    },
+    /// The account has no credit left; a retry will not help.
+    QuotaExceeded,
+    /// The conversation is too long for the model.
+    ContextOverflow,
+    /// The credentials were refused.
+    Unauthorised,
+    /// The provider does not know the model.
+    ModelNotFound,
+    /// The request is wrong; a retry will not help.
+    Rejected,
+    /// The gateway cannot do this at all.
+    Unsupported,
+    /// Too many requests wait for the model already.
+    Overloaded,
+    /// The provider cannot be reached now.
+    Unavailable,
+    /// The answer broke off.
+    Interrupted,
+    /// The provider spoke a protocol the adapter does not know.
+    Protocol,
+}
+
+impl LlmErrorKind {
+    /// A stable code for clients and logs.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::RateLimited { .. } => "provider_rate_limited",
+            Self::QuotaExceeded => "provider_quota_exceeded",
+            Self::ContextOverflow => "context_length_exceeded",
+            Self::Unauthorised => "provider_unauthorised",
+            Self::ModelNotFound => "model_not_found",
+            Self::Rejected => "provider_rejected",
+            Self::Unsupported => "unsupported",
+            Self::Overloaded => "provider_overloaded",
+            Self::Unavailable => "provider_unavailable",
+            Self::Interrupted => "provider_interrupted",
+            Self::Protocol => "provider_protocol",
+        }
+    }
+}
+
+impl LlmError {
+    /// A failure; `message` is one sentence for the client that says what to do.
+    #[must_use]
+    pub fn new(kind: LlmErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), source: None }
+    }
+
+    /// Attaches the driver's error.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// What a caller can branch on.
+    #[must_use]
+    pub fn kind(&self) -> LlmErrorKind {
+        self.kind
+    }
+
+    /// Whether trying the same call again may succeed.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self.kind {
+            LlmErrorKind::RateLimited { .. }
+            | LlmErrorKind::Overloaded
+            | LlmErrorKind::Unavailable
+            | LlmErrorKind::Interrupted => true,
+            LlmErrorKind::QuotaExceeded
+            | LlmErrorKind::ContextOverflow
+            | LlmErrorKind::Unauthorised
+            | LlmErrorKind::ModelNotFound
+            | LlmErrorKind::Rejected
+            | LlmErrorKind::Unsupported
+            | LlmErrorKind::Protocol => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LlmError, LlmErrorKind};
+
+    #[test]
+    fn display_leaves_the_source_out() {
+        let error = LlmError::new(LlmErrorKind::Protocol, "no JSON came").with_source("raw detail");
+        assert_eq!(error.to_string(), "no JSON came");
+        assert!(std::error::Error::source(&error).is_some());
+    }
+}

@@ -1,0 +1,103 @@
+//! Several gateways behind one: `provider/model` chooses.
+//!
+//! It only chooses. Retry, fallback and limits are other wrappers' business.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use async_trait::async_trait;
+
+use super::{
+    Capabilities, ChatRequest, ChatStream, EmbedRequest, Embeddings, LlmError, LlmErrorKind,
+    LlmGateway, ModelInfo,
+};
+
+/// Sends each request to the gateway its model's prefix names, else to the default gateway.
+///
+/// A name is split at the first `/` only if what stands before it is a provider of this router:
+/// `openai/gpt-4.1-mini` goes to `openai`, while `meta-llama/Llama-3` goes whole to the default.
+#[derive(Clone, Debug)]
+pub struct Router {
+    gateways: BTreeMap<String, Arc<dyn LlmGateway>>,
+    default: String,
+}
+
+impl Router {
+    /// A router over one gateway, which is also the default.
+    #[must_use]
+    pub fn new(name: impl Into<String>, gateway: Arc<dyn LlmGateway>) -> Self {
+        let default = name.into();
+        Self { gateways: BTreeMap::from([(default.clone(), gateway)]), default }
+    }
+
+    /// The same router with one gateway more; the default stays.
+    #[must_use]
+    pub fn with(mut self, name: impl Into<String>, gateway: Arc<dyn LlmGateway>) -> Self {
+        self.gateways.insert(name.into(), gateway);
+        self
+    }
+
+    /// The provider that answers when none is named.
+    #[must_use]
+    pub fn default_provider(&self) -> &str {
+        &self.default
+    }
+
+    /// The gateways by provider name.
+    pub fn gateways(&self) -> impl Iterator<Item = (&str, &Arc<dyn LlmGateway>)> {
+        self.gateways.iter().map(|(name, gateway)| (name.as_str(), gateway))
+    }
+
+    fn route<'a>(&self, model: &'a str) -> Result<(&Arc<dyn LlmGateway>, &'a str), LlmError> {
+        if let Some((provider, rest)) = model.split_once('/')
+            && let Some(gateway) = self.gateways.get(provider)
+        {
+            return Ok((gateway, rest));
+        }
+        let gateway = self.gateways.get(&self.default).ok_or_else(|| {
+            LlmError::new(LlmErrorKind::Unsupported, "no provider is configured; run `codexd doctor`")
+        })?;
+        Ok((gateway, model))
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl LlmGateway for Router {
+    async fn stream(&self, mut request: ChatRequest) -> Result<ChatStream, LlmError> {
+        let (gateway, model) = self.route(&request.model)?;
+        let gateway = Arc::clone(gateway);
+        request.model = model.to_owned();
+        gateway.stream(request).await
+    }
+
+    async fn embed(&self, mut request: EmbedRequest) -> Result<Embeddings, LlmError> {
+        let (gateway, model) = self.route(&request.model)?;
+        let gateway = Arc::clone(gateway);
+        request.model = model.to_owned();
+        gateway.embed(request).await
+    }
+
+    /// The models of every provider that answers, the default's first; a provider that fails is
+    /// left out unless all do.
+    async fn models(&self) -> Result<Vec<ModelInfo>, LlmError> {
+        let mut models = Vec::new();
+        let mut failure = None;
+        let others = self.gateways.iter().filter(|(name, _)| **name != self.default);
+        for (name, gateway) in self.gateways.get_key_value(&self.default).into_iter().chain(others) {
+            match gateway.models().await {
+                Ok(found) => models.extend(
+                    found.into_iter().map(|it| ModelInfo { id: format!("{name}/{}", it.id), ..it }),
+                ),
+                Err(error) => failure = Some(error),
+            }
+        }
+        match failure {
+            Some(error) if models.is_empty() => Err(error),
+            Some(_) | None => Ok(models),
+        }
+    }
+
+    fn capabilities(&self, model: &str) -> Capabilities {
+        self.route(model).map(|(gateway, model)| gateway.capabilities(model)).unwrap_or_default()
+    }
+}

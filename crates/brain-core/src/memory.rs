@@ -1,0 +1,284 @@
+//! The memory port: sessions as append-only trees, the turns that grow them, and search.
+//!
+//! It is a contract, not a database. The contract is `brain_testkit::memory_store_suite!`; every
+//! implementation and every wrapper passes it, [`InMemoryStore`] first.
+//!
+//! [`MemoryStore`] is the sum of small traits, so that a caller can ask for no more than it needs:
+//! [`SessionLog`] (append and read), [`Catalog`] (which sessions there are), [`Recall`] (search),
+//! [`Turns`] and [`TurnIndex`] (turns as stored records).
+
+mod entry;
+mod error;
+// mod in_memory;
+mod portable;
+mod session;
+mod turns;
+
+use std::fmt;
+
+use async_trait::async_trait;
+use serde::Serialize;
+
+pub use self::{
+    entry::{Draft, Entry, EntryBody, EntryError, EntryStatus, FormatVersion},
+    error::{MemoryError, MemoryErrorKind},
+    // in_memory::InMemoryStore,
+    portable::{Document, ExportedEntry, ExportedSession},
+    session::{
+        Append, Appended, Branch, Expect, Forgotten, Hit, ListOptions, MemoryClass, NewSession,
+        PageKey, ReadFrom, ReadOptions, Restored, Session, SessionPatch,
+    },
+    turns::{
+        Authority, CallRecord, CallState, Checkpoint, CloseTurn, Fence, Idempotency, OpenTurn,
+        Opened, Signals, TurnRecord, TurnState,
+    },
+};
+use crate::ids::{IdempotencyKey, Owner, Seq, SessionKey, Token, TurnId};
+
+/// The entries of sessions.
+///
+/// Dropping a returned future leaves all of the operation done or nothing.
+#[async_trait]
+pub trait SessionLog: fmt::Debug + Send + Sync + 'static {
+    /// Adds entries below `append.parent`, each the parent of the next, all or none.
+    ///
+    /// A known [`Append::append_id`] returns its first result and writes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`MemoryErrorKind::Conflict`] when the session is not as [`Append::expect`] says,
+    /// [`MemoryErrorKind::UnknownParent`], [`MemoryErrorKind::Superseded`] when the fence is not
+    /// held, [`MemoryErrorKind::OutcomeUnknown`] when the backend did not say whether it happened.
+    async fn append(&self, key: &SessionKey, append: Append) -> Result<Appended, MemoryError>;
+
+    /// The session, and the newest entries of one branch, oldest first; `None` if there is no such
+    /// session.
+    ///
+    /// # Errors
+    ///
+    /// [`MemoryErrorKind::UnknownParent`] when [`ReadFrom::Entry`] names no entry of the session.
+    async fn read(
+        &self,
+        key: &SessionKey,
+        options: ReadOptions,
+    ) -> Result<Option<Branch>, MemoryError>;
+
+    /// At most `limit` entries of all branches after position `after`, by position; empty if there
+    /// is no such session.
+    ///
+    /// # Errors
+    ///
+    /// Only backend failures.
+    async fn scan(
+        &self,
+        key: &SessionKey,
+        after: Seq,
+        limit: usize,
+    ) -> Result<Vec<Entry>, MemoryError>;
+
+    /// Chooses the entry after which the next append goes; `None` is before the first.
+    ///
+    /// # Errors
+    ///
+    /// [`MemoryErrorKind::Conflict`] when the session's token is not `expect` or a turn is open,
+    /// [`MemoryErrorKind::UnknownParent`] when there is no such entry,
+    /// [`MemoryErrorKind::InsideToolRound`] when the entry lies inside a tool round.
+    async fn move_head(
+        &self,
+        key: &SessionKey,
+        expect: Token,
+        head: Option<Seq>,
+    ) -> Result<Session, MemoryError>;
+
+    /// Erases a session with its entries and turns. Erasing an unknown session succeeds.
+    ///
+    /// # Errors
+    ///
+    /// Only backend failures.
+    async fn forget(&self, key: &SessionKey) -> Result<Forgotten, MemoryError>;
+}
+
+/// Which sessions there are.
+#[async_trait]
+pub trait Catalog: fmt::Debug + Send + Sync + 'static {
+    /// Makes an empty session.
+    ///
+    /// # Errors
+    ///
+    /// [`MemoryErrorKind::Conflict`] when it exists.
+    async fn create(&self, key: &SessionKey, new: NewSession) -> Result<Session, MemoryError>;
+
+    /// One session without its entries; `None` if there is no such session.
+    ///
+    /// # Errors
+    ///
+    /// Only backend failures.
+    async fn session(&self, key: &SessionKey) -> Result<Option<Session>, MemoryError>;
+
+    /// The owner's sessions, by (created, id), newest first.
+    ///
+    /// # Errors
+    ///
+    /// Only backend failures.
+    async fn list(&self, owner: &Owner, options: ListOptions) -> Result<Vec<Session>, MemoryError>;
+
+    /// Changes title, metadata, system prompt or recall; `None` if there is no such session.
+    ///
+    /// # Errors
+    ///
+    /// Only backend failures.
+    async fn patch(
+        &self,
+        key: &SessionKey,
+        patch: SessionPatch,
+    ) -> Result<Option<Session>, MemoryError>;
+
+    /// Puts an exported session back, with its positions, branches and times, all or nothing: what
+    /// is there already must be equal, and what is there as a prefix is extended.
+    ///
+    /// # Errors
+    ///
+    /// [`MemoryErrorKind::Conflict`] when the session exists with other content or has an open
+    /// turn, [`MemoryErrorKind::UnknownParent`] when the entries are no tree.
+    async fn restore(
+        &self,
+        key: &SessionKey,
+        session: &ExportedSession,
+    ) -> Result<Restored, MemoryError>;
+}
+
+/// Search over everything that an owner has said.
+#[async_trait]
+pub trait Recall: fmt::Debug + Send + Sync + 'static {
+    /// At most `limit` entries of the owner that hold every word of `query`, newest first; none
+    /// for a query without a word. Case does not matter.
+    ///
+    /// # Errors
+    ///
+    /// Only backend failures; no query is malformed.
+    async fn search(
+        &self,
+        owner: &Owner,
+        query: &str,
+        limit: usize,
+    ) -> Result<Vec<Hit>, MemoryError>;
+}
+
+/// Turns as stored records: lease, fence, idempotency, checkpoint and recovery are this one thing.
+#[async_trait]
+pub trait Turns: fmt::Debug + Send + Sync + 'static {
+    /// Appends the user's entry and opens the turn, in one transaction.
+    ///
+    /// In this order: a known idempotency key answers [`Opened::Known`]; an open turn of the
+    /// session answers [`Opened::Busy`]; otherwise the append happens as [`SessionLog::append`]
+    /// says, the session is made if [`OpenTurn::create`] is given and it does not exist, and the
+    /// turn holds a lease.
+    ///
+    /// # Errors
+    ///
+    /// [`MemoryErrorKind::KeyReused`] when the key is known with another request hash, and the
+    /// errors of [`SessionLog::append`].
+    async fn open(&self, open: OpenTurn) -> Result<Opened, MemoryError>;
+
+    /// Holds an open turn again that waits without a lease, or whose lease has lapsed.
+    ///
+    /// # Errors
+    ///
+    /// [`MemoryErrorKind::Superseded`] when the turn is over or another holder's lease lives.
+    async fn take(&self, fence: Fence, lease: std::time::Duration)
+    -> Result<TurnRecord, MemoryError>;
+
+    /// Holds the lease for `lease` from now, and fetches what was asked of the turn meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`MemoryErrorKind::Superseded`] when the turn is over or held by another.
+    async fn renew(&self, fence: Fence, lease: std::time::Duration)
+    -> Result<Signals, MemoryError>;
+
+    /// Keeps what there is of the answer. A checkpoint that waits gives the lease up.
+    ///
+    /// # Errors
+    ///
+    /// [`MemoryErrorKind::Superseded`] when the turn is over or held by another.
+    async fn checkpoint(&self, fence: Fence, checkpoint: Checkpoint) -> Result<(), MemoryError>;
+
+    /// Ends the turn and appends its answer, in one transaction.
+    ///
+    /// Ending it again with the same append id returns the first result.
+    ///
+    /// # Errors
+    ///
+    /// [`MemoryErrorKind::Superseded`] when [`CloseTurn::authority`] does not hold the turn, or it
+    /// is over already.
+    async fn close(&self, close: CloseTurn) -> Result<TurnRecord, MemoryError>;
+}
+
+/// Finding turns.
+#[async_trait]
+pub trait TurnIndex: fmt::Debug + Send + Sync + 'static {
+    /// One turn of the owner.
+    ///
+    /// # Errors
+    ///
+    /// Only backend failures.
+    async fn turn(&self, owner: &Owner, turn: TurnId) -> Result<Option<TurnRecord>, MemoryError>;
+
+    /// The turn that a request with this idempotency key opened; keys are kept for 24 hours or
+    /// until their session is forgotten.
+    ///
+    /// # Errors
+    ///
+    /// Only backend failures.
+    async fn turn_by_key(
+        &self,
+        owner: &Owner,
+        key: &IdempotencyKey,
+    ) -> Result<Option<TurnRecord>, MemoryError>;
+
+    /// Asks whoever holds the turn to stop; returns the record, `None` if there is no such turn.
+    ///
+    /// # Errors
+    ///
+    /// Only backend failures.
+    async fn request_cancel(
+        &self,
+        owner: &Owner,
+        turn: TurnId,
+    ) -> Result<Option<TurnRecord>, MemoryError>;
+
+    /// All turns of all owners that are not over; for recovery.
+    ///
+    /// # Errors
+    ///
+    /// Only backend failures.
+    async fn unfinished(&self) -> Result<Vec<TurnRecord>, MemoryError>;
+}
+
+/// What a store can do beyond the contract.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct MemoryCapabilities {
+    /// What was acknowledged outlives the process.
+    pub durable: bool,
+    /// Several daemons may use the same data at once.
+    pub shared: bool,
+}
+
+/// All of memory.
+///
+/// # Wrappers
+///
+/// A type that wraps another store forwards *every* method and carries
+/// `#[deny(clippy::missing_trait_methods)]`.
+#[async_trait]
+pub trait MemoryStore: SessionLog + Catalog + Recall + Turns + TurnIndex {
+    /// What this store can do beyond the contract.
+    fn capabilities(&self) -> MemoryCapabilities;
+
+    /// Whether a turn could be acknowledged now.
+    ///
+    /// # Errors
+    ///
+    /// The error that a turn would meet.
+    async fn health(&self) -> Result<(), MemoryError>;
+}

@@ -1,0 +1,212 @@
+//! Sessions, and what callers say when they append to, read and list them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ids::{AppendId, Seq, SessionId, SessionKey, Token},
+    json::RawJson,
+    memory::{Draft, Entry, Fence},
+    time::Timestamp,
+};
+
+/// How long a session's content is kept; fixed when the session is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MemoryClass {
+    /// Until it is forgotten.
+    #[default]
+    Durable,
+    /// In the hot tier only, until its TTL ends.
+    Ephemeral,
+}
+
+/// A session without its entries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// What it is called.
+    pub id: SessionId,
+    /// A name for people.
+    pub title: Option<String>,
+    /// A JSON object of the client's.
+    pub metadata: Option<RawJson>,
+    /// The system prompt that goes before every context.
+    pub system: Option<String>,
+    /// Whether recalled entries go into the context.
+    pub recall: bool,
+    /// How long its content is kept.
+    pub class: MemoryClass,
+    /// The entry after which the next append goes; `None` before the first.
+    pub head: Option<Seq>,
+    /// Its state; see [`Token`].
+    pub token: Token,
+    /// How many entries it has, on all branches.
+    pub entries: u64,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last appended to, patched or had its head moved.
+    pub updated_at: Timestamp,
+}
+
+/// What a new session is made with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NewSession {
+    /// A name for people.
+    pub title: Option<String>,
+    /// A JSON object of the client's.
+    pub metadata: Option<RawJson>,
+    /// The system prompt that goes before every context.
+    pub system: Option<String>,
+    /// Whether recalled entries go into the context.
+    pub recall: bool,
+    /// How long its content is kept.
+    pub class: MemoryClass,
+}
+
+/// Which fields of a session to change; `None` leaves one as it is, `Some(None)` clears it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SessionPatch {
+    /// The name for people.
+    pub title: Option<Option<String>>,
+    /// The client's JSON object.
+    pub metadata: Option<Option<RawJson>>,
+    /// The system prompt.
+    pub system: Option<Option<String>>,
+    /// Whether recalled entries go into the context.
+    pub recall: Option<bool>,
+}
+
+/// What the appender assumes about the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// That it does not exist, or has neither entries nor a token that the appender knows.
+    Absent,
+    /// That its state is this one: the first append of a turn.
+    At(Token),
+    /// Only that the parent exists: a later append of a turn. The head moves only if it still is
+    /// the parent; otherwise the entries become a sibling branch.
+    Attach,
+}
+
+/// Entries to append.
+#[derive(Clone, Debug)]
+pub struct Append {
+    /// The entry that the first one follows; `None` starts a branch at the root.
+    pub parent: Option<Seq>,
+    /// What must be so.
+    pub expect: Expect,
+    /// Names this append, so that a lost reply is resolved by asking again.
+    pub append_id: AppendId,
+    /// The turn that appends; it must be open and held.
+    pub fence: Option<Fence>,
+    /// The entries; without any, only the head moves to `parent`.
+    pub drafts: Vec<Draft>,
+}
+
+/// What an append did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// Position of the last entry appended, or the parent when there was none.
+    pub last: Option<Seq>,
+    /// Where the head stands now.
+    pub head: Option<Seq>,
+    /// The session's new state.
+    pub token: Token,
+}
+
+/// Where a branch is read from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReadFrom {
+    /// The head.
+    #[default]
+    Head,
+    /// This entry.
+    Entry(Seq),
+}
+
+/// Which entries of a branch to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadOptions {
+    /// The branch's last entry.
+    pub from: ReadFrom,
+    /// At most this many entries, counted from the last.
+    pub limit: usize,
+}
+
+impl ReadOptions {
+    /// The newest `limit` entries before the head.
+    #[must_use]
+    pub fn newest(limit: usize) -> Self {
+        Self { from: ReadFrom::Head, limit }
+    }
+}
+
+/// A session and entries of one branch, oldest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Branch {
+    /// The session as it was when the entries were read.
+    pub session: Session,
+    /// Each the parent of the next.
+    pub entries: Vec<Entry>,
+}
+
+impl Branch {
+    /// Whether the branch goes on before the first entry that was read.
+    #[must_use]
+    pub fn has_older(&self) -> bool {
+        self.entries.first().is_some_and(|entry| entry.parent.is_some())
+    }
+}
+
+/// Where a page of sessions ends: the key of its last session.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PageKey {
+    /// When that session was made.
+    pub created_at: Timestamp,
+    /// What it is called.
+    pub id: SessionId,
+}
+
+impl From<&Session> for PageKey {
+    fn from(session: &Session) -> Self {
+        Self { created_at: session.created_at, id: session.id.clone() }
+    }
+}
+
+/// Which page of the owner's sessions to list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListOptions {
+    /// Only sessions older than this one.
+    pub before: Option<PageKey>,
+    /// At most this many.
+    pub limit: usize,
+}
+
+/// What forgetting erased.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Forgotten {
+    /// Entries that are no longer readable.
+    pub erased: u64,
+    /// Copies that could not be erased yet.
+    pub pending: u64,
+}
+
+/// What restoring an exported session did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Restored {
+    /// It was not there.
+    Created,
+    /// It was there as a prefix; this many entries are new.
+    Extended(u64),
+    /// It was there already.
+    Unchanged,
+}
+
+/// An entry that a search found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hit {
+    /// Whose session.
+    pub session: SessionKey,
+    /// The entry.
+    pub entry: Entry,
+}
