@@ -1,1 +1,8 @@
-//! The clock and the spawner of brain-core on tokio.
+//! The clock and the spawner of `brain-core` on tokio.
+//!
+//! It holds no policy: how long a turn may take or how often it is retried is decided elsewhere.
+
+mod clock;
+mod spawner;
+
+pub use crate::{clock::TokioClock, spawner::TokioSpawner};
