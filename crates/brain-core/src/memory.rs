@@ -9,9 +9,10 @@
 
 mod entry;
 mod error;
-// mod in_memory;
+mod in_memory;
 mod portable;
 mod session;
+mod tool_round;
 mod turns;
 
 use std::fmt;
@@ -22,12 +23,16 @@ use serde::Serialize;
 pub use self::{
     entry::{Draft, Entry, EntryBody, EntryError, EntryStatus, FormatVersion},
     error::{MemoryError, MemoryErrorKind},
-    // in_memory::InMemoryStore,
-    portable::{Document, ExportedEntry, ExportedSession},
+    in_memory::InMemoryStore,
+    portable::{
+        Document, ExportedEntry, ExportedSession, ImportReport, OnConflict, Refused, Renamed,
+        export, import,
+    },
     session::{
         Append, Appended, Branch, Expect, Forgotten, Hit, ListOptions, MemoryClass, NewSession,
         PageKey, ReadFrom, ReadOptions, Restored, Session, SessionPatch,
     },
+    tool_round::inside_tool_round,
     turns::{
         Authority, CallRecord, CallState, Checkpoint, CloseTurn, Fence, Idempotency, OpenTurn,
         Opened, Signals, TurnRecord, TurnState,
@@ -42,17 +47,30 @@ use crate::ids::{IdempotencyKey, Owner, Seq, SessionKey, Token, TurnId};
 pub trait SessionLog: fmt::Debug + Send + Sync + 'static {
     /// Adds entries below `append.parent`, each the parent of the next, all or none.
     ///
-    /// A known [`Append::append_id`] returns its first result and writes nothing.
+    /// These are checked, in this order:
+    ///
+    /// 1. A known [`Append::append_id`] returns its first result and writes nothing. Ids are
+    ///    known as long as the session is.
+    /// 2. The turn of [`Append::fence`] is running, belongs to the session and has that holder;
+    ///    a lapsed lease that nobody took still holds. Without a fence no turn may be open.
+    /// 3. The session is as [`Append::expect`] says. Only [`Expect::Absent`] makes a session that
+    ///    does not exist, as [`NewSession::default`] has it.
+    /// 4. The parent exists.
+    /// 5. The head, if it moves, does not come to stand [inside a tool round](inside_tool_round).
+    ///
+    /// The session then has a new token. Entries appended under a fence become the turn's
+    /// [`Checkpoint::tail`], and empty its text, reasoning and calls, which they now hold.
     ///
     /// # Errors
     ///
-    /// [`MemoryErrorKind::Conflict`] when the session is not as [`Append::expect`] says,
-    /// [`MemoryErrorKind::UnknownParent`], [`MemoryErrorKind::Superseded`] when the fence is not
-    /// held, [`MemoryErrorKind::OutcomeUnknown`] when the backend did not say whether it happened.
+    /// [`MemoryErrorKind::Superseded`] when the fence is not held, [`MemoryErrorKind::Conflict`]
+    /// when a turn is open or the session is not as expected, [`MemoryErrorKind::UnknownParent`],
+    /// [`MemoryErrorKind::InsideToolRound`], [`MemoryErrorKind::OutcomeUnknown`] when the backend
+    /// did not say whether it happened.
     async fn append(&self, key: &SessionKey, append: Append) -> Result<Appended, MemoryError>;
 
     /// The session, and the newest entries of one branch, oldest first; `None` if there is no such
-    /// session.
+    /// session. Costs what it returns, however long the history is.
     ///
     /// # Errors
     ///
@@ -80,7 +98,7 @@ pub trait SessionLog: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`MemoryErrorKind::Conflict`] when the session's token is not `expect` or a turn is open,
+    /// [`MemoryErrorKind::Conflict`] when there is no session of this token or a turn is open,
     /// [`MemoryErrorKind::UnknownParent`] when there is no such entry,
     /// [`MemoryErrorKind::InsideToolRound`] when the entry lies inside a tool round.
     async fn move_head(
@@ -90,7 +108,8 @@ pub trait SessionLog: fmt::Debug + Send + Sync + 'static {
         head: Option<Seq>,
     ) -> Result<Session, MemoryError>;
 
-    /// Erases a session with its entries and turns. Erasing an unknown session succeeds.
+    /// Erases a session with its entries, turns, append ids and idempotency keys, an open turn
+    /// too. Erasing an unknown session succeeds.
     ///
     /// # Errors
     ///
@@ -122,7 +141,8 @@ pub trait Catalog: fmt::Debug + Send + Sync + 'static {
     /// Only backend failures.
     async fn list(&self, owner: &Owner, options: ListOptions) -> Result<Vec<Session>, MemoryError>;
 
-    /// Changes title, metadata, system prompt or recall; `None` if there is no such session.
+    /// Changes title, metadata, system prompt or recall, but not the token; `None` if there is no
+    /// such session.
     ///
     /// # Errors
     ///
@@ -134,12 +154,13 @@ pub trait Catalog: fmt::Debug + Send + Sync + 'static {
     ) -> Result<Option<Session>, MemoryError>;
 
     /// Puts an exported session back, with its positions, branches and times, all or nothing: what
-    /// is there already must be equal, and what is there as a prefix is extended.
+    /// is there already must be equal, and what is there as a prefix is extended, as
+    /// [`ExportedSession::compare`] says. `key` names it; the exported id does not matter.
     ///
     /// # Errors
     ///
-    /// [`MemoryErrorKind::Conflict`] when the session exists with other content or has an open
-    /// turn, [`MemoryErrorKind::UnknownParent`] when the entries are no tree.
+    /// Those of [`ExportedSession::check_tree`], then [`MemoryErrorKind::Conflict`] when the
+    /// session exists with other content or has an open turn.
     async fn restore(
         &self,
         key: &SessionKey,
@@ -150,8 +171,9 @@ pub trait Catalog: fmt::Debug + Send + Sync + 'static {
 /// Search over everything that an owner has said.
 #[async_trait]
 pub trait Recall: fmt::Debug + Send + Sync + 'static {
-    /// At most `limit` entries of the owner that hold every word of `query`, newest first; none
-    /// for a query without a word. Case does not matter.
+    /// At most `limit` entries of the owner whose text parts hold every word of `query`, the one
+    /// that the store got last first; none for a query without a word. Words are what stands
+    /// between white space; case does not matter.
     ///
     /// # Errors
     ///
@@ -169,48 +191,62 @@ pub trait Recall: fmt::Debug + Send + Sync + 'static {
 pub trait Turns: fmt::Debug + Send + Sync + 'static {
     /// Appends the user's entry and opens the turn, in one transaction.
     ///
-    /// In this order: a known idempotency key answers [`Opened::Known`]; an open turn of the
-    /// session answers [`Opened::Busy`]; otherwise the append happens as [`SessionLog::append`]
-    /// says, the session is made if [`OpenTurn::create`] is given and it does not exist, and the
-    /// turn holds a lease.
+    /// In this order:
+    ///
+    /// 1. A turn of this id that was opened with this append id answers [`Opened::Started`] again,
+    ///    so that a lost reply is resolved by asking again.
+    /// 2. A known idempotency key answers [`Opened::Known`].
+    /// 3. An open turn of the session answers [`Opened::Busy`].
+    /// 4. The append happens as [`SessionLog::append`] says, but a session that does not exist is
+    ///    made only if [`OpenTurn::create`] is given. The turn runs and holds a lease; its
+    ///    [`Checkpoint::tail`] is where the append ended.
     ///
     /// # Errors
     ///
     /// [`MemoryErrorKind::KeyReused`] when the key is known with another request hash, and the
-    /// errors of [`SessionLog::append`].
+    /// errors of [`SessionLog::append`]; [`MemoryErrorKind::Conflict`] when another turn has the id.
     async fn open(&self, open: OpenTurn) -> Result<Opened, MemoryError>;
 
-    /// Holds an open turn again that waits without a lease, or whose lease has lapsed.
+    /// Holds an open turn that waits without a lease, or whose lease has lapsed, or that the
+    /// holder holds already. The turn runs again, and does not wait.
     ///
     /// # Errors
     ///
     /// [`MemoryErrorKind::Superseded`] when the turn is over or another holder's lease lives.
-    async fn take(&self, fence: Fence, lease: std::time::Duration)
-    -> Result<TurnRecord, MemoryError>;
+    async fn take(
+        &self,
+        fence: Fence,
+        lease: std::time::Duration,
+    ) -> Result<TurnRecord, MemoryError>;
 
     /// Holds the lease for `lease` from now, and fetches what was asked of the turn meanwhile.
     ///
     /// # Errors
     ///
-    /// [`MemoryErrorKind::Superseded`] when the turn is over or held by another.
+    /// [`MemoryErrorKind::Superseded`] when the turn is over, waits, or is held by another.
     async fn renew(&self, fence: Fence, lease: std::time::Duration)
     -> Result<Signals, MemoryError>;
 
-    /// Keeps what there is of the answer. A checkpoint that waits gives the lease up.
+    /// Keeps what there is of the answer. A checkpoint that waits gives the lease up: nobody holds
+    /// a waiting turn, until it is [taken](Self::take).
     ///
     /// # Errors
     ///
-    /// [`MemoryErrorKind::Superseded`] when the turn is over or held by another.
+    /// [`MemoryErrorKind::Superseded`] when the turn is over, waits, or is held by another.
     async fn checkpoint(&self, fence: Fence, checkpoint: Checkpoint) -> Result<(), MemoryError>;
 
     /// Ends the turn and appends its answer, in one transaction.
     ///
-    /// Ending it again with the same append id returns the first result.
+    /// Ending it again with the same append id returns the first result. An [`Authority::Holder`]
+    /// must hold the turn as a fence does; [`Authority::Lapsed`] ends a running turn whose lease
+    /// is over; [`Authority::Exclusive`] ends any open turn. What the answer holds leaves the
+    /// checkpoint: only its tail and last event stay. Without drafts there is no answer.
     ///
     /// # Errors
     ///
-    /// [`MemoryErrorKind::Superseded`] when [`CloseTurn::authority`] does not hold the turn, or it
-    /// is over already.
+    /// [`MemoryErrorKind::Superseded`] when [`CloseTurn::authority`] does not reach, the turn is
+    /// over already or was forgotten, or [`CloseTurn::state`] is an open one, and the errors of
+    /// [`SessionLog::append`].
     async fn close(&self, close: CloseTurn) -> Result<TurnRecord, MemoryError>;
 }
 
@@ -224,8 +260,8 @@ pub trait TurnIndex: fmt::Debug + Send + Sync + 'static {
     /// Only backend failures.
     async fn turn(&self, owner: &Owner, turn: TurnId) -> Result<Option<TurnRecord>, MemoryError>;
 
-    /// The turn that a request with this idempotency key opened; keys are kept for 24 hours or
-    /// until their session is forgotten.
+    /// The turn that a request with this idempotency key opened. Keys are kept for 24 hours from
+    /// then, or until their session is forgotten; then they are free.
     ///
     /// # Errors
     ///
@@ -236,7 +272,8 @@ pub trait TurnIndex: fmt::Debug + Send + Sync + 'static {
         key: &IdempotencyKey,
     ) -> Result<Option<TurnRecord>, MemoryError>;
 
-    /// Asks whoever holds the turn to stop; returns the record, `None` if there is no such turn.
+    /// Asks whoever holds the turn to stop, if it is open; returns the record, `None` if there is
+    /// no such turn.
     ///
     /// # Errors
     ///

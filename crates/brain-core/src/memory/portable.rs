@@ -3,25 +3,68 @@
 //! What is exported carries no export time, no owner, no token and no installation, so that
 //! export, import and export again give the same bytes on every store.
 
-use serde::{Deserialize, Serialize};
+mod export;
+mod import;
 
+use std::iter;
+
+use futures_util::stream::{self, BoxStream, StreamExt};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+
+pub use self::{
+    export::export,
+    import::{ImportReport, OnConflict, Refused, Renamed, import},
+};
 use crate::{
     ids::{Seq, SessionId},
     json::RawJson,
-    memory::{EntryBody, FormatVersion, MemoryClass},
+    memory::{
+        Entry, EntryBody, FormatVersion, MemoryClass, MemoryError, MemoryErrorKind, Restored,
+        Session, inside_tool_round,
+    },
     time::Timestamp,
 };
+
+/// The largest position that an import may have: what a JSON number keeps exactly everywhere.
+const MAX_SEQ: Seq = Seq((1 << 53) - 1);
 
 /// Everything an owner has, as one JSON document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Document {
-    /// Always `codexd-memory`.
+    /// Always [`Document::FORMAT`]; another one does not deserialise.
+    #[serde(deserialize_with = "known_format")]
     pub format: String,
     /// The version of the format.
     pub v: FormatVersion,
     /// Sessions by (created, id), oldest first.
     pub sessions: Vec<ExportedSession>,
+}
+
+impl Document {
+    /// What [`Document::format`] says.
+    pub const FORMAT: &str = "codexd-memory";
+
+    /// A document of these sessions.
+    #[must_use]
+    pub fn new(sessions: Vec<ExportedSession>) -> Self {
+        Self { format: Self::FORMAT.to_owned(), v: FormatVersion, sessions }
+    }
+
+    /// The sessions, as [`import`] takes them.
+    #[must_use]
+    pub fn into_stream(self) -> BoxStream<'static, Result<ExportedSession, MemoryError>> {
+        stream::iter(self.sessions.into_iter().map(Ok)).boxed()
+    }
+}
+
+fn known_format<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let format = String::deserialize(deserializer)?;
+    if format == Document::FORMAT {
+        return Ok(format);
+    }
+    let known = Document::FORMAT;
+    Err(D::Error::custom(format!("the format is `{format}`, not `{known}`")))
 }
 
 /// One session with all of its branches.
@@ -54,6 +97,80 @@ pub struct ExportedSession {
     pub head: Option<Seq>,
     /// Entries by position; a parent stands before its children.
     pub entries: Vec<ExportedEntry>,
+}
+
+impl ExportedSession {
+    /// A session with these entries, which are all of its branches by position.
+    pub fn of<'a>(session: &Session, entries: impl IntoIterator<Item = &'a Entry>) -> Self {
+        let Session { id, title, metadata, system, recall, class, head, .. } = session.clone();
+        let entries = entries
+            .into_iter()
+            .map(|it| ExportedEntry { seq: it.seq, parent: it.parent, entry: (*it.body).clone() })
+            .collect();
+        let Session { created_at, updated_at, .. } = *session;
+        Self { id, title, metadata, system, recall, class, created_at, updated_at, head, entries }
+    }
+
+    /// Checks that positions rise from 1, gaps allowed, that each parent stands before its
+    /// children, and that the head is an entry outside of any tool round.
+    ///
+    /// # Errors
+    ///
+    /// [`MemoryErrorKind::UnknownParent`] when the entries are no tree or the head is none of
+    /// them, [`MemoryErrorKind::InsideToolRound`].
+    pub fn check_tree(&self) -> Result<(), MemoryError> {
+        let mut before = Seq(0);
+        for (index, it) in self.entries.iter().enumerate() {
+            let parent_known = it.parent.is_none_or(|seq| self.find(index, seq).is_some());
+            if it.seq <= before || MAX_SEQ < it.seq || !parent_known {
+                return Err(unfit(MemoryErrorKind::UnknownParent));
+            }
+            before = it.seq;
+        }
+        let branch = self.branch(self.head);
+        if self.head.is_some() && branch.clone().next().is_none() {
+            return Err(unfit(MemoryErrorKind::UnknownParent));
+        }
+        if inside_tool_round(branch.map(|it| &*it.entry.message)) {
+            return Err(unfit(MemoryErrorKind::InsideToolRound));
+        }
+        Ok(())
+    }
+
+    /// The entry at `seq` among the first `end` ones.
+    fn find(&self, end: usize, seq: Seq) -> Option<&ExportedEntry> {
+        let earlier = self.entries.get(..end)?;
+        earlier.binary_search_by_key(&seq, |it| it.seq).ok().and_then(|index| earlier.get(index))
+    }
+
+    fn branch(&self, last: Option<Seq>) -> impl Iterator<Item = &ExportedEntry> + Clone {
+        let find = |seq: Option<Seq>| seq.and_then(|seq| self.find(self.entries.len(), seq));
+        iter::successors(find(last), move |it| find(it.parent))
+    }
+
+    /// What restoring this over a stored session amounts to; their ids may differ.
+    ///
+    /// Equal content is [`Restored::Unchanged`]. A stored session that was made at the same time,
+    /// in the same class, and whose entries are the first ones of this is [`Restored::Extended`]:
+    /// it gets the other entries, and everything else as it is here.
+    ///
+    /// # Errors
+    ///
+    /// [`MemoryErrorKind::Conflict`] when the stored session is another one, or has gone on.
+    pub fn compare(&self, stored: &Self) -> Result<Restored, MemoryError> {
+        if *self == (Self { id: self.id.clone(), ..stored.clone() }) {
+            return Ok(Restored::Unchanged);
+        }
+        let same = self.created_at == stored.created_at && self.class == stored.class;
+        match self.entries.strip_prefix(stored.entries.as_slice()) {
+            Some(more) if same && !more.is_empty() => Ok(Restored::Extended(more.len() as u64)),
+            Some(_) | None => Err(unfit(MemoryErrorKind::Conflict)),
+        }
+    }
+}
+
+fn unfit(kind: MemoryErrorKind) -> MemoryError {
+    MemoryError::new("restore the session", kind)
 }
 
 /// One entry with its place in the tree.

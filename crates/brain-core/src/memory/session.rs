@@ -78,7 +78,7 @@ pub struct SessionPatch {
 /// What the appender assumes about the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expect {
-    /// That it does not exist, or has neither entries nor a token that the appender knows.
+    /// That it does not exist, or has no entries.
     Absent,
     /// That its state is this one: the first append of a turn.
     At(Token),

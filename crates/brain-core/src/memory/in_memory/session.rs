@@ -1,0 +1,240 @@
+//! One session: its entries, and every change that needs nothing but the session itself.
+
+use std::{collections::HashMap, iter};
+
+use super::conflict;
+use crate::{
+    ids::{AppendId, Seq, SessionKey, Token, TurnId},
+    memory::{
+        Append, Appended, Branch, Entry, Expect, ExportedSession, MemoryError, MemoryErrorKind,
+        NewSession, ReadFrom, ReadOptions, Restored, Session, SessionPatch, inside_tool_round,
+    },
+    time::Timestamp,
+};
+
+/// An entry, and when it arrived among all entries of the store.
+#[derive(Clone)]
+pub(super) struct Stored {
+    pub(super) arrival: u64,
+    pub(super) entry: Entry,
+}
+
+/// Numbers entries as they arrive; what search calls newest.
+#[derive(Default)]
+pub(super) struct Arrivals(u64);
+
+impl Arrivals {
+    fn next(&mut self) -> u64 {
+        self.0 += 1;
+        self.0
+    }
+}
+
+/// A session with all that belongs to it but its turns.
+pub(super) struct StoredSession {
+    pub(super) session: Session,
+    pub(super) open_turn: Option<TurnId>,
+    /// By position, which rises but may have gaps.
+    entries: Vec<Stored>,
+    appends: HashMap<AppendId, Appended>,
+}
+
+impl StoredSession {
+    pub(super) fn new(key: &SessionKey, new: NewSession, now: Timestamp) -> Self {
+        let NewSession { title, metadata, system, recall, class } = new;
+        let session = Session {
+            id: key.id.clone(),
+            title,
+            metadata,
+            system,
+            recall,
+            class,
+            head: None,
+            token: Token::random(),
+            entries: 0,
+            created_at: now,
+            updated_at: now,
+        };
+        Self { session, open_turn: None, entries: Vec::new(), appends: HashMap::new() }
+    }
+
+    /// What the append of this name did, if it happened.
+    pub(super) fn known(&self, append: &AppendId) -> Option<Appended> {
+        self.appends.get(append).copied()
+    }
+
+    pub(super) fn entries(&self) -> &[Stored] {
+        &self.entries
+    }
+
+    fn get(&self, seq: Seq) -> Option<&Entry> {
+        let index = self.entries.binary_search_by_key(&seq, |it| it.entry.seq).ok()?;
+        self.entries.get(index).map(|it| &it.entry)
+    }
+
+    /// The branch that ends with `last`, newest first.
+    fn branch(&self, last: Option<Seq>) -> impl Iterator<Item = &Entry> {
+        let find = |seq: Option<Seq>| seq.and_then(|seq| self.get(seq));
+        iter::successors(find(last), move |entry| find(entry.parent))
+    }
+
+    fn check_exists(&self, entry: Option<Seq>) -> Result<(), MemoryError> {
+        if entry.is_none_or(|seq| self.get(seq).is_some()) {
+            return Ok(());
+        }
+        Err(MemoryError::new("find the entry", MemoryErrorKind::UnknownParent))
+    }
+
+    /// Appends, all or nothing. The caller has looked for a [`Self::known`] append and for turns.
+    pub(super) fn append(
+        &mut self,
+        append: &Append,
+        now: Timestamp,
+        arrivals: &mut Arrivals,
+    ) -> Result<Appended, MemoryError> {
+        self.check_state(append.expect)?;
+        self.check_exists(append.parent)?;
+        let head_moves = match append.expect {
+            Expect::Absent | Expect::At(_) => true,
+            Expect::Attach => self.session.head == append.parent,
+        };
+        if head_moves {
+            self.check_round(append)?;
+        }
+        let last = self.push(append, arrivals);
+        if head_moves {
+            self.session.head = last;
+        }
+        self.changed(now);
+        let appended = Appended { last, head: self.session.head, token: self.session.token };
+        self.appends.insert(append.append_id.clone(), appended);
+        Ok(appended)
+    }
+
+    fn check_state(&self, expect: Expect) -> Result<(), MemoryError> {
+        let as_expected = match expect {
+            Expect::Absent => self.entries.is_empty(),
+            Expect::At(token) => self.session.token == token,
+            Expect::Attach => true,
+        };
+        if as_expected { Ok(()) } else { Err(conflict("append to the session")) }
+    }
+
+    /// Refuses to let the head end inside a tool round.
+    fn check_round(&self, append: &Append) -> Result<(), MemoryError> {
+        let new = append.drafts.iter().rev().map(|it| &*it.body().message);
+        let old = self.branch(append.parent).map(|it| &*it.body.message);
+        if inside_tool_round(new.chain(old)) {
+            return Err(MemoryError::new("move the head", MemoryErrorKind::InsideToolRound));
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, append: &Append, arrivals: &mut Arrivals) -> Option<Seq> {
+        let mut parent = append.parent;
+        for draft in &append.drafts {
+            let seq = Seq(self.entries.last().map_or(0, |it| it.entry.seq.0) + 1);
+            let entry = Entry { seq, parent, body: draft.body().clone() };
+            self.entries.push(Stored { arrival: arrivals.next(), entry });
+            parent = Some(seq);
+        }
+        self.session.entries = self.entries.len() as u64;
+        parent
+    }
+
+    fn changed(&mut self, now: Timestamp) {
+        self.session.token = Token::random();
+        self.session.updated_at = now;
+    }
+
+    pub(super) fn read(&self, options: ReadOptions) -> Result<Branch, MemoryError> {
+        let last = match options.from {
+            ReadFrom::Head => self.session.head,
+            ReadFrom::Entry(seq) => Some(seq),
+        };
+        self.check_exists(last)?;
+        let mut entries: Vec<Entry> = self.branch(last).take(options.limit).cloned().collect();
+        entries.reverse();
+        Ok(Branch { session: self.session.clone(), entries })
+    }
+
+    pub(super) fn scan(&self, after: Seq, limit: usize) -> Vec<Entry> {
+        let start = self.entries.partition_point(|it| it.entry.seq <= after);
+        self.entries.iter().skip(start).take(limit).map(|it| it.entry.clone()).collect()
+    }
+
+    pub(super) fn move_head(
+        &mut self,
+        expect: Token,
+        head: Option<Seq>,
+        now: Timestamp,
+    ) -> Result<Session, MemoryError> {
+        if self.session.token != expect || self.open_turn.is_some() {
+            return Err(conflict("move the head"));
+        }
+        self.check_exists(head)?;
+        if inside_tool_round(self.branch(head).map(|it| &*it.body.message)) {
+            return Err(MemoryError::new("move the head", MemoryErrorKind::InsideToolRound));
+        }
+        self.session.head = head;
+        self.changed(now);
+        Ok(self.session.clone())
+    }
+
+    pub(super) fn patch(&mut self, patch: SessionPatch, now: Timestamp) -> Session {
+        let SessionPatch { title, metadata, system, recall } = patch;
+        let session = &mut self.session;
+        title.into_iter().for_each(|it| session.title = it);
+        metadata.into_iter().for_each(|it| session.metadata = it);
+        system.into_iter().for_each(|it| session.system = it);
+        recall.into_iter().for_each(|it| session.recall = it);
+        session.updated_at = now;
+        session.clone()
+    }
+
+    /// The session that an import makes.
+    pub(super) fn restored(
+        key: &SessionKey,
+        import: &ExportedSession,
+        arrivals: &mut Arrivals,
+    ) -> Self {
+        let mut new = Self::new(key, NewSession::default(), import.created_at);
+        new.session.class = import.class;
+        new.take_over(import, arrivals);
+        new
+    }
+
+    /// Extends the session by what an import has more.
+    pub(super) fn extend(
+        &mut self,
+        import: &ExportedSession,
+        arrivals: &mut Arrivals,
+    ) -> Result<Restored, MemoryError> {
+        if self.open_turn.is_some() {
+            return Err(conflict("restore the session"));
+        }
+        let entries = self.entries.iter().map(|it| &it.entry);
+        let restored = import.compare(&ExportedSession::of(&self.session, entries))?;
+        match restored {
+            Restored::Created | Restored::Extended(_) => self.take_over(import, arrivals),
+            Restored::Unchanged => {}
+        }
+        Ok(restored)
+    }
+
+    fn take_over(&mut self, import: &ExportedSession, arrivals: &mut Arrivals) {
+        for it in import.entries.iter().skip(self.entries.len()) {
+            let entry = Entry { seq: it.seq, parent: it.parent, body: it.entry.clone().into() };
+            self.entries.push(Stored { arrival: arrivals.next(), entry });
+        }
+        let session = &mut self.session;
+        session.title.clone_from(&import.title);
+        session.metadata.clone_from(&import.metadata);
+        session.system.clone_from(&import.system);
+        session.recall = import.recall;
+        session.head = import.head;
+        session.entries = self.entries.len() as u64;
+        session.updated_at = import.updated_at;
+        session.token = Token::random();
+    }
+}

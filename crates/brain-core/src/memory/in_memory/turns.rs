@@ -1,0 +1,257 @@
+//! Turns: who holds which session, by which lease, and what there is of the answer.
+
+use std::time::Duration;
+
+use super::{conflict, state::State};
+use crate::{
+    ids::{IdempotencyKey, Owner, SessionKey, TurnId},
+    memory::{
+        Append, Appended, Authority, Checkpoint, CloseTurn, Fence, Idempotency, MemoryError,
+        MemoryErrorKind, OpenTurn, Opened, Signals, TurnRecord, TurnState,
+    },
+    time::Timestamp,
+};
+
+/// How long an idempotency key is known.
+const KEY_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+
+fn superseded() -> MemoryError {
+    MemoryError::new("act for the turn", MemoryErrorKind::Superseded)
+}
+
+fn lease_left(turn: &TurnRecord, now: Timestamp) -> Option<Duration> {
+    turn.lease_until.map(|until| until.since(now)).filter(|left| !left.is_zero())
+}
+
+fn is_held_by(turn: &TurnRecord, fence: Fence) -> bool {
+    turn.state == TurnState::Running && turn.holder == fence.holder
+}
+
+/// What the turn has appended is history now: its checkpoint goes on from there.
+fn passed(turn: &mut TurnRecord, appended: Appended) {
+    let last_event = turn.checkpoint.last_event;
+    turn.checkpoint = Checkpoint { last_event, tail: appended.last, ..Checkpoint::default() };
+}
+
+impl State {
+    /// The turn, if the fence holds it.
+    fn held(&mut self, fence: Fence) -> Result<&mut TurnRecord, MemoryError> {
+        self.turns.get_mut(&fence.turn).filter(|it| is_held_by(it, fence)).ok_or_else(superseded)
+    }
+
+    /// Whether the session may be appended to by whoever shows this fence.
+    pub(super) fn check_fence(
+        &mut self,
+        key: &SessionKey,
+        fence: Option<Fence>,
+    ) -> Result<(), MemoryError> {
+        let Some(fence) = fence else {
+            let open = self.sessions.get(key).and_then(|it| it.open_turn);
+            return if open.is_none() { Ok(()) } else { Err(conflict("append to the session")) };
+        };
+        if self.held(fence)?.session == *key { Ok(()) } else { Err(superseded()) }
+    }
+
+    /// Remembers what a fenced append did to its turn.
+    pub(super) fn note_append(&mut self, append: &Append, appended: Appended) {
+        if let Some(turn) = append.fence.and_then(|it| self.turns.get_mut(&it.turn))
+            && !append.drafts.is_empty()
+        {
+            passed(turn, appended);
+        }
+    }
+
+    pub(super) fn open(&mut self, open: OpenTurn, now: Timestamp) -> Result<Opened, MemoryError> {
+        if let Some(again) = self.opened_before(&open)? {
+            return Ok(again);
+        }
+        if let Some(turn) = self.known_key(&open, now)? {
+            return Ok(Opened::Known(turn.clone()));
+        }
+        if let Some(turn) = self.open_turn(&open.session) {
+            return Ok(Opened::Busy { turn: turn.clone(), lease_left: lease_left(turn, now) });
+        }
+        let appended = match self.known_append(&open.session, &open.append) {
+            Some(known) => known,
+            None => self.write(&open.session, &open.append, open.create.clone(), now)?,
+        };
+        let turn = started(open, appended, now);
+        if let Some(session) = self.sessions.get_mut(&turn.session) {
+            session.open_turn = Some(turn.id);
+        }
+        if let Some(Idempotency { key, .. }) = &turn.idempotency {
+            self.keys.insert((turn.session.owner.clone(), key.clone()), turn.id);
+        }
+        self.turns.insert(turn.id, turn.clone());
+        Ok(Opened::Started { turn, appended })
+    }
+
+    /// The answer to a caller that asks again because the first reply was lost.
+    fn opened_before(&self, open: &OpenTurn) -> Result<Option<Opened>, MemoryError> {
+        let Some(turn) = self.turns.get(&open.id) else { return Ok(None) };
+        match self.known_append(&open.session, &open.append) {
+            Some(appended) if turn.session == open.session => {
+                Ok(Some(Opened::Started { turn: turn.clone(), appended }))
+            }
+            Some(_) | None => Err(conflict("open the turn")),
+        }
+    }
+
+    fn known_key(
+        &self,
+        open: &OpenTurn,
+        now: Timestamp,
+    ) -> Result<Option<&TurnRecord>, MemoryError> {
+        let Some(asked) = &open.idempotency else { return Ok(None) };
+        let known = self.turn_by_key(&open.session.owner, &asked.key, now);
+        let equal = |turn: &TurnRecord| turn.idempotency.as_ref() == Some(asked);
+        match known {
+            Some(turn) if !equal(turn) => {
+                Err(MemoryError::new("open the turn", MemoryErrorKind::KeyReused))
+            }
+            Some(_) | None => Ok(known),
+        }
+    }
+
+    fn open_turn(&self, key: &SessionKey) -> Option<&TurnRecord> {
+        self.sessions.get(key)?.open_turn.and_then(|turn| self.turns.get(&turn))
+    }
+
+    pub(super) fn take(
+        &mut self,
+        fence: Fence,
+        lease: Duration,
+        now: Timestamp,
+    ) -> Result<TurnRecord, MemoryError> {
+        let turn = self.turns.get_mut(&fence.turn).ok_or_else(superseded)?;
+        let free = turn.holder == fence.holder || lease_left(turn, now).is_none();
+        if !turn.state.is_open() || !free {
+            return Err(superseded());
+        }
+        turn.state = TurnState::Running;
+        turn.checkpoint.waiting = false;
+        turn.holder = fence.holder;
+        turn.lease_until = Some(now.plus(lease));
+        Ok(turn.clone())
+    }
+
+    pub(super) fn renew(
+        &mut self,
+        fence: Fence,
+        lease: Duration,
+        now: Timestamp,
+    ) -> Result<Signals, MemoryError> {
+        let turn = self.held(fence)?;
+        turn.lease_until = Some(now.plus(lease));
+        Ok(Signals { cancel: turn.cancel_requested })
+    }
+
+    pub(super) fn checkpoint(
+        &mut self,
+        fence: Fence,
+        checkpoint: Checkpoint,
+    ) -> Result<(), MemoryError> {
+        let turn = self.held(fence)?;
+        if checkpoint.waiting {
+            turn.state = TurnState::Waiting;
+            turn.lease_until = None;
+        }
+        turn.checkpoint = checkpoint;
+        Ok(())
+    }
+
+    pub(super) fn close(
+        &mut self,
+        close: CloseTurn,
+        now: Timestamp,
+    ) -> Result<TurnRecord, MemoryError> {
+        let turn = self.turns.get(&close.turn).ok_or_else(superseded)?;
+        let key = turn.session.clone();
+        let known = self.known_append(&key, &close.append);
+        if !turn.state.is_open() && known.is_some() {
+            return Ok(turn.clone());
+        }
+        if !may_end(turn, close.authority, now) || close.state.is_open() {
+            return Err(superseded());
+        }
+        let appended = match known {
+            Some(known) => known,
+            None => self.write(&key, &close.append, None, now)?,
+        };
+        if let Some(session) = self.sessions.get_mut(&key) {
+            session.open_turn = None;
+        }
+        let turn = self.turns.get_mut(&close.turn).ok_or_else(superseded)?;
+        end(turn, close, appended, now);
+        Ok(turn.clone())
+    }
+
+    pub(super) fn turn(&self, owner: &Owner, turn: TurnId) -> Option<&TurnRecord> {
+        self.turns.get(&turn).filter(|it| it.session.owner == *owner)
+    }
+
+    pub(super) fn turn_by_key(
+        &self,
+        owner: &Owner,
+        key: &IdempotencyKey,
+        now: Timestamp,
+    ) -> Option<&TurnRecord> {
+        let turn = self.keys.get(&(owner.clone(), key.clone()))?;
+        self.turns.get(turn).filter(|it| now.since(it.opened_at) < KEY_LIFE)
+    }
+
+    pub(super) fn request_cancel(&mut self, owner: &Owner, turn: TurnId) -> Option<TurnRecord> {
+        let turn = self.turns.get_mut(&turn).filter(|it| it.session.owner == *owner)?;
+        turn.cancel_requested |= turn.state.is_open();
+        Some(turn.clone())
+    }
+
+    pub(super) fn unfinished(&self) -> Vec<TurnRecord> {
+        self.turns.values().filter(|it| it.state.is_open()).cloned().collect()
+    }
+
+    /// Erases the session's turns and their idempotency keys.
+    pub(super) fn forget_turns(&mut self, key: &SessionKey) {
+        self.turns.retain(|_, turn| turn.session != *key);
+        self.keys.retain(|_, turn| self.turns.contains_key(turn));
+    }
+}
+
+fn started(open: OpenTurn, appended: Appended, now: Timestamp) -> TurnRecord {
+    TurnRecord {
+        id: open.id,
+        session: open.session,
+        idempotency: open.idempotency,
+        request: open.request,
+        state: TurnState::Running,
+        holder: open.holder,
+        lease_until: Some(now.plus(open.lease)),
+        checkpoint: Checkpoint { tail: appended.last, ..Checkpoint::default() },
+        cancel_requested: false,
+        input: appended.last.filter(|_| !open.append.drafts.is_empty()),
+        answer: None,
+        error: None,
+        usage: None,
+        opened_at: now,
+        ended_at: None,
+    }
+}
+
+fn may_end(turn: &TurnRecord, authority: Authority, now: Timestamp) -> bool {
+    match authority {
+        Authority::Holder(holder) => is_held_by(turn, Fence { turn: turn.id, holder }),
+        Authority::Lapsed => turn.state == TurnState::Running && lease_left(turn, now).is_none(),
+        Authority::Exclusive => turn.state.is_open(),
+    }
+}
+
+fn end(turn: &mut TurnRecord, close: CloseTurn, appended: Appended, now: Timestamp) {
+    passed(turn, appended);
+    turn.checkpoint.last_event = close.last_event;
+    turn.state = close.state;
+    turn.lease_until = None;
+    turn.answer = appended.last.filter(|_| !close.append.drafts.is_empty());
+    turn.error = close.error;
+    turn.usage = close.usage;
+    turn.ended_at = Some(now);
+}

@@ -1,0 +1,160 @@
+//! Putting exported sessions into any store.
+
+use std::pin::pin;
+
+use futures_util::{Stream, TryStreamExt};
+use serde::{Deserialize, Serialize};
+
+use super::ExportedSession;
+use crate::{
+    ids::{MAX_ID_BYTES, Owner, SessionId, SessionKey},
+    memory::{MemoryError, MemoryErrorKind, MemoryStore, Restored},
+};
+
+/// Most new names that are tried for one session.
+const MAX_NAMES: usize = 1000;
+
+/// What to do with a session whose id is taken by another content.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnConflict {
+    /// Leave it out and report it.
+    #[default]
+    Refuse,
+    /// Call it `<id> (imported 2)`, or the next number that is free or has its content already.
+    Rename,
+}
+
+/// What an import did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ImportReport {
+    /// Sessions that are new, the renamed ones included.
+    pub created: u64,
+    /// Sessions that were there in part.
+    pub extended: u64,
+    /// Sessions that were there already.
+    pub unchanged: u64,
+    /// Sessions that were left out.
+    pub refused: Vec<Refused>,
+    /// Sessions that got another id.
+    pub renamed: Vec<Renamed>,
+}
+
+/// A session that was left out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Refused {
+    /// Its id.
+    pub id: SessionId,
+    /// The code of the [`MemoryErrorKind`].
+    pub code: &'static str,
+    /// Why, for people.
+    pub why: String,
+}
+
+/// A session that got another id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Renamed {
+    /// Its id in the import.
+    pub from: SessionId,
+    /// Its id in the store.
+    pub to: SessionId,
+}
+
+/// Restores sessions one by one, each all or nothing, and reports what became of them.
+///
+/// Importing the same again changes nothing.
+///
+/// # Errors
+///
+/// The first error of `sessions` or of the backend. What came before it stays; importing again is
+/// safe. A session that cannot be restored is no error: it is [`ImportReport::refused`].
+pub async fn import(
+    store: &dyn MemoryStore,
+    owner: &Owner,
+    sessions: impl Stream<Item = Result<ExportedSession, MemoryError>> + Send,
+    on_conflict: OnConflict,
+) -> Result<ImportReport, MemoryError> {
+    let mut report = ImportReport::default();
+    let mut sessions = pin!(sessions);
+    while let Some(session) = sessions.try_next().await? {
+        match restore(store, owner, &session, on_conflict).await {
+            Ok((to, restored)) => report.note(session.id, to, restored),
+            Err(error) if is_refusal(error.kind()) => report.refuse(session.id, &error),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(report)
+}
+
+/// Restores under the first name that is not taken by another content.
+async fn restore(
+    store: &dyn MemoryStore,
+    owner: &Owner,
+    session: &ExportedSession,
+    on_conflict: OnConflict,
+) -> Result<(SessionId, Restored), MemoryError> {
+    let names = match on_conflict {
+        OnConflict::Refuse => 1,
+        OnConflict::Rename => MAX_NAMES,
+    };
+    let mut number = 1;
+    loop {
+        let id = name(&session.id, number);
+        let key = SessionKey::new(owner.clone(), id.clone());
+        match store.restore(&key, session).await {
+            Ok(restored) => return Ok((id, restored)),
+            Err(error) if error.kind() == MemoryErrorKind::Conflict && number < names => {
+                number += 1
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// The id that a session is imported under at the attempt of this number, from 1.
+fn name(id: &SessionId, number: usize) -> SessionId {
+    if number == 1 {
+        return id.clone();
+    }
+    let suffix = format!(" (imported {number})");
+    let end = id.as_str().floor_char_boundary(MAX_ID_BYTES - suffix.len());
+    let (start, _) = id.as_str().split_at(end);
+    SessionId::new(format!("{start}{suffix}")).unwrap_or_else(|_| id.clone())
+}
+
+/// Whether the fault is the session's; all others are the backend's.
+fn is_refusal(kind: MemoryErrorKind) -> bool {
+    match kind {
+        MemoryErrorKind::Conflict
+        | MemoryErrorKind::UnknownParent
+        | MemoryErrorKind::InsideToolRound
+        | MemoryErrorKind::Corrupt => true,
+        MemoryErrorKind::Superseded
+        | MemoryErrorKind::KeyReused
+        | MemoryErrorKind::OutcomeUnknown
+        | MemoryErrorKind::Unavailable
+        | MemoryErrorKind::Overloaded { .. }
+        | MemoryErrorKind::Full
+        | MemoryErrorKind::Expired
+        | MemoryErrorKind::Backend => false,
+    }
+}
+
+impl ImportReport {
+    fn note(&mut self, from: SessionId, to: SessionId, restored: Restored) {
+        match restored {
+            Restored::Created if from != to => {
+                self.created += 1;
+                self.renamed.push(Renamed { from, to });
+            }
+            Restored::Created => self.created += 1,
+            Restored::Extended(_) => self.extended += 1,
+            Restored::Unchanged => self.unchanged += 1,
+        }
+    }
+
+    fn refuse(&mut self, id: SessionId, error: &MemoryError) {
+        let kind = error.kind();
+        self.refused.push(Refused { id, code: kind.code(), why: kind.to_string() });
+    }
+}

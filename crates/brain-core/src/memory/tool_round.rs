@@ -1,0 +1,54 @@
+//! Where a tool round ends: the rule that keeps heads out of the middle of one.
+//!
+//! It judges a branch. What goes into a model's context is the context window's business.
+
+use crate::chat::{Message, Role};
+
+/// Whether a branch ends between a tool call and its result; the branch's messages, newest first.
+///
+/// Reads no further back than the round's calls. A result without its call is no round.
+pub fn inside_tool_round<'a>(newest_first: impl IntoIterator<Item = &'a Message>) -> bool {
+    let mut answered = Vec::new();
+    for message in newest_first {
+        match message.role {
+            Role::Tool => answered.extend(message.tool_call_id.as_deref()),
+            Role::System | Role::User | Role::Assistant => {
+                return message.tool_calls.iter().any(|call| !answered.contains(&call.id.as_str()));
+            }
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::inside_tool_round;
+    use crate::chat::{Message, ToolCall};
+
+    fn calls(ids: &[&str]) -> Message {
+        let call = |id: &&str| ToolCall {
+            id: (*id).to_owned(),
+            name: "t".into(),
+            arguments: "{}".into(),
+            provider_id: None,
+        };
+        Message { tool_calls: ids.iter().map(call).collect(), ..Message::assistant("") }
+    }
+
+    fn check(oldest_first: &[Message], inside: bool) {
+        assert_eq!(inside_tool_round(oldest_first.iter().rev()), inside, "{oldest_first:?}");
+    }
+
+    #[test]
+    fn a_round_ends_with_its_last_result() {
+        check(&[], false);
+        check(&[Message::user("hi")], false);
+        check(&[Message::assistant("hi")], false);
+        check(&[calls(&["a", "b"])], true);
+        check(&[calls(&["a", "b"]), Message::tool("b", "")], true);
+        check(&[calls(&["a", "b"]), Message::tool("b", ""), Message::tool("a", "")], false);
+        check(&[Message::tool("a", "")], false);
+        check(&[Message::assistant("x"), Message::tool("a", "")], false);
+        check(&[calls(&["a"]), Message::tool("a", ""), Message::assistant("done")], false);
+    }
+}
