@@ -11,7 +11,10 @@
 //! | [`llm`] | the language-model port, and [`llm::Router`] |
 //! | [`tool`] | the tool port |
 //! | [`task`] | spawning as a port |
+//! | [`brain`] | [`brain::Brain`]: the ports joined into turns |
+//! | [`window`] | which messages a model is shown |
 
+pub mod brain;
 pub mod chat;
 mod error;
 pub mod ids;
@@ -21,5 +24,6 @@ pub mod memory;
 pub mod task;
 pub mod time;
 pub mod tool;
+pub mod window;
 
 pub use crate::error::BoxError;

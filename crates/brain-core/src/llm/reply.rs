@@ -63,6 +63,12 @@ impl PartialReply {
         self.text.is_empty() && self.reasoning.is_empty() && self.calls.is_empty()
     }
 
+    /// Whether [`ChatEvent::Finished`] has come.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.finish.is_some()
+    }
+
     /// What there is so far, without tool calls: a call that was cut off never runs.
     #[must_use]
     pub fn into_partial_message(self) -> Message {

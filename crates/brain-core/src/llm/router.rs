@@ -54,7 +54,10 @@ impl Router {
             return Ok((gateway, rest));
         }
         let gateway = self.gateways.get(&self.default).ok_or_else(|| {
-            LlmError::new(LlmErrorKind::Unsupported, "no provider is configured; run `codexd doctor`")
+            LlmError::new(
+                LlmErrorKind::Unsupported,
+                "no provider is configured; run `codexd doctor`",
+            )
         })?;
         Ok((gateway, model))
     }
@@ -83,7 +86,8 @@ impl LlmGateway for Router {
         let mut models = Vec::new();
         let mut failure = None;
         let others = self.gateways.iter().filter(|(name, _)| **name != self.default);
-        for (name, gateway) in self.gateways.get_key_value(&self.default).into_iter().chain(others) {
+        for (name, gateway) in self.gateways.get_key_value(&self.default).into_iter().chain(others)
+        {
             match gateway.models().await {
                 Ok(found) => models.extend(
                     found.into_iter().map(|it| ModelInfo { id: format!("{name}/{}", it.id), ..it }),

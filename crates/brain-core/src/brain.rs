@@ -1,0 +1,367 @@
+//! The brain: memory, a language model and tools, joined into turns.
+//!
+//! A turn is a stored record, a supervised task and a log of numbered events:
+//!
+//! 1. [`Brain::chat`] stores what the user said and opens the turn in one step, and only then asks
+//!    a model, so that nothing that goes wrong later loses it;
+//! 2. a task drives the turn at the model's speed and appends the answer once, whatever ends it;
+//! 3. listeners read the log; they slow nobody, may come back, and none needs to stay.
+//!
+//! It speaks to ports only. No surface and no backend is named here.
+
+mod driver;
+mod error;
+mod event;
+mod listener;
+mod live;
+mod log;
+mod open;
+mod recovery;
+mod request;
+mod turn;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_channel::oneshot;
+use futures_util::future::{self, Either};
+
+use self::{driver::Driver, live::LiveTurns, open::OpenedTurn};
+pub use self::{
+    error::ChatError,
+    event::{
+        CANCELLED, RESTARTED, SUPERSEDED, ToolOutcome, TurnEnd, TurnEvent, TurnEventKind,
+        TurnSnapshot, TurnStarted,
+    },
+    listener::Listener,
+    request::{OnBusy, OnDisconnect, TurnInput, TurnRequest},
+    turn::{Step, Turn},
+};
+use crate::{
+    ids::{HolderId, Owner, SessionId, SessionKey, TurnId},
+    llm::LlmGateway,
+    memory::{Entry, Forgotten, MemoryError, MemoryStore, TurnRecord},
+    task::Spawner,
+    time::Clock,
+    tool::{ToolBox, ToolClass},
+};
+
+/// What a brain is made of.
+#[derive(Clone, Debug)]
+pub struct Ports {
+    /// Where sessions and turns are kept.
+    pub store: Arc<dyn MemoryStore>,
+    /// Who answers.
+    pub llm: Arc<dyn LlmGateway>,
+    /// What the model may call.
+    pub tools: ToolBox,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Where turns run.
+    pub spawner: Arc<dyn Spawner>,
+}
+
+/// How a brain behaves where a request does not say.
+#[derive(Clone, Debug, Default)]
+pub struct BrainConfig {
+    /// The model; empty for the gateway's default.
+    pub model: String,
+    /// The system prompt of sessions that have none.
+    pub system: Option<String>,
+    /// Bounds.
+    pub limits: Limits,
+}
+
+/// Bounds of turns.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Most bytes of one user message.
+    pub message_bytes: usize,
+    /// Most turns at once.
+    pub turns: usize,
+    /// Most tool rounds of one turn.
+    pub tool_rounds: u32,
+    /// Classes of tools that run without approval.
+    pub allowed_tools: Vec<ToolClass>,
+    /// Longest time that one turn works.
+    pub turn_time: Duration,
+    /// Longest time that a turn waits for another one of its session.
+    pub busy_wait: Duration,
+    /// How long a turn is held without being renewed.
+    pub lease: Duration,
+    /// How often it is renewed.
+    pub renew_every: Duration,
+    /// How often what there is of an answer is stored.
+    pub checkpoint_every: Duration,
+    /// After how many new bytes it is stored earlier.
+    pub checkpoint_bytes: usize,
+    /// Most entries of a branch that are read for a context window.
+    pub window_entries: usize,
+    /// Context of a model that does not say, in tokens.
+    pub context_tokens: u32,
+    /// Tokens kept free for the answer where the request does not say.
+    pub output_tokens: u32,
+    /// Most bytes of a turn's event log.
+    pub log_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message_bytes: 1024 * 1024,
+            turns: 1_024,
+            tool_rounds: 8,
+            allowed_tools: vec![ToolClass::Read],
+            turn_time: Duration::from_secs(15 * 60),
+            busy_wait: Duration::from_secs(30),
+            lease: Duration::from_secs(10),
+            renew_every: Duration::from_secs(3),
+            checkpoint_every: Duration::from_secs(2),
+            checkpoint_bytes: 4 * 1024,
+            window_entries: 256,
+            context_tokens: 32_768,
+            output_tokens: 1_024,
+            log_bytes: 256 * 1024,
+        }
+    }
+}
+
+/// A turn that runs, or ran.
+#[derive(Debug)]
+pub struct StartedTurn {
+    /// Its session.
+    pub session: SessionId,
+    /// Its name.
+    pub turn: TurnId,
+    /// Whether an earlier request with the same idempotency key had started it.
+    pub replayed: bool,
+    /// Its events from the first one that is left.
+    pub events: Listener,
+}
+
+/// A turn as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TurnView {
+    /// The stored record; while this process holds the turn, its texts are up to date.
+    pub record: TurnRecord,
+    /// The answer, once there is one.
+    pub answer: Option<Entry>,
+}
+
+/// Joins the ports; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Brain {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    ports: Ports,
+    config: BrainConfig,
+    live: LiveTurns,
+    holder: HolderId,
+    draining: AtomicBool,
+}
+
+impl Brain {
+    /// A brain that holds no turn yet.
+    #[must_use]
+    pub fn new(ports: Ports, config: BrainConfig) -> Self {
+        let (live, holder) = (LiveTurns::default(), HolderId::random());
+        let draining = AtomicBool::new(false);
+        Self { inner: Arc::new(Inner { ports, config, live, holder, draining }) }
+    }
+
+    /// What the brain is made of.
+    #[must_use]
+    pub fn ports(&self) -> &Ports {
+        &self.inner.ports
+    }
+
+    /// How it behaves where a request does not say.
+    #[must_use]
+    pub fn config(&self) -> &BrainConfig {
+        &self.inner.config
+    }
+
+    /// Stores what the user said, and starts to answer it.
+    ///
+    /// When this returns, the message is stored. The turn runs on whatever becomes of the caller,
+    /// as [`TurnRequest::on_disconnect`] says; dropping this future before it returns is leaving.
+    ///
+    /// # Errors
+    ///
+    /// See [`ChatError`]; nothing is stored then.
+    pub async fn chat(
+        &self,
+        owner: &Owner,
+        request: TurnRequest,
+    ) -> Result<StartedTurn, ChatError> {
+        let (inner, owner) = (Arc::clone(&self.inner), owner.clone());
+        inner.admit(&request)?;
+        let (reply, started) = oneshot::channel();
+        self.inner.ports.spawner.spawn(Box::pin(async move {
+            match open::open(&inner, &owner, &request).await {
+                Ok(OpenedTurn::Started(opened)) => {
+                    let (driver, listener) = Driver::start(&inner, opened, request);
+                    let (session, turn) = driver.names();
+                    let started = StartedTurn { session, turn, replayed: false, events: listener };
+                    // A caller who has gone meanwhile has left; the listener's drop says so.
+                    drop(reply.send(Ok(started)));
+                    driver.run().await;
+                }
+                Ok(OpenedTurn::Known(record)) => {
+                    drop(reply.send(Ok(listener::replay(&inner, *record))));
+                }
+                Err(error) => drop(reply.send(Err(error))),
+            }
+        }));
+        started.await.unwrap_or(Err(ChatError::ShuttingDown))
+    }
+
+    /// The events of a turn numbered above `after`; `None` if no store knows the turn.
+    ///
+    /// # Errors
+    ///
+    /// When memory cannot be asked.
+    pub async fn listen(
+        &self,
+        owner: &Owner,
+        turn: TurnId,
+        after: u64,
+    ) -> Result<Option<Listener>, MemoryError> {
+        if let Some(live) = self.inner.live(owner, turn) {
+            return Ok(Some(listener::of_live(&self.inner, live, after, true)));
+        }
+        let known = self.inner.ports.store.turn(owner, turn).await?;
+        Ok(known.map(|record| listener::of_record(&self.inner, record, after)))
+    }
+
+    /// A turn as it stands; `None` if no store knows it.
+    ///
+    /// # Errors
+    ///
+    /// When memory cannot be asked.
+    pub async fn turn(&self, owner: &Owner, turn: TurnId) -> Result<Option<TurnView>, MemoryError> {
+        let Some(mut record) = self.inner.ports.store.turn(owner, turn).await? else {
+            return Ok(None);
+        };
+        if let Some(live) = self.inner.live(owner, turn)
+            && record.state.is_open()
+        {
+            live.log.update_snapshot(|snapshot| {
+                record.checkpoint.text.clone_from(&snapshot.text);
+                record.checkpoint.reasoning.clone_from(&snapshot.reasoning);
+                record.checkpoint.calls.clone_from(&snapshot.calls);
+            });
+            record.checkpoint.last_event = live.log.last();
+        }
+        let answer = self.inner.answer_of(&record).await?;
+        Ok(Some(TurnView { record, answer }))
+    }
+
+    /// Stops a turn, and waits a moment for its end; `None` if no store knows it.
+    ///
+    /// Stopping a turn that is over changes nothing. A turn that another process holds is asked
+    /// through its record.
+    ///
+    /// # Errors
+    ///
+    /// When memory cannot be asked.
+    pub async fn cancel(
+        &self,
+        owner: &Owner,
+        turn: TurnId,
+    ) -> Result<Option<TurnView>, MemoryError> {
+        if let Some(live) = self.inner.live(owner, turn) {
+            live.stop();
+            self.inner.wait_at_most(Duration::from_secs(2), live.log.ended()).await;
+        } else if self.inner.ports.store.request_cancel(owner, turn).await?.is_none() {
+            return Ok(None);
+        }
+        self.turn(owner, turn).await
+    }
+
+    /// Erases a session; a turn of it that this process holds is stopped first.
+    ///
+    /// # Errors
+    ///
+    /// When memory cannot be asked.
+    pub async fn forget(&self, key: &SessionKey) -> Result<Forgotten, MemoryError> {
+        for live in self.inner.live.running() {
+            if live.owner == key.owner && live.session == key.id {
+                live.stop();
+                self.inner.wait_at_most(Duration::from_secs(2), live.log.ended()).await;
+            }
+        }
+        self.inner.ports.store.forget(key).await
+    }
+
+    /// Ends what a predecessor on the same storage left open, keeping what there was of each
+    /// answer; returns how many turns that were. Only a process that has the storage for itself
+    /// may do this.
+    ///
+    /// # Errors
+    ///
+    /// When memory cannot be asked.
+    pub async fn recover(&self) -> Result<usize, MemoryError> {
+        recovery::recover(&self.inner).await
+    }
+
+    /// How many turns run in this process.
+    #[must_use]
+    pub fn running_turns(&self) -> usize {
+        self.inner.live.running_count()
+    }
+
+    /// Refuses new turns, lets running ones end for `grace`, and then stops them; returns how many
+    /// had to be stopped, once all have ended.
+    pub async fn drain(&self, grace: Duration) -> usize {
+        self.inner.draining.store(true, Ordering::SeqCst);
+        self.inner.wait_at_most(grace, self.inner.live.idle()).await;
+        let late = self.inner.live.running();
+        late.iter().for_each(|live| live.stop());
+        self.inner.wait_at_most(Duration::from_secs(10), self.inner.live.idle()).await;
+        late.len()
+    }
+}
+
+impl Inner {
+    fn admit(&self, request: &TurnRequest) -> Result<(), ChatError> {
+        if self.draining.load(Ordering::SeqCst) {
+            return Err(ChatError::ShuttingDown);
+        }
+        let running = self.live.running_count();
+        if self.config.limits.turns <= running {
+            return Err(ChatError::TooManyTurns(running));
+        }
+        let unknown = request.tools.iter().flatten().find(|it| self.ports.tools.get(it).is_none());
+        if let Some(name) = unknown {
+            return Err(ChatError::UnknownTool(name.clone()));
+        }
+        request.validate(self.config.limits.message_bytes)
+    }
+
+    fn live(&self, owner: &Owner, turn: TurnId) -> Option<Arc<live::Live>> {
+        let live = self.live.get(turn, self.ports.clock.elapsed())?;
+        (live.owner == *owner).then_some(live)
+    }
+
+    async fn answer_of(&self, record: &TurnRecord) -> Result<Option<Entry>, MemoryError> {
+        let Some(seq) = record.answer else { return Ok(None) };
+        let before = crate::ids::Seq(seq.0.saturating_sub(1));
+        let entries = self.ports.store.scan(&record.session, before, 1).await?;
+        Ok(entries.into_iter().find(|entry| entry.seq == seq))
+    }
+
+    /// Whether `done` came within `limit`.
+    async fn wait_at_most(&self, limit: Duration, done: impl Future<Output = ()> + Send) -> bool {
+        let sleep = self.ports.clock.sleep(limit);
+        matches!(future::select(Box::pin(done), sleep).await, Either::Left(_))
+    }
+}

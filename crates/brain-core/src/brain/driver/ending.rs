@@ -1,0 +1,239 @@
+//! The end of a turn: appending the answer, or what there is of it, once.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    super::{CANCELLED, SUPERSEDED, TurnEnd, recovery::CLOSING_STEP, turn},
+    Driver,
+};
+use crate::{
+    chat::{Message, Usage},
+    ids::{AppendId, Seq},
+    llm::{LlmError, LlmErrorKind},
+    memory::{
+        Append, Authority, CloseTurn, Draft, Entry, EntryBody, EntryError, EntryStatus, Expect,
+        MemoryError, MemoryErrorKind, TurnRecord, TurnState,
+    },
+    tool::ToolError,
+    window::{WindowTooSmall, estimate_message},
+};
+
+/// Waits between attempts to store an answer, as long as a lease bears.
+const RETRY_AFTER: [Duration; 4] = [
+    Duration::from_millis(50),
+    Duration::from_millis(250),
+    Duration::from_secs(1),
+    Duration::from_secs(3),
+];
+
+/// Why a turn ended before its answer was whole.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Stop {
+    #[error("the turn was stopped")]
+    Cancelled,
+    #[error("the turn is over, was forgotten, or is held by another process")]
+    Superseded,
+    #[error("the turn took too long; ask for less at once")]
+    TimeUp,
+    #[error("the model kept calling tools; ask for less at once")]
+    TooManyRounds,
+    #[error("an internal error ended the turn; it is in the log")]
+    Panicked,
+    #[error("the tool `{0}` is broken; its error is in the log")]
+    Tool(String, #[source] ToolError),
+    #[error(transparent)]
+    Window(#[from] WindowTooSmall),
+    #[error(transparent)]
+    Llm(#[from] LlmError),
+    #[error(transparent)]
+    Memory(MemoryError),
+}
+
+impl From<MemoryError> for Stop {
+    fn from(error: MemoryError) -> Self {
+        if error.kind() == MemoryErrorKind::Superseded {
+            return Self::Superseded;
+        }
+        Self::Memory(error)
+    }
+}
+
+impl Stop {
+    /// The stream ended without saying how.
+    pub(super) fn broke_off() -> Self {
+        let message = "the answer broke off before its end; ask again";
+        Self::Llm(LlmError::new(LlmErrorKind::Interrupted, message))
+    }
+
+    /// A stable code for clients and logs.
+    pub(super) fn code(&self) -> &'static str {
+        match self {
+            Self::Cancelled => CANCELLED,
+            Self::Superseded => SUPERSEDED,
+            Self::TimeUp => "turn_timeout",
+            Self::TooManyRounds => "too_many_tool_rounds",
+            Self::Panicked => "internal_error",
+            Self::Tool(..) => "tool_broken",
+            Self::Window(_) => LlmErrorKind::ContextOverflow.code(),
+            Self::Llm(error) => error.kind().code(),
+            Self::Memory(error) => error.kind().code(),
+        }
+    }
+
+    fn to_entry_error(&self) -> EntryError {
+        EntryError { code: self.code().to_owned(), message: self.to_string() }
+    }
+}
+
+impl Driver {
+    /// Appends the answer, closes the turn, and tells its listeners.
+    pub(super) async fn end(&mut self, stop: Option<&Stop>) {
+        if let Some(stop) = stop {
+            log_stop(stop);
+        }
+        let mut end = match self.close(stop).await {
+            Ok(end) => end,
+            Err(error) => {
+                tracing::error!(%error, source = ?std::error::Error::source(&error), "could not store the end of a turn");
+                let stop = Stop::from(error);
+                self.end_event(stop_state(self.has_something()), Some(stop.to_entry_error()))
+            }
+        };
+        end.context = self.context;
+        self.live.log.push(end.into());
+    }
+
+    async fn close(&self, stop: Option<&Stop>) -> Result<TurnEnd, MemoryError> {
+        let something = self.has_something();
+        let state = if stop.is_none() { TurnState::Completed } else { stop_state(something) };
+        let error = stop.map(Stop::to_entry_error);
+        let drafts = self.closing_drafts(state, error.as_ref())?;
+        let record = self.store_end(state, error.clone(), drafts.clone()).await?;
+        let mut end = self.end_event(state, error);
+        end.answer = record.answer.zip(drafts.last()).map(|(seq, draft)| Entry {
+            seq,
+            parent: match drafts.len() {
+                1 => self.tail(),
+                _ => seq.0.checked_sub(1).map(Seq),
+            },
+            body: Arc::clone(draft.body()),
+        });
+        Ok(end)
+    }
+
+    async fn store_end(
+        &self,
+        state: TurnState,
+        error: Option<EntryError>,
+        drafts: Vec<Draft>,
+    ) -> Result<TurnRecord, MemoryError> {
+        let close = CloseTurn {
+            turn: self.record.id,
+            authority: Authority::Holder(self.inner.holder),
+            state,
+            append: Append {
+                parent: self.tail(),
+                expect: Expect::Attach,
+                append_id: AppendId::of_turn(self.record.id, CLOSING_STEP),
+                fence: None,
+                drafts,
+            },
+            error,
+            usage: self.usage(),
+            last_event: self.live.log.last() + 1,
+        };
+        let mut waits = RETRY_AFTER.iter();
+        loop {
+            let error = match self.inner.ports.store.close(close.clone()).await {
+                Ok(record) => return Ok(record),
+                Err(error) => error,
+            };
+            match waits.next() {
+                Some(wait) if error.is_transient() => {
+                    tracing::warn!(%error, "could not store an answer yet");
+                    self.inner.ports.clock.sleep(*wait).await;
+                }
+                Some(_) | None => return Err(error),
+            }
+        }
+    }
+
+    fn closing_drafts(
+        &self,
+        state: TurnState,
+        error: Option<&EntryError>,
+    ) -> Result<Vec<Draft>, MemoryError> {
+        let status = match state {
+            TurnState::Completed => EntryStatus::Complete,
+            TurnState::Interrupted => EntryStatus::Interrupted,
+            TurnState::Failed | TurnState::Running | TurnState::Waiting => EntryStatus::Failed,
+        };
+        let messages = match self.turn.answer() {
+            Some(answer) if state == TurnState::Completed => vec![answer.clone()],
+            Some(reply) => turn::round(Some(reply.clone()), self.turn.calls()),
+            None => vec![self.partial.clone().into_partial_message()],
+        };
+        let now = self.inner.ports.clock.now();
+        let body = |(position, message): (usize, Message)| EntryBody {
+            status: if position == 0 { status } else { EntryStatus::Complete },
+            model: self.model.clone().filter(|_| position == 0),
+            usage: self.usage().filter(|_| position == 0),
+            error: error.filter(|_| position == 0).cloned(),
+            ..EntryBody::complete(message, now)
+        };
+        messages.into_iter().enumerate().map(|it| Draft::new(body(it))).collect()
+    }
+
+    fn end_event(&self, status: TurnState, error: Option<EntryError>) -> TurnEnd {
+        TurnEnd {
+            session_id: self.live.session.clone(),
+            turn_id: self.live.turn,
+            status,
+            answer: None,
+            usage: self.usage(),
+            context: self.context,
+            error,
+        }
+    }
+
+    /// Whether anything has arrived that is not in the history yet.
+    fn has_something(&self) -> bool {
+        !self.partial.is_empty() || self.turn.answer().is_some()
+    }
+
+    /// What the turn cost: the provider's figures, or an estimate where it gave none.
+    fn usage(&self) -> Option<Usage> {
+        let told = self.turn.usage().into_iter().chain(self.partial.usage());
+        let told = told.reduce(|mut sum, usage| {
+            sum += usage;
+            sum
+        });
+        let said = self.turn.answer().cloned();
+        let said = said.unwrap_or_else(|| self.partial.clone().into_partial_message());
+        told.or_else(|| {
+            Some(Usage {
+                input_tokens: self.context?.estimated_tokens,
+                output_tokens: estimate_message(&said),
+                cached_tokens: 0,
+                estimated: true,
+            })
+        })
+    }
+}
+
+fn stop_state(something: bool) -> TurnState {
+    if something { TurnState::Interrupted } else { TurnState::Failed }
+}
+
+fn log_stop(stop: &Stop) {
+    let source = std::error::Error::source(stop);
+    match stop {
+        Stop::Cancelled | Stop::Superseded => tracing::info!(code = stop.code(), "{stop}"),
+        Stop::TimeUp | Stop::TooManyRounds | Stop::Window(_) | Stop::Llm(_) => {
+            tracing::warn!(code = stop.code(), ?source, "{stop}");
+        }
+        Stop::Panicked | Stop::Tool(..) | Stop::Memory(_) => {
+            tracing::error!(code = stop.code(), ?source, "{stop}");
+        }
+    }
+}

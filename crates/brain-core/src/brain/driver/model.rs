@@ -1,0 +1,130 @@
+//! Asking the model: the window, the stream, and a checkpoint beside it every now and then.
+
+use std::{mem, sync::Arc};
+
+use futures_util::{
+    FutureExt, StreamExt,
+    future::{BoxFuture, Fuse, FusedFuture},
+    select_biased,
+};
+
+use super::{DENIAL, Driver, ending::Stop};
+use crate::{
+    brain::{ToolOutcome, TurnEventKind},
+    chat::ToolCall,
+    llm::{ChatEvent, ChatRequest, PartialReply, Reply},
+    memory::{CallState, MemoryError},
+    window::{self, WindowInput},
+};
+
+impl Driver {
+    /// Asks once, tells listeners what comes, and hands the whole reply to the turn.
+    pub(super) async fn ask_model(&mut self) -> Result<(), Stop> {
+        let request = self.chat_request()?;
+        self.partial = PartialReply::default();
+        let mut stream = self.inner.ports.llm.stream(request).await?.fuse();
+        let mut saving = Fuse::terminated();
+        loop {
+            let event = select_biased! {
+                saved = saving => {
+                    saved?;
+                    continue;
+                }
+                event = stream.next() => event,
+            };
+            match event {
+                Some(event) => self.on_event(event?),
+                None => break,
+            }
+            if saving.is_terminated() && self.is_checkpoint_due() {
+                saving = self.save().fuse();
+            }
+        }
+        if !self.partial.is_finished() {
+            return Err(Stop::broke_off());
+        }
+        let reply = mem::take(&mut self.partial).finish()?;
+        self.on_reply(reply);
+        Ok(())
+    }
+
+    fn chat_request(&mut self) -> Result<ChatRequest, Stop> {
+        let (limits, options) = (&self.inner.config.limits, &self.request.options);
+        let model = self.request.model.as_ref().unwrap_or(&self.inner.config.model);
+        let capabilities = self.inner.ports.llm.capabilities(model);
+        let context = u64::from(capabilities.context_tokens.unwrap_or(limits.context_tokens));
+        let output = u64::from(options.max_tokens.unwrap_or(limits.output_tokens));
+        let tools = if capabilities.tools { self.tools.clone() } else { Vec::new() };
+        let window = window::build(WindowInput {
+            system: self.system.as_deref(),
+            branch: &self.branch,
+            has_older: self.has_older,
+            tools: &tools,
+            budget_tokens: context.saturating_sub(output.min(context / 2)),
+        })?;
+        self.context = Some(window.report);
+        let (model, options) = (model.clone(), options.clone());
+        Ok(ChatRequest { model, messages: window.messages, tools, options })
+    }
+
+    fn on_event(&mut self, event: ChatEvent) {
+        let event = match event {
+            ChatEvent::ToolCall(call) => ChatEvent::ToolCall(self.name_call(call)),
+            other @ (ChatEvent::Progress(_)
+            | ChatEvent::Text(_)
+            | ChatEvent::Reasoning(_)
+            | ChatEvent::ToolCallDelta(_)
+            | ChatEvent::Usage(_)
+            | ChatEvent::Finished(_)) => other,
+        };
+        let told = match &event {
+            ChatEvent::Progress(progress) => Some(TurnEventKind::Progress(progress.clone())),
+            ChatEvent::Text(text) => Some(TurnEventKind::TextDelta(text.clone())),
+            ChatEvent::Reasoning(text) => Some(TurnEventKind::ReasoningDelta(text.clone())),
+            ChatEvent::ToolCall(call) => Some(TurnEventKind::ToolCall(call.clone())),
+            ChatEvent::Finished(finish) => {
+                self.model = Some(finish.model.clone());
+                None
+            }
+            ChatEvent::ToolCallDelta(_) | ChatEvent::Usage(_) => None,
+        };
+        self.partial.push(event);
+        told.into_iter().for_each(|kind| self.live.log.push(kind));
+    }
+
+    /// Gives a call an id of ours, unique in the session, and keeps the provider's.
+    fn name_call(&mut self, call: ToolCall) -> ToolCall {
+        self.calls += 1;
+        let id = format!("{}-{}", self.record.id, self.calls);
+        let provider_id = call.provider_id.or(Some(call.id)).filter(|it| !it.is_empty());
+        ToolCall { id, provider_id, ..call }
+    }
+
+    fn on_reply(&mut self, reply: Reply) {
+        let (tools, limits) = (&self.inner.ports.tools, &self.inner.config.limits);
+        let allowed = |name: &str| {
+            tools.get(name).is_none_or(|it| limits.allowed_tools.contains(&it.class()))
+        };
+        self.turn.on_reply(reply, allowed, DENIAL);
+        for call in self.turn.calls().iter().filter(|it| it.state == CallState::Denied) {
+            let (call_id, name) = (call.call.id.clone(), call.call.name.clone());
+            let result = DENIAL.to_owned();
+            self.tell_result(ToolOutcome { call_id, name, result, allowed: false });
+        }
+    }
+
+    fn is_checkpoint_due(&self) -> bool {
+        let bytes = self.partial.text().len() + self.partial.reasoning().len();
+        let new = bytes.saturating_sub(self.checkpointed.bytes);
+        let limits = &self.inner.config.limits;
+        let since = self.inner.ports.clock.elapsed().saturating_sub(self.checkpointed.at);
+        0 < new && (limits.checkpoint_bytes <= new || limits.checkpoint_every <= since)
+    }
+
+    /// A checkpoint that is stored while the stream goes on.
+    fn save(&mut self) -> BoxFuture<'static, Result<(), MemoryError>> {
+        let (checkpoint, fence) = (self.take_checkpoint(), self.fence());
+        let store = Arc::clone(&self.inner.ports.store);
+        Box::pin(async move { store.checkpoint(fence, checkpoint).await })
+    }
+}

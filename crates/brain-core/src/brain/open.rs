@@ -1,0 +1,208 @@
+//! Opening a turn: finding its place in the session, and storing what the user said.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{ChatError, Inner, OnBusy, TurnInput, TurnRequest, recovery};
+use crate::{
+    chat::{Message, Role},
+    ids::{AppendId, Owner, SessionId, SessionKey, TurnId},
+    json::RawJson,
+    memory::{
+        Append, Branch, Draft, Entry, EntryBody, Expect, MemoryErrorKind, NewSession, OpenTurn,
+        Opened, ReadFrom, ReadOptions, Session, SessionPatch, TurnRecord,
+    },
+};
+
+/// How often the opening is tried again when somebody else appends at the same moment.
+const CONFLICT_TRIES: u32 = 8;
+/// How often a session that is busy elsewhere is looked at.
+const BUSY_POLL: Duration = Duration::from_millis(200);
+
+/// What became of a request.
+#[derive(Debug)]
+pub(super) enum OpenedTurn {
+    /// A new turn, which this process holds.
+    Started(Box<NewTurn>),
+    /// An earlier request with the same key opened this one.
+    Known(Box<TurnRecord>),
+}
+
+/// A turn that was just opened.
+#[derive(Debug)]
+pub(super) struct NewTurn {
+    pub(super) record: TurnRecord,
+    /// The system prompt that the session keeps.
+    pub(super) system: Option<String>,
+    /// The branch to answer, the user's entry last.
+    pub(super) branch: Vec<Entry>,
+    /// Whether the branch goes on before that.
+    pub(super) has_older: bool,
+}
+
+/// Where in its session a turn goes.
+struct Place {
+    session: Option<Session>,
+    entries: Vec<Entry>,
+    has_older: bool,
+}
+
+pub(super) async fn open(
+    inner: &Arc<Inner>,
+    owner: &Owner,
+    request: &TurnRequest,
+) -> Result<OpenedTurn, ChatError> {
+    let json = request.to_json()?;
+    let key = SessionKey::new(owner.clone(), session_id(inner, owner, request));
+    let started = inner.ports.clock.elapsed();
+    let mut conflicts = 0;
+    loop {
+        let place = find_place(inner, &key, request).await?;
+        let turn = open_turn(inner, &key, request, (&json, &place))?;
+        let draft = turn.append.drafts.first().cloned();
+        match inner.ports.store.open(turn).await {
+            Ok(Opened::Started { turn: record, appended }) => {
+                let seq = appended.last.unwrap_or_default();
+                let parent = place.entries.last().map(|it| it.seq);
+                let mut branch = place.entries;
+                branch.extend(draft.map(|it| Entry { seq, parent, body: Arc::clone(it.body()) }));
+                let kept = place.session.and_then(|it| it.system);
+                let system = request.system.clone().or(kept);
+                let has_older = place.has_older;
+                return Ok(OpenedTurn::Started(Box::new(NewTurn {
+                    record,
+                    system,
+                    branch,
+                    has_older,
+                })));
+            }
+            Ok(Opened::Known(record)) => return Ok(OpenedTurn::Known(Box::new(record))),
+            Ok(Opened::Busy { turn, lease_left: None }) => {
+                recovery::end_lapsed(inner, &turn).await?
+            }
+            Ok(Opened::Busy { turn, lease_left }) => {
+                let waited = inner.ports.clock.elapsed().saturating_sub(started);
+                let left = inner.config.limits.busy_wait.saturating_sub(waited);
+                if request.on_busy == OnBusy::Reject || left.is_zero() {
+                    return Err(ChatError::TurnInProgress { turn: turn.id, lease_left });
+                }
+                wait_for(inner, &turn, left).await;
+            }
+            Err(error)
+                if error.kind() == MemoryErrorKind::Conflict && conflicts < CONFLICT_TRIES =>
+            {
+                conflicts += 1;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn session_id(inner: &Inner, owner: &Owner, request: &TurnRequest) -> SessionId {
+    match (&request.session, &request.idempotency_key) {
+        (Some(id), _) => id.clone(),
+        (None, Some(key)) => SessionId::derived(owner, key),
+        (None, None) => SessionId::generate(inner.ports.clock.now()),
+    }
+}
+
+/// Reads the branch to answer, and brings up to date what the request keeps with the session.
+async fn find_place(
+    inner: &Inner,
+    key: &SessionKey,
+    request: &TurnRequest,
+) -> Result<Place, ChatError> {
+    let from = match &request.input {
+        TurnInput::Regenerate(seq) => ReadFrom::Entry(*seq),
+        TurnInput::Message(_) => request.parent.map_or(ReadFrom::Head, ReadFrom::Entry),
+    };
+    let options = ReadOptions { from, limit: inner.config.limits.window_entries };
+    let is_new = request.session.is_none() && request.idempotency_key.is_none();
+    let found = if is_new { None } else { inner.ports.store.read(key, options).await? };
+    let Some(branch) = found else {
+        if from != ReadFrom::Head {
+            return Err(ChatError::UnknownSession);
+        }
+        return Ok(Place { session: None, entries: Vec::new(), has_older: false });
+    };
+    keep_with_session(inner, key, request, &branch.session).await?;
+    let has_older = branch.has_older();
+    let Branch { session, mut entries } = branch;
+    if let TurnInput::Regenerate(seq) = &request.input {
+        let user = entries.iter().rposition(|it| it.body.message.role == Role::User);
+        let message = || format!("there is no user message at or before entry {seq}");
+        entries.truncate(user.ok_or_else(|| ChatError::Invalid(message()))? + 1);
+    }
+    Ok(Place { session: Some(session), entries, has_older })
+}
+
+async fn keep_with_session(
+    inner: &Inner,
+    key: &SessionKey,
+    request: &TurnRequest,
+    session: &Session,
+) -> Result<(), ChatError> {
+    let changed = |new: &Option<String>, old: &Option<String>| {
+        new.clone().filter(|it| Some(it) != old.as_ref()).map(Some)
+    };
+    let metadata = request.metadata.clone().filter(|it| Some(it) != session.metadata.as_ref());
+    let patch = SessionPatch {
+        title: changed(&request.title, &session.title),
+        metadata: metadata.map(Some),
+        system: changed(&request.system, &session.system),
+        recall: request.recall.filter(|it| *it != session.recall),
+    };
+    if patch != SessionPatch::default() {
+        inner.ports.store.patch(key, patch).await?;
+    }
+    Ok(())
+}
+
+fn open_turn(
+    inner: &Inner,
+    key: &SessionKey,
+    request: &TurnRequest,
+    (json, place): (&RawJson, &Place),
+) -> Result<OpenTurn, ChatError> {
+    let now = inner.ports.clock.now();
+    let id = TurnId::generate(now);
+    let drafts = match &request.input {
+        TurnInput::Message(parts) => {
+            let message = Message { content: parts.clone(), ..Message::user("") };
+            vec![Draft::new(EntryBody::complete(message, now))?]
+        }
+        TurnInput::Regenerate(_) => Vec::new(),
+    };
+    let append = Append {
+        parent: place.entries.last().map(|it| it.seq),
+        expect: place.session.as_ref().map_or(Expect::Absent, |it| Expect::At(it.token)),
+        append_id: AppendId::of_turn(id, 0),
+        fence: None,
+        drafts,
+    };
+    Ok(OpenTurn {
+        id,
+        session: key.clone(),
+        create: place.session.is_none().then(|| NewSession {
+            title: request.title.clone(),
+            metadata: request.metadata.clone(),
+            system: request.system.clone(),
+            recall: request.recall.unwrap_or_default(),
+            class: request.class,
+        }),
+        idempotency: request.idempotency(json),
+        request: json.clone(),
+        holder: inner.holder,
+        lease: inner.config.limits.lease,
+        append,
+    })
+}
+
+/// Returns when the session may be free, or after `left`.
+async fn wait_for(inner: &Inner, turn: &TurnRecord, left: Duration) {
+    match inner.live(&turn.session.owner, turn.id) {
+        Some(live) if !live.log.is_ended() => {
+            inner.wait_at_most(left, live.log.ended()).await;
+        }
+        Some(_) | None => inner.ports.clock.sleep(BUSY_POLL.min(left)).await,
+    }
+}

@@ -1,0 +1,100 @@
+//! Ending turns that nobody drives any more, with what their checkpoints kept.
+
+use std::sync::Arc;
+
+use super::{Inner, event::RESTARTED, turn};
+use crate::{
+    chat::{Message, Part, Role, ToolCall},
+    ids::AppendId,
+    memory::{
+        Append, Authority, CloseTurn, Draft, EntryBody, EntryError, EntryStatus, Expect,
+        MemoryError, MemoryErrorKind, TurnRecord, TurnState,
+    },
+    time::Timestamp,
+};
+
+/// The step number of a turn's closing append; higher than any round's.
+pub(super) const CLOSING_STEP: u32 = u32::MAX;
+
+/// Ends every running turn of the storage; the caller has it for itself.
+pub(super) async fn recover(inner: &Arc<Inner>) -> Result<usize, MemoryError> {
+    let mut ended = 0;
+    for record in inner.ports.store.unfinished().await? {
+        if record.state == TurnState::Running && record.holder != inner.holder {
+            inner.ports.store.close(closing(inner, &record, Authority::Exclusive)?).await?;
+            ended += 1;
+        }
+    }
+    Ok(ended)
+}
+
+/// Ends a turn whose lease has lapsed, or that waits for an approval; somebody else may have been
+/// faster.
+pub(super) async fn end_lapsed(inner: &Arc<Inner>, record: &TurnRecord) -> Result<(), MemoryError> {
+    let close = closing(inner, record, Authority::Lapsed)?;
+    match inner.ports.store.close(close).await {
+        Err(error) if error.kind() != MemoryErrorKind::Superseded => Err(error),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+fn closing(
+    inner: &Inner,
+    record: &TurnRecord,
+    authority: Authority,
+) -> Result<CloseTurn, MemoryError> {
+    let kept = &record.checkpoint;
+    let something = !(kept.text.is_empty() && kept.reasoning.is_empty() && kept.calls.is_empty());
+    let (state, status) = if something {
+        (TurnState::Interrupted, EntryStatus::Interrupted)
+    } else {
+        (TurnState::Failed, EntryStatus::Failed)
+    };
+    let error = EntryError {
+        code: RESTARTED.to_owned(),
+        message: "the process that answered ended before the answer did; ask again".to_owned(),
+    };
+    let drafts = drafts(record, status, &error, inner.ports.clock.now())?;
+    Ok(CloseTurn {
+        turn: record.id,
+        authority,
+        state,
+        append: Append {
+            parent: kept.tail.or(record.input),
+            expect: Expect::Attach,
+            append_id: AppendId::of_turn(record.id, CLOSING_STEP),
+            fence: None,
+            drafts,
+        },
+        error: Some(error),
+        usage: record.usage,
+        last_event: kept.last_event.saturating_add(1),
+    })
+}
+
+fn drafts(
+    record: &TurnRecord,
+    status: EntryStatus,
+    error: &EntryError,
+    now: Timestamp,
+) -> Result<Vec<Draft>, MemoryError> {
+    let kept = &record.checkpoint;
+    let text = (!kept.text.is_empty()).then(|| Part::Text { text: kept.text.clone() });
+    let reasoning = Some(kept.reasoning.clone()).filter(|it| !it.is_empty());
+    let tool_calls: Vec<ToolCall> = kept.calls.iter().map(|it| it.call.clone()).collect();
+    let reply = Message {
+        role: Role::Assistant,
+        content: text.into_iter().collect(),
+        tool_calls,
+        tool_call_id: None,
+        reasoning,
+        extra: None,
+    };
+    let messages = turn::round(Some(reply), &kept.calls);
+    let body = |(position, message): (usize, Message)| EntryBody {
+        status: if position == 0 { status } else { EntryStatus::Complete },
+        error: (position == 0).then(|| error.clone()),
+        ..EntryBody::complete(message, now)
+    };
+    messages.into_iter().enumerate().map(|it| Draft::new(body(it))).collect()
+}

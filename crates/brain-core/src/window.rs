@@ -1,0 +1,227 @@
+//! The context window: which messages a model is shown.
+//!
+//! A pure function of the branch, the prompts and the model's limits, computed before each model
+//! call. It changes nothing in memory. Tokens are estimated on the safe side; it never cuts a
+//! message, and never shows a tool result without its call or the reverse.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::{
+    chat::{Message, Part, Role},
+    memory::{Entry, EntryStatus},
+    tool::ToolSpec,
+};
+
+/// Tokens that each message costs beyond its text.
+const MESSAGE_TOKENS: u64 = 6;
+/// Tokens that a picture is taken to cost.
+const IMAGE_TOKENS: u64 = 1_100;
+
+/// What the window is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct WindowInput<'a> {
+    /// The system prompt.
+    pub system: Option<&'a str>,
+    /// Entries of one branch, oldest first; the last one is what the model is to answer.
+    pub branch: &'a [Entry],
+    /// Whether the branch goes on before the first of `branch`.
+    pub has_older: bool,
+    /// The tools that the model is told of.
+    pub tools: &'a [ToolSpec],
+    /// Tokens that prompt and tools may have: the model's context less the reserved output.
+    pub budget_tokens: u64,
+}
+
+/// The messages to send, and what was left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// The system prompt first, then the newest part of the branch.
+    pub messages: Vec<Arc<Message>>,
+    /// What is in the window.
+    pub report: ContextReport,
+}
+
+/// What a model was shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct ContextReport {
+    /// Entries of the branch that were sent.
+    pub used_entries: usize,
+    /// Entries that were read but not sent: too old for the budget, or failed.
+    pub dropped_entries: usize,
+    /// Whether the branch has entries older than those that were read.
+    pub older_entries: bool,
+    /// Tokens of prompt and tools, estimated.
+    pub estimated_tokens: u64,
+    /// Tokens that they might have had.
+    pub budget_tokens: u64,
+}
+
+/// The newest message alone does not fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the message needs about {needed_tokens} tokens with its prompt, and the model has room for \
+     {budget_tokens}; send less or choose a model with a larger context"
+)]
+pub struct WindowTooSmall {
+    /// Tokens of system prompt, tools and the newest message.
+    pub needed_tokens: u64,
+    /// Tokens that there are.
+    pub budget_tokens: u64,
+}
+
+/// Tokens of a text, rather too many than too few: a third of its bytes.
+#[must_use]
+pub fn estimate_text(text: &str) -> u64 {
+    u64::try_from(text.len().div_ceil(3)).unwrap_or(u64::MAX)
+}
+
+/// Tokens of a message, rather too many than too few.
+#[must_use]
+pub fn estimate_message(message: &Message) -> u64 {
+    let parts = message.content.iter().map(|part| match part {
+        Part::Text { text } => estimate_text(text),
+        Part::Image { .. } => IMAGE_TOKENS,
+        Part::File { name, .. } => estimate_text(name.as_deref().unwrap_or_default()),
+    });
+    let calls = message.tool_calls.iter();
+    let calls =
+        calls.map(|it| MESSAGE_TOKENS + estimate_text(&it.name) + estimate_text(&it.arguments));
+    MESSAGE_TOKENS + parts.sum::<u64>() + calls.sum::<u64>()
+}
+
+/// Chooses the messages to send.
+///
+/// Failed answers are left out; neighbours of one role are merged, since some providers insist on
+/// alternation; the first message after the system prompt is a user's.
+///
+/// # Errors
+///
+/// When the newest message does not fit.
+pub fn build(input: WindowInput<'_>) -> Result<Window, WindowTooSmall> {
+    let fixed = fixed_tokens(&input);
+    let mut tokens = fixed;
+    let mut chosen: Vec<&[Entry]> = Vec::new();
+    for unit in Units::new(input.branch) {
+        let cost: u64 = unit.iter().map(|entry| estimate_message(&entry.body.message)).sum();
+        if input.budget_tokens < tokens.saturating_add(cost) {
+            break;
+        }
+        tokens += cost;
+        chosen.push(unit);
+    }
+    while let Some(oldest) = chosen.last()
+        && chosen.len() > 1
+        && !starts_with_user(oldest)
+    {
+        tokens -= oldest.iter().map(|entry| estimate_message(&entry.body.message)).sum::<u64>();
+        chosen.pop();
+    }
+    if chosen.is_empty() {
+        let newest = Units::new(input.branch).next().unwrap_or_default();
+        let newest: u64 = newest.iter().map(|entry| estimate_message(&entry.body.message)).sum();
+        let (needed_tokens, budget_tokens) = (fixed + newest, input.budget_tokens);
+        return Err(WindowTooSmall { needed_tokens, budget_tokens });
+    }
+    let used_entries = chosen.iter().map(|unit| unit.len()).sum();
+    let report = ContextReport {
+        used_entries,
+        dropped_entries: input.branch.len() - used_entries,
+        older_entries: input.has_older,
+        estimated_tokens: tokens,
+        budget_tokens: input.budget_tokens,
+    };
+    Ok(Window { messages: messages(input.system, &chosen), report })
+}
+
+fn fixed_tokens(input: &WindowInput<'_>) -> u64 {
+    let system = input.system.map_or(0, |text| MESSAGE_TOKENS + estimate_text(text));
+    let tools = input.tools.iter().map(|tool| {
+        let schema = tool.parameters.to_string();
+        MESSAGE_TOKENS
+            + estimate_text(&tool.name)
+            + estimate_text(&tool.description)
+            + estimate_text(&schema)
+    });
+    system + tools.sum::<u64>()
+}
+
+fn starts_with_user(unit: &[Entry]) -> bool {
+    unit.first().is_some_and(|entry| entry.body.message.role == Role::User)
+}
+
+fn messages(system: Option<&str>, chosen: &[&[Entry]]) -> Vec<Arc<Message>> {
+    let mut messages: Vec<Arc<Message>> = Vec::with_capacity(chosen.len() + 1);
+    messages.extend(system.map(|text| Arc::new(Message::system(text))));
+    for entry in chosen.iter().rev().flat_map(|unit| unit.iter()) {
+        let message = &entry.body.message;
+        match messages.last_mut() {
+            Some(last) if can_merge(last, message) => {
+                Arc::make_mut(last).content.extend(message.content.iter().cloned());
+            }
+            Some(_) | None => messages.push(Arc::clone(message)),
+        }
+    }
+    messages
+}
+
+fn can_merge(last: &Message, next: &Message) -> bool {
+    let mergeable = match next.role {
+        Role::User => true,
+        Role::Assistant => last.tool_calls.is_empty() && next.tool_calls.is_empty(),
+        Role::System | Role::Tool => false,
+    };
+    mergeable && last.role == next.role
+}
+
+/// The branch from its end, in pieces that go into a window whole or not at all: one message, or a
+/// tool round. Failed entries and incomplete rounds are skipped.
+struct Units<'a> {
+    rest: &'a [Entry],
+}
+
+impl<'a> Units<'a> {
+    fn new(rest: &'a [Entry]) -> Self {
+        Self { rest }
+    }
+}
+
+impl<'a> Iterator for Units<'a> {
+    type Item = &'a [Entry];
+
+    fn next(&mut self) -> Option<&'a [Entry]> {
+        loop {
+            let (last, before) = self.rest.split_last()?;
+            if last.body.status == EntryStatus::Failed {
+                self.rest = before;
+                continue;
+            }
+            let results =
+                self.rest.iter().rev().take_while(|it| it.body.message.role == Role::Tool);
+            let start = self.rest.len() - results.count();
+            if start == self.rest.len() && last.body.message.tool_calls.is_empty() {
+                self.rest = before;
+                return Some(std::slice::from_ref(last));
+            }
+            let start = if start == self.rest.len() { start - 1 } else { start.saturating_sub(1) };
+            let (before, round) = self.rest.split_at_checked(start)?;
+            self.rest = before;
+            if is_whole_round(round) {
+                return Some(round);
+            }
+        }
+    }
+}
+
+fn is_whole_round(round: &[Entry]) -> bool {
+    let Some((first, results)) = round.split_first() else { return false };
+    let calls = &first.body.message.tool_calls;
+    let answers = |id: &str| {
+        results.iter().filter(|it| it.body.message.tool_call_id.as_deref() == Some(id)).count()
+    };
+    !calls.is_empty() && calls.len() == results.len() && calls.iter().all(|it| answers(&it.id) == 1)
+}
+
+#[cfg(test)]
+mod tests;
