@@ -1,0 +1,73 @@
+//! A server's answer that is an error.
+
+use std::{fmt, time::Duration};
+
+use brain_core::llm::LlmErrorKind;
+use http::{HeaderMap, StatusCode};
+
+use crate::{Endpoint, ErrorBody, classify::classify, retry_after::retry_after};
+
+/// Most characters of the body that are kept for the log.
+const MAX_RAW_CHARS: usize = 2_000;
+
+/// A server answered with an error, by its status or inside a stream.
+///
+/// `Display` and `Debug` are for the log; they hold no key.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// `None` for an error inside a stream.
+    pub status: Option<StatusCode>,
+    /// What the server said, without keys.
+    pub body: ErrorBody,
+    /// When to ask again, where the server said so.
+    pub retry_after: Option<Duration>,
+    request_id: Option<String>,
+    raw: String,
+}
+
+impl Refusal {
+    /// The refusal that `body` states inside a stream.
+    #[must_use]
+    pub fn in_stream(endpoint: &Endpoint, body: &[u8]) -> Self {
+        Self::new(endpoint, None, &HeaderMap::new(), body)
+    }
+
+    pub(crate) fn new(
+        endpoint: &Endpoint,
+        status: Option<StatusCode>,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Self {
+        let read = ErrorBody::read(body);
+        let raw: String = String::from_utf8_lossy(body).chars().take(MAX_RAW_CHARS).collect();
+        let request_id = headers.get("x-request-id").and_then(|id| id.to_str().ok());
+        Self {
+            status,
+            body: ErrorBody { message: endpoint.redact(&read.message), ..read },
+            retry_after: retry_after(headers),
+            request_id: request_id.map(str::to_owned),
+            raw: endpoint.redact(&raw),
+        }
+    }
+
+    /// The kind of failure.
+    #[must_use]
+    pub fn kind(&self) -> LlmErrorKind {
+        classify(self.status, &self.body, self.retry_after)
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.status {
+            Some(status) => write!(f, "HTTP {}", status.as_u16())?,
+            None => f.write_str("error in the stream")?,
+        }
+        if let Some(id) = &self.request_id {
+            write!(f, ", request id {id}")?;
+        }
+        write!(f, ": {}", self.raw)
+    }
+}
+
+impl std::error::Error for Refusal {}

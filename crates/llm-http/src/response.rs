@@ -1,0 +1,79 @@
+//! The body of an answer: a stream of bytes, timed; or all of it, bounded.
+
+use std::{sync::Arc, time::Duration};
+
+use brain_core::llm::LlmError;
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream, stream::BoxStream};
+use http_body_util::{BodyDataStream, BodyExt};
+use hyper::body::Incoming;
+use tokio::time::timeout;
+
+use crate::{Endpoint, Timeouts};
+
+/// The body of an answer as it arrives. The first `Err` is the last item; dropping the stream
+/// closes the connection unless the body has been read to its end.
+pub type ByteStream = BoxStream<'static, Result<Bytes, LlmError>>;
+
+struct Reading {
+    body: BodyDataStream<Incoming>,
+    endpoint: Arc<Endpoint>,
+    patience: Duration,
+    idle: Duration,
+    begun: bool,
+}
+
+impl Reading {
+    async fn next(&mut self) -> Option<Result<Bytes, LlmError>> {
+        let item = match timeout(self.patience, self.body.next()).await {
+            Ok(item) => item?.map_err(|error| self.endpoint.cut(self.begun, error)),
+            Err(_) => Err(self.endpoint.silent(self.patience, self.begun)),
+        };
+        self.begun = true;
+        self.patience = self.idle;
+        Some(item)
+    }
+}
+
+/// The body as a stream that fails when it is silent for too long: `first_byte` at its beginning,
+/// since servers send headers before they think, and `idle` later.
+pub(crate) fn stream(body: Incoming, endpoint: Arc<Endpoint>, timeouts: Timeouts) -> ByteStream {
+    let (patience, idle) = (timeouts.first_byte, timeouts.idle);
+    let body = body.into_data_stream();
+    let reading = Reading { body, endpoint, patience, idle, begun: false };
+    let items = stream::unfold(Some(reading), |reading| async move {
+        let mut reading = reading?;
+        let item = reading.next().await?;
+        let rest = item.is_ok().then_some(reading);
+        Some((item, rest))
+    });
+    items.boxed()
+}
+
+/// All of the body, or `None` if it has more than `limit` bytes.
+pub(crate) async fn collect(
+    mut body: ByteStream,
+    limit: usize,
+) -> Result<Option<Vec<u8>>, LlmError> {
+    let mut whole = Vec::new();
+    while let Some(bytes) = body.try_next().await? {
+        if limit < whole.len() + bytes.len() {
+            return Ok(None);
+        }
+        whole.extend_from_slice(&bytes);
+    }
+    Ok(Some(whole))
+}
+
+/// The first bytes of the body, at most `limit`; a body that fails ends there.
+pub(crate) async fn beginning(mut body: ByteStream, limit: usize) -> Vec<u8> {
+    let mut whole = Vec::new();
+    while let Some(Ok(bytes)) = body.next().await {
+        whole.extend_from_slice(&bytes);
+        if limit <= whole.len() {
+            whole.truncate(limit);
+            break;
+        }
+    }
+    whole
+}
