@@ -187,6 +187,6 @@ impl std::ops::AddAssign for Usage {
         self.input_tokens = self.input_tokens.saturating_add(rhs.input_tokens);
         self.output_tokens = self.output_tokens.saturating_add(rhs.output_tokens);
         self.cached_tokens = self.cached_tokens.saturating_add(rhs.cached_tokens);
-        self.estimated |= rhs.estimated;
+        self.estimated = self.estimated || rhs.estimated;
     }
 }

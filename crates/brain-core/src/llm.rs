@@ -169,6 +169,7 @@ pub struct ModelInfo {
 }
 
 /// What a model can do, as far as the gateway knows.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capabilities {
     /// Whether it answers chats.

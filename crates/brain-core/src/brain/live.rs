@@ -16,8 +16,8 @@ use crate::ids::{Owner, SessionId, TurnId};
 
 /// How long the log of an ended turn stays.
 const KEEP_ENDED: Duration = Duration::from_secs(300);
-/// Most logs of ended turns that stay.
-const KEEP_ENDED_COUNT: usize = 512;
+/// Most bytes of all logs of ended turns that stay.
+const KEEP_ENDED_BYTES: usize = 8 * 1024 * 1024;
 
 /// A turn that this process holds, as others see it.
 #[derive(Debug)]
@@ -155,8 +155,13 @@ impl LiveTurns {
 
 impl Turns {
     fn drop_old(&mut self, now: Duration) {
-        let surplus = self.ended.len().saturating_sub(KEEP_ENDED_COUNT);
-        self.ended.drain(..surplus);
-        self.ended.retain(|(ended, _)| now.saturating_sub(*ended) < KEEP_ENDED);
+        let mut bytes: usize = self.ended.iter().map(|(_, live)| live.log.bytes()).sum();
+        self.ended.retain(|(ended, live)| {
+            let keep = bytes <= KEEP_ENDED_BYTES && now.saturating_sub(*ended) < KEEP_ENDED;
+            if !keep {
+                bytes -= live.log.bytes();
+            }
+            keep
+        });
     }
 }

@@ -72,6 +72,11 @@ impl TurnLog {
         self.lock().last
     }
 
+    /// Roughly how many bytes the events take.
+    pub(super) fn bytes(&self) -> usize {
+        self.lock().bytes
+    }
+
     /// The first event numbered above `after`, once there is one; `None` after the last.
     pub(super) async fn next(&self, after: u64) -> Option<Arc<TurnEvent>> {
         loop {

@@ -77,7 +77,7 @@ pub(super) async fn open(
             }
             Ok(Opened::Known(record)) => return Ok(OpenedTurn::Known(Box::new(record))),
             Ok(Opened::Busy { turn, lease_left: None }) => {
-                recovery::end_lapsed(inner, &turn).await?
+                recovery::end_lapsed(inner, &turn).await?;
             }
             Ok(Opened::Busy { turn, lease_left }) => {
                 let waited = inner.ports.clock.elapsed().saturating_sub(started);

@@ -17,12 +17,19 @@ use crate::{
 pub(super) const CLOSING_STEP: u32 = u32::MAX;
 
 /// Ends every running turn of the storage; the caller has it for itself.
+///
+/// A turn that cannot be ended is logged and left: it must not keep the others, and the process,
+/// from starting.
 pub(super) async fn recover(inner: &Arc<Inner>) -> Result<usize, MemoryError> {
     let mut ended = 0;
     for record in inner.ports.store.unfinished().await? {
-        if record.state == TurnState::Running && record.holder != inner.holder {
-            inner.ports.store.close(closing(inner, &record, Authority::Exclusive)?).await?;
-            ended += 1;
+        if record.state != TurnState::Running || record.holder == inner.holder {
+            continue;
+        }
+        let close = closing(inner, &record, Authority::Exclusive)?;
+        match inner.ports.store.close(close).await {
+            Ok(_) => ended += 1,
+            Err(error) => tracing::error!(turn.id = %record.id, %error, "could not end a turn"),
         }
     }
     Ok(ended)
