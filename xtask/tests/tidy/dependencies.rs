@@ -58,6 +58,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("candle-nn", &["llm-local"]),
     ("candle-transformers", &["llm-local"]),
     ("clap", &["codexd"]),
+    ("clap_complete", &["codexd"]),
     ("hyper-rustls", &["llm-http"]),
     ("indicatif", &["codexd"]),
     ("mimalloc", &["codexd"]),
