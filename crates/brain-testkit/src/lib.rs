@@ -1,1 +1,24 @@
-//! Conformance suites and fakes for the ports of brain-core; a dev-dependency only.
+//! Conformance suites and fakes for the ports of `brain-core`; a dev-dependency only.
+//!
+//! | for | there is |
+//! |---|---|
+//! | a memory store | [`memory_store_suite!`], and [`FaultyStore`] to make any store fail |
+//! | a language model | [`llm_gateway_suite!`], and [`ScriptedLlm`] to say what a test needs |
+//! | time | [`ManualClock`] |
+//! | the order of things | [`Gate`] |
+//!
+//! The bodies of suites are plain functions, so that a failure points at a line here; the macros
+//! only declare tests.
+#![expect(
+    clippy::missing_panics_doc,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "assertions are the purpose of this crate"
+)]
+
+mod clock;
+mod gate;
+pub mod memory;
+
+pub use crate::{clock::ManualClock, gate::Gate};

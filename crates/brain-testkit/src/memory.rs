@@ -1,0 +1,254 @@
+//! What every [`MemoryStore`] must do.
+//!
+//! [`memory_store_suite!`](crate::memory_store_suite) declares one test a case; a case gets a
+//! fresh store on a clock of its own.
+
+pub mod branches;
+pub mod catalog;
+pub mod close;
+pub mod forget;
+pub mod lease;
+pub mod log;
+pub mod open;
+pub mod portable;
+pub mod recall;
+mod subject;
+pub mod writers;
+
+use std::{any::Any, fmt, sync::Arc, time::Duration};
+
+use brain_core::memory::MemoryStore;
+
+pub use self::subject::Subject;
+use crate::ManualClock;
+
+/// Longest that a case may take.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// An empty store, and what must live as long as it does.
+///
+/// Any store turns into one; [`Fresh::keeping`] adds a temporary folder or a server.
+pub struct Fresh {
+    store: Arc<dyn MemoryStore>,
+    keep: Vec<Box<dyn Any + Send>>,
+}
+
+impl Fresh {
+    /// This store.
+    pub fn new(store: Arc<dyn MemoryStore>) -> Self {
+        Self { store, keep: Vec::new() }
+    }
+
+    /// The same, dropping `guard` after the store.
+    #[must_use]
+    pub fn keeping(mut self, guard: impl Any + Send) -> Self {
+        self.keep.push(Box::new(guard));
+        self
+    }
+}
+
+impl fmt::Debug for Fresh {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.store.fmt(f)
+    }
+}
+
+impl<S: MemoryStore> From<S> for Fresh {
+    fn from(store: S) -> Self {
+        Self::new(Arc::new(store))
+    }
+}
+
+/// Runs one case on a fresh store; on several threads, so that its tasks meet.
+pub fn run<Made, Case>(
+    factory: impl FnOnce(Arc<ManualClock>) -> Made,
+    case: impl FnOnce(Subject) -> Case,
+) where
+    Made: Future<Output: Into<Fresh>>,
+    Case: Future<Output = ()>,
+{
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let clock = Arc::new(ManualClock::new());
+        let Fresh { store, keep } = factory(Arc::clone(&clock)).await.into();
+        let done = tokio::time::timeout(PATIENCE, case(Subject::new(store, clock))).await;
+        assert!(done.is_ok(), "the case did not end");
+        drop(keep);
+    });
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __memory_cases {
+    ($factory:expr; $($module:ident { $($case:ident),+ $(,)? })+) => {
+        $($(
+            #[test]
+            fn $case() {
+                $crate::memory::run($factory, $crate::memory::$module::$case);
+            }
+        )+)+
+    };
+}
+
+/// Runs the whole suite against the stores that `$factory` makes.
+///
+/// `$factory` takes the clock that the store must go by, and returns a future of a fresh, empty
+/// store or of a [`memory::Fresh`](crate::memory::Fresh):
+///
+/// ```
+/// # use std::sync::Arc; use brain_core::memory::InMemoryStore; use brain_testkit::ManualClock;
+/// brain_testkit::memory_store_suite!(async |clock: Arc<ManualClock>| InMemoryStore::new(clock));
+/// ```
+#[macro_export]
+macro_rules! memory_store_suite {
+    ($factory:expr) => {
+        $crate::__memory_cases! {
+            $factory;
+            log {
+                an_unknown_session_is_none,
+                appending_makes_the_session,
+                entries_are_numbered_from_one,
+                a_batch_keeps_its_order_and_its_newest,
+                a_thousand_appends_keep_their_order,
+                a_clock_set_back_changes_no_order,
+                a_limit_gives_the_newest,
+                twelve_thousand_messages_are_all_there,
+                a_scan_goes_by_position,
+                a_branch_reads_from_any_entry,
+                a_known_append_answers_as_before,
+                append_ids_are_scoped_to_the_session,
+                a_failed_append_keeps_no_id,
+                a_stale_token_conflicts,
+                absent_means_without_entries,
+                a_missing_session_is_not_made_by_mistake,
+                an_unknown_parent_is_refused,
+                every_append_has_a_new_token,
+                created_stays_and_updated_moves,
+                every_kind_of_content_comes_back,
+                a_mebibyte_of_text_comes_back,
+                ids_of_any_characters_are_different_sessions,
+                owner_and_id_are_never_run_together,
+                a_dropped_append_is_all_or_nothing,
+                what_was_read_stays_as_it_was,
+                a_tool_round_is_one_batch,
+            }
+            branches {
+                an_edit_makes_a_branch,
+                regenerating_keeps_siblings,
+                a_branch_may_begin_at_the_root,
+                attaching_moves_the_head_only_from_its_parent,
+                the_head_moves_anywhere,
+                before_the_first_entry_the_branch_is_empty,
+                a_head_move_needs_token_and_entry,
+                a_head_move_outdates_appends,
+                positions_are_never_reused,
+                the_head_stays_out_of_tool_rounds,
+                half_a_tool_round_is_refused,
+            }
+            catalog {
+                a_made_session_is_as_it_was_made,
+                a_session_is_made_once,
+                the_class_is_kept,
+                sessions_are_listed_in_pages,
+                a_page_key_outlives_its_session,
+                a_patch_changes_what_it_names,
+                patching_makes_no_session,
+                owners_share_nothing,
+                owners_are_compared_whole,
+                a_working_store_is_healthy,
+            }
+            recall {
+                what_was_written_is_found_at_once,
+                every_word_must_be_there,
+                case_does_not_matter_in_any_script,
+                the_newest_are_found_first,
+                no_word_finds_nothing,
+                no_query_is_malformed,
+                all_that_is_said_is_searched,
+                the_forgotten_is_not_found,
+            }
+            open {
+                a_turn_opens_with_its_input,
+                a_turn_may_answer_an_earlier_entry,
+                opening_makes_the_session_if_told,
+                opening_leaves_a_made_session_as_it_is,
+                a_refused_input_opens_nothing,
+                a_second_turn_finds_the_session_busy,
+                a_lost_reply_is_asked_for_again,
+                a_known_key_finds_its_turn,
+                a_key_is_not_used_for_another_request,
+                keys_are_scoped_to_the_owner,
+                a_key_lives_for_a_day,
+                a_known_input_is_not_stored_twice,
+                an_open_turn_shuts_others_out,
+                a_cancel_reaches_the_holder,
+                a_cancel_after_the_end_changes_nothing,
+                unfinished_turns_are_found,
+                a_turns_input_is_known_by_its_append_id,
+            }
+            lease {
+                the_holder_appends,
+                others_are_shut_out,
+                a_fence_holds_for_its_session_only,
+                a_known_append_needs_no_fence,
+                a_checkpoint_is_kept,
+                an_append_empties_the_checkpoint,
+                a_renewal_moves_the_lease,
+                a_lease_is_taken_only_when_it_has_lapsed,
+                the_superseded_are_shut_out,
+                a_holder_takes_its_own_turn,
+                a_waiting_turn_is_held_by_nobody,
+                a_turn_that_is_over_is_not_taken,
+            }
+            close {
+                closing_appends_the_answer,
+                closing_again_answers_as_before,
+                a_turn_may_end_without_an_answer,
+                a_finished_answer_is_never_refused,
+                a_refused_answer_ends_nothing,
+                an_open_state_is_no_end,
+                another_holder_ends_nothing,
+                a_lapsed_turn_is_ended_by_whoever_finds_it,
+                a_waiting_turn_does_not_lapse,
+                exclusive_authority_ends_any_open_turn,
+                the_fence_of_an_answer_is_ignored,
+            }
+            forget {
+                forgetting_erases_everything,
+                forgetting_nothing_succeeds,
+                forgetting_spares_other_sessions,
+                old_tokens_write_nothing,
+                a_forgotten_name_is_free,
+                forgetting_ends_an_open_turn,
+                forgetting_meets_appends,
+            }
+            writers {
+                eight_writers_lose_nothing,
+                writers_by_token_take_turns,
+                the_same_append_at_once_happens_once,
+                one_of_many_first_writers_wins,
+                many_sessions_begin_at_once,
+                owners_write_at_once,
+                readers_see_whole_batches,
+                one_of_many_turns_starts,
+                one_request_at_once_is_one_turn,
+                one_of_many_takers_holds,
+            }
+            portable {
+                a_restored_session_is_as_it_was,
+                restoring_again_changes_nothing,
+                a_prefix_is_extended,
+                another_content_conflicts,
+                an_open_turn_is_not_restored_over,
+                what_is_no_tree_is_refused,
+                a_round_trip_keeps_every_byte,
+                an_export_is_in_order,
+                importing_twice_doubles_nothing,
+                an_import_reports_what_it_refuses,
+                a_long_id_is_shortened_to_rename,
+                a_long_chain_is_restored,
+            }
+        }
+    };
+}

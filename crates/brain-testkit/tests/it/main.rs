@@ -1,0 +1,3 @@
+//! The suites hold for the reference implementations and the fakes.
+
+mod memory;
