@@ -25,8 +25,10 @@ impl ErrorBody {
     #[must_use]
     pub fn read(body: &[u8]) -> Self {
         let text = String::from_utf8_lossy(body);
-        if let Ok(Value::Object(object)) = serde_json::from_str(&crate::repair_surrogates(&text)) {
-            return Self::of_object(&object);
+        let json = serde_json::from_str(&crate::repair_surrogates(&text)).unwrap_or(Value::Null);
+        // Gemini puts its error into a list.
+        if let Some(object) = json.as_object().or_else(|| json.get(0)?.as_object()) {
+            return Self::of_object(object);
         }
         let text = text.trim();
         let readable = !text.starts_with(['<', '{', '[']);
@@ -116,6 +118,7 @@ mod tests {
         check(r#"{"detail":"m"}"#, ["m", "", "", ""]);
         check(r#"{"detail":[{"loc":["body","seed",0],"msg":"m"}]}"#, ["m", "", "", "seed"]);
         check(r#"{"detail":[]}"#, ["", "", "", ""]);
+        check(r#"[{"error":{"code":400,"message":"m"}}]"#, ["m", "", "400", ""]);
         check("", ["", "", "", ""]);
         check("upstream connect error\n", ["upstream connect error", "", "", ""]);
         check("<html><body>502 Bad Gateway</body></html>", ["", "", "", ""]);

@@ -28,7 +28,7 @@ pub use crate::{
     endpoint::{Endpoint, InvalidEndpoint},
     error_body::ErrorBody,
     refusal::Refusal,
-    response::ByteStream,
+    response::{ByteStream, let_go},
     sse::{MAX_EVENT_BYTES, SseDecoder, SseError, SseEvent},
     surrogates::repair_surrogates,
 };

@@ -32,7 +32,9 @@ impl Refusal {
         Self::new(endpoint, None, &HeaderMap::new(), body)
     }
 
-    pub(crate) fn new(
+    /// The refusal that an answer with this status, these headers and this body states.
+    #[must_use]
+    pub fn new(
         endpoint: &Endpoint,
         status: Option<StatusCode>,
         headers: &HeaderMap,

@@ -15,6 +15,9 @@ use crate::{Endpoint, Timeouts};
 /// closes the connection unless the body has been read to its end.
 pub type ByteStream = BoxStream<'static, Result<Bytes, LlmError>>;
 
+/// How long the end of a body may take after its last event.
+const LAST_BYTES_WAIT: Duration = Duration::from_millis(100);
+
 struct Reading {
     body: BodyDataStream<Incoming>,
     endpoint: Arc<Endpoint>,
@@ -63,6 +66,15 @@ pub(crate) async fn collect(
         whole.extend_from_slice(&bytes);
     }
     Ok(Some(whole))
+}
+
+/// Lets go of a body of which everything that matters has been read: takes its last bytes if they
+/// come at once, so that the connection serves the next request, and closes it otherwise.
+pub async fn let_go(mut body: ByteStream) {
+    let rest = async { while let Some(Ok(_)) = body.next().await {} };
+    if timeout(LAST_BYTES_WAIT, rest).await.is_err() {
+        tracing::debug!("the body did not end after its last event; the connection is closed");
+    }
 }
 
 /// The first bytes of the body, at most `limit`; a body that fails ends there.

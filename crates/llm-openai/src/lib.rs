@@ -1,1 +1,30 @@
 //! OpenAI Chat Completions and every server that speaks it, as a language-model gateway.
+//!
+//! It knows the wire, its dialects and its accidents. HTTP itself is `llm-http`'s; retry, fallback
+//! and limits are wrappers over the port.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `config` | what an operator decides |
+//! | `wire` | the JSON of the API, as it is sent and as it comes |
+//! | `request` | from a request of ours to theirs; pure |
+//! | `dialect` | which optional fields a server and model take; pure |
+//! | `decode` | from their chunks to our events; pure |
+//! | `answer` | bytes in, events out |
+//! | `embeddings` | vectors; pure |
+//! | `families` | what is known about models by their names; pure |
+//! | `gateway` | the port, and the I/O |
+
+mod answer;
+mod config;
+mod decode;
+mod dialect;
+mod embeddings;
+mod families;
+mod gateway;
+mod request;
+mod wire;
+
+pub use llm_http::{InvalidEndpoint, Timeouts};
+
+pub use crate::{config::OpenAiConfig, gateway::OpenAiGateway};
