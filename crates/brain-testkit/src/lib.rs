@@ -14,11 +14,17 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::cognitive_complexity,
     reason = "assertions are the purpose of this crate"
 )]
 
 mod clock;
 mod gate;
 pub mod memory;
+mod scripted;
 
-pub use crate::{clock::ManualClock, gate::Gate};
+pub use crate::{
+    clock::ManualClock,
+    gate::Gate,
+    scripted::{Answer, ScriptedLlm},
+};

@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use brain_core::{
     chat::{Role, Usage},
     llm::{
-        Capabilities, ChatRequest, ChatStream, EmbedRequest, Embeddings, FinishReason, LlmError,
-        LlmErrorKind, LlmGateway, ModelInfo,
+        Capabilities, ChatRequest, ChatStream, EmbedRequest, Embeddings, LlmError, LlmErrorKind,
+        LlmGateway, ModelInfo,
     },
 };
 use event_listener::Event;
@@ -76,7 +76,7 @@ impl ScriptedLlm {
     }
 
     /// A model that repeats the last message of the person, word by word, where no answer is
-    /// scripted.
+    /// scripted. A word is a token.
     #[must_use]
     pub fn echo() -> Self {
         Self { echoes: true, ..Self::new([]) }
@@ -168,7 +168,13 @@ impl fmt::Debug for ScriptedLlm {
 fn echo(request: &ChatRequest) -> Answer {
     let last = request.messages.iter().rev().find(|it| it.role == Role::User);
     let text = last.map(|it| it.joined_text()).unwrap_or_default();
-    text.split_inclusive(' ').fold(Answer::new(), Answer::say).finish()
+    let read = request.messages.iter().map(|it| words(&it.joined_text())).sum();
+    text.split_inclusive(' ').fold(Answer::new(), Answer::say).usage(read, words(&text)).finish()
+}
+
+/// What the echo calls tokens.
+fn words(text: &str) -> u64 {
+    text.split_whitespace().count() as u64
 }
 
 #[async_trait]
@@ -207,10 +213,4 @@ fn embed(text: &str) -> Vec<f32> {
         vector[usize::from(letter) % DIMENSIONS] += 1.0;
     }
     vector
-}
-
-impl Default for Answer {
-    fn default() -> Self {
-        Self::new().finish_for(FinishReason::Stop)
-    }
 }

@@ -1,16 +1,14 @@
 //! Forgetting: final, whole, and of nothing else.
 
 use brain_core::{
-    ids::{IdempotencyKey, Seq},
+    ids::{IdempotencyKey, Seq, SessionKey},
     memory::{
         Append, Expect, Forgotten, ListOptions, MemoryErrorKind, NewSession, OpenTurn, ReadOptions,
     },
 };
 use tokio::task::JoinSet;
 
-use super::subject::{
-    LEASE, Subject, ann, append, closing, draft, fence, idempotency, key, kind, unique,
-};
+use super::subject::{LEASE, Subject, ann, append, closing, draft, fence, idempotency, key, kind};
 
 /// A forgotten session is nowhere any more: entries, listing, search, turns and keys.
 pub async fn forgetting_erases_everything(it: Subject) {
@@ -114,17 +112,7 @@ pub async fn forgetting_meets_appends(it: Subject) {
         let mut writers = JoinSet::new();
         for _ in 0..4 {
             let (it, key) = (it.clone(), key.clone());
-            writers.spawn(async move {
-                loop {
-                    let drafts = vec![draft("a"), draft("b")];
-                    let (parent, expect, append_id) = (None, Expect::Attach, unique());
-                    let append = Append { parent, expect, append_id, fence: None, drafts };
-                    if let Err(error) = it.store.append(&key, append).await {
-                        assert_eq!(error.kind(), MemoryErrorKind::Conflict);
-                        return;
-                    }
-                }
-            });
+            writers.spawn(async move { append_pairs_until_refused(&it, &key).await });
         }
         let erased = it.store.forget(&key).await.unwrap().erased;
         assert_eq!(erased % 2, 1, "whole batches and the first entry");
@@ -133,5 +121,16 @@ pub async fn forgetting_meets_appends(it: Subject) {
         }
         assert_eq!(it.store.session(&key).await.unwrap(), None);
         assert_eq!(it.all(&key).await, []);
+    }
+}
+
+async fn append_pairs_until_refused(it: &Subject, key: &SessionKey) {
+    loop {
+        let drafts = vec![draft("a"), draft("b")];
+        let append = Append { drafts, ..append(None, Expect::Attach, "") };
+        if let Err(error) = it.store.append(key, append).await {
+            assert_eq!(error.kind(), MemoryErrorKind::Conflict);
+            return;
+        }
     }
 }
