@@ -17,6 +17,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
 use tokio::time::timeout;
 
 use crate::{ByteStream, Endpoint, InvalidEndpoint, Refusal, connect::Connector, response};
@@ -30,8 +31,11 @@ const MAX_JSON_BYTES: usize = 64 * 1024 * 1024;
 /// How long an unused connection is kept.
 const POOL_IDLE: Duration = Duration::from_secs(60);
 
-/// Longest wait for the answer to a `GET`, and for the body of an error.
-const SHORT_WAIT: Duration = Duration::from_secs(30);
+/// Longest wait for the answer to a `GET`: no model has to think for it.
+const GET_WAIT: Duration = Duration::from_secs(30);
+
+/// Longest wait for more of an error's body; its status has said the most already.
+const ERROR_WAIT: Duration = Duration::from_secs(5);
 
 /// How long to wait for a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,7 +118,7 @@ impl HttpClient {
     ///
     /// When the server cannot be asked, refuses, or answers something else.
     pub async fn get_json<T: DeserializeOwned>(&self, path: &str) -> Result<T, CallError> {
-        let timeouts = self.timeouts.at_most(SHORT_WAIT);
+        let timeouts = self.timeouts.at_most(GET_WAIT);
         let request = self.request(Method::GET, path, Bytes::new())?;
         let response = self.send(request, timeouts).await?;
         self.read_json(response, timeouts).await
@@ -193,7 +197,7 @@ impl HttpClient {
 
     async fn read_refusal(&self, response: Response<Incoming>) -> Refusal {
         let (head, body) = response.into_parts();
-        let timeouts = self.timeouts.at_most(SHORT_WAIT);
+        let timeouts = self.timeouts.at_most(ERROR_WAIT);
         let body = response::stream(body, Arc::clone(&self.endpoint), timeouts);
         let body = response::beginning(body, MAX_ERROR_BYTES).await;
         Refusal::new(&self.endpoint, Some(head.status), &head.headers, &body)
@@ -209,16 +213,25 @@ impl HttpClient {
             return Err(self.endpoint.misspoke("sent an answer that is too large").into());
         };
         let text = String::from_utf8_lossy(&body);
-        serde_json::from_str(&crate::repair_surrogates(&text)).map_err(|error| {
-            let refusal = Refusal::in_stream(&self.endpoint, &body);
-            if refusal.body.message.is_empty() {
-                let misspoke =
-                    self.endpoint.misspoke("sent an answer that is not the expected JSON");
-                return misspoke.with_source(error).into();
-            }
-            CallError::Refused(Box::new(refusal))
+        let text = crate::repair_surrogates(&text);
+        if states_error(&text) {
+            return Err(CallError::Refused(Box::new(Refusal::in_stream(&self.endpoint, &body))));
+        }
+        serde_json::from_str(&text).map_err(|error| {
+            let misspoke = self.endpoint.misspoke("sent an answer that is not the expected JSON");
+            misspoke.with_source(error).into()
         })
     }
+}
+
+/// Whether a JSON answer is an error in spite of its status.
+fn states_error(json: &str) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Answer<'a> {
+        #[serde(borrow)]
+        error: Option<&'a RawValue>,
+    }
+    serde_json::from_str::<Answer<'_>>(json).is_ok_and(|answer| answer.error.is_some())
 }
 
 fn unsendable(

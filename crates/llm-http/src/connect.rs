@@ -54,3 +54,25 @@ impl Service<Uri> for Connector {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use hyper_rustls::MaybeHttpsStream;
+    use tokio::net::TcpListener;
+    use tower::Service;
+
+    use super::Connector;
+
+    #[tokio::test]
+    async fn small_packets_are_not_held_back() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let uri = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let mut connector = Connector::new(Duration::from_secs(2)).unwrap();
+        let MaybeHttpsStream::Http(stream) = connector.call(uri).await.unwrap() else {
+            panic!("no TLS was asked for");
+        };
+        assert!(stream.inner().nodelay().unwrap());
+    }
+}

@@ -164,23 +164,17 @@ enum ConnectFault {
 fn connect_fault(error: &(dyn Error + 'static)) -> ConnectFault {
     let mut next = Some(error);
     while let Some(error) = next {
-        if error.is::<rustls::Error>() {
-            return ConnectFault::Tls;
+        let io = error.downcast_ref::<io::Error>();
+        match io.map(io::Error::kind) {
+            Some(io::ErrorKind::ConnectionRefused) => return ConnectFault::Refused,
+            Some(io::ErrorKind::TimedOut) => return ConnectFault::TimedOut,
+            _ if error.is::<rustls::Error>() => return ConnectFault::Tls,
+            _ if error.to_string() == "dns error" => return ConnectFault::NoSuchHost,
+            _ => {}
         }
-        if let Some(io) = error.downcast_ref::<io::Error>() {
-            match io.kind() {
-                io::ErrorKind::ConnectionRefused => return ConnectFault::Refused,
-                io::ErrorKind::TimedOut => return ConnectFault::TimedOut,
-                _ => {}
-            }
-            if io.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
-                return ConnectFault::Tls;
-            }
-        }
-        if error.to_string() == "dns error" {
-            return ConnectFault::NoSuchHost;
-        }
-        next = error.source();
+        // The source of an I/O error is its inner error's source; the inner error counts too.
+        let inner = io.and_then(io::Error::get_ref).map(|inner| inner as &(dyn Error + 'static));
+        next = inner.or_else(|| error.source());
     }
     ConnectFault::Other
 }
