@@ -1,1 +1,31 @@
-//! The HTTP surface: routes, Server-Sent Events, WebSocket; speaks to ports only.
+//! The HTTP surface of the brain: routes, Server-Sent Events, WebSocket.
+//!
+//! It speaks to the ports of `brain-core` only: it knows no backend, reads no environment and
+//! decides nothing about a turn. `docs/API.md` is its contract with clients.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `api`, `config` | what a daemon builds and starts |
+//! | `server` | sockets: accepting, time-outs, draining |
+//! | `edge` | what every request passes: ids, hosts, limits, errors on the wire |
+//! | `error` | from every failure to a status, a code and a sentence |
+//! | `body`, `extract` | reading requests |
+//! | `chat` | turns as JSON, as events and over WebSocket |
+//! | `memory` | sessions, search, export and import |
+//! | `about` | models, health and the front page |
+
+mod about;
+mod api;
+mod body;
+mod chat;
+mod config;
+mod edge;
+mod error;
+mod extract;
+mod memory;
+mod server;
+
+pub use crate::{
+    api::Api,
+    config::{ApiConfig, HealthCheck},
+};

@@ -1,0 +1,123 @@
+//! What the service says of itself: its models, its health, its version.
+
+use std::time::Duration;
+
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use brain_core::llm::{Capabilities, ModelInfo};
+use futures_util::future::join_all;
+use http::StatusCode;
+use serde::Serialize;
+use tokio::time::timeout;
+
+use crate::{api::App, error::ApiError};
+
+/// How long one check may take.
+const CHECK_TIME: Duration = Duration::from_secs(2);
+
+#[derive(Debug, Serialize)]
+pub(crate) struct FrontPage {
+    name: &'static str,
+    version: String,
+    documentation: &'static str,
+    routes: [&'static str; 5],
+}
+
+/// Names the service and where to go on.
+pub(crate) async fn front_page(State(app): State<App>) -> Json<FrontPage> {
+    Json(FrontPage {
+        name: "codexd",
+        version: app.config.version.clone(),
+        documentation: "docs/API.md",
+        routes: ["/chat", "/chat/ws", "/memory/sessions", "/models", "/health/ready"],
+    })
+}
+
+#[derive(Serialize)]
+struct ModelView {
+    id: String,
+    provider: Option<String>,
+    default: bool,
+    capabilities: Capabilities,
+}
+
+#[derive(Serialize)]
+struct Models {
+    models: Vec<ModelView>,
+}
+
+/// The models that can be asked for.
+pub(crate) async fn models(State(app): State<App>) -> Result<Response, ApiError> {
+    let found = app.brain.ports().llm.models().await?;
+    let wanted = app.brain.config().model.as_str();
+    let default = found.iter().position(|it| wanted.is_empty() || is_named(&it.id, wanted));
+    let view = |(index, ModelInfo { id, capabilities }): (usize, ModelInfo)| {
+        let provider = id.split_once('/').map(|(provider, _)| provider.to_owned());
+        ModelView { id, provider, default: default == Some(index), capabilities }
+    };
+    let models = found.into_iter().enumerate().map(view).collect();
+    Ok(Json(Models { models }).into_response())
+}
+
+/// Whether a model goes by a name, with its provider or without.
+fn is_named(id: &str, name: &str) -> bool {
+    id == name || id.split_once('/').is_some_and(|(_, rest)| rest == name)
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Live {
+    status: &'static str,
+}
+
+/// Whether the process answers at all.
+pub(crate) async fn live() -> Json<Live> {
+    Json(Live { status: "ok" })
+}
+
+#[derive(Serialize)]
+struct Ready {
+    status: &'static str,
+    checks: Vec<CheckView>,
+}
+
+#[derive(Serialize)]
+struct CheckView {
+    name: String,
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+}
+
+impl CheckView {
+    fn of(name: &str, failure: Option<String>) -> Self {
+        let status = if failure.is_none() { "ok" } else { "failed" };
+        Self { name: name.to_owned(), status, detail: failure }
+    }
+
+    fn is_ok(&self) -> bool {
+        self.detail.is_none()
+    }
+}
+
+/// Whether turns can be acknowledged, and what else is wrong.
+pub(crate) async fn ready(State(app): State<App>) -> Response {
+    let late = || Err(format!("no answer within {} s", CHECK_TIME.as_secs()));
+    let memory = timeout(CHECK_TIME, app.brain.ports().store.health()).await;
+    let memory = memory.map_or_else(|_| late(), |it| it.map_err(|error| error.to_string()));
+    let memory = CheckView::of("memory", memory.err());
+    let others = join_all(app.config.checks.iter().map(|it| async move {
+        let result = timeout(CHECK_TIME, it.check()).await.unwrap_or_else(|_| late());
+        CheckView::of(it.name(), result.err())
+    }));
+    let others = others.await;
+    let (status, word) = match (memory.is_ok(), others.iter().all(CheckView::is_ok)) {
+        (true, true) => (StatusCode::OK, "ok"),
+        (true, false) => (StatusCode::OK, "degraded"),
+        (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+    };
+    let checks = std::iter::once(memory).chain(others).collect();
+    (status, Json(Ready { status: word, checks })).into_response()
+}

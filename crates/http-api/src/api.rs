@@ -1,0 +1,116 @@
+//! The surface as a whole: every route in one list, and the state that they share.
+
+use std::{io, sync::Arc};
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    middleware,
+    routing::{get, post},
+};
+use brain_core::brain::Brain;
+use tokio::{net::TcpListener, sync::Semaphore};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::{about, chat, config::ApiConfig, edge, error::ApiError, memory, server};
+
+/// What every handler shares; cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct App {
+    pub(crate) brain: Brain,
+    pub(crate) config: Arc<ApiConfig>,
+    /// A permit a request.
+    pub(crate) requests: Arc<Semaphore>,
+    /// A permit a byte of a request's body.
+    pub(crate) held_bytes: Arc<Semaphore>,
+    /// Cancelled once the service is to end.
+    pub(crate) draining: CancellationToken,
+    /// WebSockets, which no longer belong to the connection they came on.
+    pub(crate) sockets: TaskTracker,
+}
+
+/// The HTTP surface of one brain.
+#[derive(Clone, Debug)]
+pub struct Api {
+    app: App,
+}
+
+impl Api {
+    /// A surface that is not served yet.
+    #[must_use]
+    pub fn new(brain: Brain, config: ApiConfig) -> Self {
+        let app = App {
+            brain,
+            requests: Arc::new(Semaphore::new(config.max_requests)),
+            held_bytes: Arc::new(Semaphore::new(config.max_held_bytes)),
+            config: Arc::new(config),
+            draining: CancellationToken::new(),
+            sockets: TaskTracker::new(),
+        };
+        Self { app }
+    }
+
+    /// Every route, behind everything that a request passes first.
+    #[must_use]
+    pub fn router(&self) -> Router {
+        Router::new()
+            .route("/", get(about::front_page))
+            .route("/models", get(about::models))
+            .route("/health/live", get(about::live))
+            .route("/health/ready", get(about::ready))
+            .merge(chat_routes())
+            .merge(memory_routes())
+            .fallback(unknown_route)
+            .method_not_allowed_fallback(wrong_method)
+            .with_state(self.app.clone())
+            .layer(DefaultBodyLimit::disable())
+            .layer(CatchPanicLayer::custom(edge::answer_panic))
+            .layer(middleware::from_fn_with_state(self.app.clone(), edge::pass))
+    }
+
+    /// Serves until `shutdown`, and then until every open request has ended or
+    /// [`ApiConfig::drain`] is over. Whoever wants running turns to end sooner drains the brain
+    /// meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// When the listener's own address cannot be told.
+    pub async fn serve(
+        &self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()> + Send,
+    ) -> io::Result<()> {
+        server::serve(&self.app, self.router(), listener, shutdown).await
+    }
+}
+
+fn chat_routes() -> Router<App> {
+    Router::new()
+        .route("/chat", post(chat::post))
+        .route("/chat/ws", get(chat::socket))
+        .route("/chat/turns/{id}", get(chat::turn))
+        .route("/chat/turns/{id}/events", get(chat::events))
+        .route("/chat/turns/{id}/cancel", post(chat::cancel))
+}
+
+fn memory_routes() -> Router<App> {
+    let sessions = get(memory::list).post(memory::create);
+    let session = get(memory::read).patch(memory::patch).delete(memory::forget);
+    Router::new()
+        .route("/memory", axum::routing::delete(memory::forget_all))
+        .route("/memory/sessions", sessions.patch(memory::patch).delete(memory::forget))
+        .route("/memory/sessions/{id}", session)
+        .route("/memory/sessions/{id}/entries", get(memory::entries))
+        .route("/memory/search", get(memory::search))
+        .route("/memory/export", get(memory::export))
+        .route("/memory/import", post(memory::import))
+}
+
+async fn unknown_route() -> ApiError {
+    ApiError::route_not_found()
+}
+
+async fn wrong_method() -> ApiError {
+    ApiError::method_not_allowed()
+}

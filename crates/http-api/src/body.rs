@@ -1,0 +1,147 @@
+//! Reading the bodies of requests: bounded, one by one and all together, and JSON out of them.
+
+use std::sync::Arc;
+
+use axum::{body::Body, extract::Request};
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, StatusCode, header};
+use http_body::Body as _;
+use http_body_util::BodyExt;
+use serde::de::DeserializeOwned;
+use serde_json::error::Category;
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Duration, timeout},
+};
+
+use crate::{api::App, error::ApiError};
+
+/// How long a client may go on sending what is too much, so that it gets to read why.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// A body, and its share of what all bodies may hold.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) bytes: Bytes,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Held {
+    /// The bytes, and what to keep until they are not needed any more.
+    pub(crate) fn into_parts(self) -> (Bytes, Option<OwnedSemaphorePermit>) {
+        (self.bytes, self.permit)
+    }
+}
+
+/// Reads a whole body of at most `max_bytes`.
+pub(crate) async fn read(app: &App, request: Request, max_bytes: usize) -> Result<Held, ApiError> {
+    let waits = request.headers().contains_key(header::EXPECT);
+    let mut body = request.into_body();
+    let declared = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    let read = if max_bytes < declared {
+        Err(ApiError::too_large(max_bytes))
+    } else {
+        read_frames(app, &mut body, max_bytes).await
+    };
+    // Whoever still sends would lose the answer with the connection; whoever waits for a sign
+    // gets the answer instead.
+    if read.is_err() && !waits {
+        drop(timeout(LINGER, discard(&mut body)).await);
+    }
+    read
+}
+
+async fn read_frames(app: &App, body: &mut Body, max_bytes: usize) -> Result<Held, ApiError> {
+    let mut bytes = BytesMut::new();
+    let mut held: Option<OwnedSemaphorePermit> = None;
+    while let Some(chunk) = next_chunk(app, body).await? {
+        if max_bytes < bytes.len() + chunk.len() {
+            return Err(ApiError::too_large(max_bytes));
+        }
+        let share = u32::try_from(chunk.len()).unwrap_or(u32::MAX);
+        let permit = Arc::clone(&app.held_bytes).try_acquire_many_owned(share).map_err(|_| {
+            ApiError::overloaded("too many large requests are open; try again in a moment")
+        })?;
+        match &mut held {
+            Some(held) => held.merge(permit),
+            None => held = Some(permit),
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(Held { bytes: bytes.freeze(), permit: held })
+}
+
+async fn next_chunk(app: &App, body: &mut Body) -> Result<Option<Bytes>, ApiError> {
+    loop {
+        let frame = timeout(app.config.body_timeout, body.frame()).await.map_err(|_| {
+            let detail = "the body did not arrive; send it without pauses";
+            ApiError::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", detail)
+        })?;
+        match frame {
+            None => return Ok(None),
+            Some(Err(error)) => {
+                let error = ApiError::invalid("the body broke off").with_source(error);
+                return Err(error);
+            }
+            // What is no data are trailers, which mean nothing here.
+            Some(Ok(frame)) => {
+                if let Ok(chunk) = frame.into_data() {
+                    return Ok(Some(chunk));
+                }
+            }
+        }
+    }
+}
+
+async fn discard(body: &mut Body) {
+    while let Some(Ok(_)) = body.frame().await {}
+}
+
+/// Reads a JSON body.
+pub(crate) async fn json<T: DeserializeOwned>(app: &App, request: Request) -> Result<T, ApiError> {
+    let is_json = is_json(request.headers());
+    let held = read(app, request, app.config.max_body_bytes).await?;
+    if !is_json {
+        return Err(unsupported_media_type("send JSON, with `content-type: application/json`"));
+    }
+    parse(&held.bytes)
+}
+
+pub(crate) fn unsupported_media_type(detail: &'static str) -> ApiError {
+    ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
+}
+
+/// Whether the body is said to be JSON. A page of another origin cannot say so unasked.
+pub(crate) fn is_json(headers: &HeaderMap) -> bool {
+    media_type(headers).is_some_and(|it| it == "application/json" || it.ends_with("+json"))
+}
+
+/// The media type of the body, in lower case, without parameters.
+pub(crate) fn media_type(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+}
+
+/// Reads one JSON value, naming the field that is wrong.
+pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let path = error.path().to_string();
+        explain(&path, &error.into_inner())
+    })?;
+    reader.end().map_err(|error| explain(".", &error))?;
+    Ok(value)
+}
+
+fn explain(path: &str, error: &serde_json::Error) -> ApiError {
+    match error.classify() {
+        Category::Eof | Category::Syntax | Category::Io => {
+            ApiError::invalid_json(format!("the body is not JSON: {error}"))
+        }
+        Category::Data if error.to_string().starts_with("unknown field") => {
+            ApiError::unknown_field(error.to_string())
+        }
+        Category::Data if path == "." => ApiError::invalid(error.to_string()),
+        Category::Data => ApiError::invalid(format!("`{path}`: {error}")),
+    }
+}

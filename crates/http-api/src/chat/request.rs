@@ -1,0 +1,184 @@
+//! What a client may ask of a turn, as it writes it.
+
+use std::fmt;
+
+use brain_core::{
+    brain::{OnBusy, OnDisconnect, TurnInput, TurnRequest},
+    chat::Part,
+    ids::{Seq, SessionId},
+    json::RawJson,
+    llm::GenerationOptions,
+    memory::MemoryClass,
+};
+use serde::{
+    Deserialize, Deserializer,
+    de::{SeqAccess, Visitor, value::SeqAccessDeserializer},
+};
+
+use crate::error::ApiError;
+
+/// Most bytes of a session's title.
+const MAX_TITLE_BYTES: usize = 1_024;
+/// Most bytes of a session's metadata.
+const MAX_METADATA_BYTES: usize = 64 * 1024;
+/// Most texts that end an answer.
+const MAX_STOPS: usize = 16;
+
+/// The body of `POST /chat`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ChatBody {
+    message: Option<MessageBody>,
+    session_id: Option<SessionId>,
+    title: Option<String>,
+    metadata: Option<RawJson>,
+    model: Option<String>,
+    pub(super) stream: Option<bool>,
+    system: Option<String>,
+    tools: Option<Vec<String>>,
+    options: Option<GenerationOptions>,
+    memory: Option<MemoryClass>,
+    recall: Option<bool>,
+    parent: Option<Seq>,
+    regenerate: Option<Seq>,
+    on_busy: Option<OnBusy>,
+    on_disconnect: Option<OnDisconnect>,
+}
+
+/// A message: text, or content parts.
+#[derive(Debug)]
+struct MessageBody(Vec<Part>);
+
+impl<'de> Deserialize<'de> for MessageBody {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(MessageVisitor)
+    }
+}
+
+struct MessageVisitor;
+
+impl<'de> Visitor<'de> for MessageVisitor {
+    type Value = MessageBody;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("text or an array of content parts")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<MessageBody, E> {
+        Ok(MessageBody(vec![Part::Text { text: text.to_owned() }]))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, parts: A) -> Result<MessageBody, A::Error> {
+        Vec::deserialize(SeqAccessDeserializer::new(parts)).map(MessageBody)
+    }
+}
+
+impl ChatBody {
+    /// The request as the brain takes it.
+    pub(super) fn into_turn(self) -> Result<TurnRequest, ApiError> {
+        check_title_and_metadata(self.title.as_deref(), self.metadata.as_ref())?;
+        check_class(self.memory)?;
+        if self.regenerate.is_some() && self.parent.is_some() {
+            return Err(ApiError::invalid(
+                "`regenerate` names its place itself; leave `parent` out",
+            ));
+        }
+        let options = self.options.unwrap_or_default();
+        check_options(&options)?;
+        Ok(TurnRequest {
+            session: self.session_id,
+            input: input(self.message, self.regenerate)?,
+            parent: self.parent,
+            title: self.title,
+            metadata: self.metadata,
+            model: self.model.filter(|it| !it.is_empty()),
+            system: self.system,
+            tools: self.tools,
+            options,
+            class: MemoryClass::Durable,
+            recall: self.recall,
+            on_busy: self.on_busy.unwrap_or_default(),
+            on_disconnect: self.on_disconnect.unwrap_or_default(),
+            idempotency_key: None,
+        })
+    }
+}
+
+fn input(message: Option<MessageBody>, regenerate: Option<Seq>) -> Result<TurnInput, ApiError> {
+    match (message, regenerate) {
+        (Some(MessageBody(parts)), None) => {
+            parts.iter().try_for_each(check_part)?;
+            Ok(TurnInput::Message(parts))
+        }
+        (None, Some(seq)) => Ok(TurnInput::Regenerate(seq)),
+        (Some(_), Some(_)) => {
+            Err(ApiError::invalid("give `message` or `regenerate`, not both of them"))
+        }
+        (None, None) => Err(ApiError::invalid("`message` is missing; say something")),
+    }
+}
+
+fn check_part(part: &Part) -> Result<(), ApiError> {
+    match part {
+        Part::Text { .. } => Ok(()),
+        Part::Image { url } if url.starts_with("https://") || url.starts_with("data:") => Ok(()),
+        Part::Image { .. } => {
+            Err(ApiError::invalid("the `url` of an image must start with `https://` or `data:`"))
+        }
+        Part::File { .. } => Err(ApiError::not_supported(
+            "files cannot be uploaded yet; put the text of the file into the message",
+        )),
+    }
+}
+
+/// Refuses what no provider takes, before it is stored.
+fn check_options(options: &GenerationOptions) -> Result<(), ApiError> {
+    let within = |value: Option<f64>, range: std::ops::RangeInclusive<f64>| {
+        value.is_none_or(|it| range.contains(&it))
+    };
+    if !within(options.temperature, 0.0..=2.0) {
+        return Err(ApiError::invalid("`options.temperature` must be 0 to 2"));
+    }
+    if !within(options.top_p, f64::MIN_POSITIVE..=1.0) {
+        return Err(ApiError::invalid("`options.top_p` must be above 0 and at most 1"));
+    }
+    if options.max_tokens == Some(0) {
+        return Err(ApiError::invalid("`options.max_tokens` must be at least 1"));
+    }
+    if MAX_STOPS < options.stop.len() || options.stop.iter().any(String::is_empty) {
+        let detail =
+            format!("`options.stop` must be at most {MAX_STOPS} texts, none of them empty");
+        return Err(ApiError::invalid(detail));
+    }
+    if options.response_format.as_ref().is_some_and(|it| !it.is_object()) {
+        return Err(ApiError::invalid("`options.response_format` must be a JSON object"));
+    }
+    Ok(())
+}
+
+/// Refuses a title or metadata that would make lists of sessions huge.
+pub(crate) fn check_title_and_metadata(
+    title: Option<&str>,
+    metadata: Option<&RawJson>,
+) -> Result<(), ApiError> {
+    if title.is_some_and(|it| MAX_TITLE_BYTES < it.len()) {
+        let detail = format!("`title` must have at most {MAX_TITLE_BYTES} bytes");
+        return Err(ApiError::invalid(detail));
+    }
+    if metadata.is_some_and(|it| !it.is_object() || MAX_METADATA_BYTES < it.as_str().len()) {
+        let detail =
+            format!("`metadata` must be a JSON object of at most {MAX_METADATA_BYTES} bytes");
+        return Err(ApiError::invalid(detail));
+    }
+    Ok(())
+}
+
+/// Refuses a class of memory that nothing here can keep.
+pub(crate) fn check_class(class: Option<MemoryClass>) -> Result<(), ApiError> {
+    match class {
+        None | Some(MemoryClass::Durable) => Ok(()),
+        Some(MemoryClass::Ephemeral) => Err(ApiError::not_supported(
+            "this service has no short-term memory; leave `memory` out or say `durable`",
+        )),
+    }
+}

@@ -1,0 +1,95 @@
+//! A turn as Server-Sent Events: numbered, with heartbeats while nothing happens.
+
+use std::{convert::Infallible, time::Duration};
+
+use axum::response::{
+    IntoResponse, Response, Sse,
+    sse::{Event, KeepAlive},
+};
+use brain_core::brain::{Listener, StartedTurn, TurnEvent, TurnRequest};
+use futures_util::{
+    FutureExt, Stream, StreamExt,
+    stream::{self, BoxStream},
+};
+use http::{HeaderName, HeaderValue, StatusCode};
+use tokio::time::timeout;
+
+use super::answer::EventData;
+use crate::{api::App, edge::RequestId, error::ApiError, extract::Caller};
+
+/// What a heartbeat says, as a comment.
+const PING: &str = "ping";
+/// Tells proxies to hold nothing back.
+const BUFFERING: (HeaderName, HeaderValue) =
+    (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+
+type Frames = BoxStream<'static, Result<Event, Infallible>>;
+
+/// Opens a turn and streams it.
+///
+/// What is refused within the time of a heartbeat is refused with a status. A turn that waits
+/// longer for another one of its session streams heartbeats meanwhile, and what is refused then is
+/// told by an event `error`.
+pub(super) async fn open(
+    app: &App,
+    caller: Caller,
+    id: RequestId,
+    request: TurnRequest,
+) -> Result<Response, ApiError> {
+    let brain = app.brain.clone();
+    let mut opening = Box::pin(async move { brain.chat(&caller.0, request).await });
+    if let Ok(opened) = timeout(app.config.heartbeat, &mut opening).await {
+        let StartedTurn { events, replayed, .. } = opened?;
+        let mut response = respond(app.config.heartbeat, frames(events));
+        if replayed {
+            let yes = HeaderValue::from_static("true");
+            response.headers_mut().insert("idempotent-replayed", yes);
+        }
+        return Ok(response);
+    }
+    let late = opening.map(move |opened| match opened {
+        Ok(started) => frames(started.events),
+        Err(error) => refusal(&error.into(), &id),
+    });
+    let first = stream::iter([Ok(Event::default().comment(PING))]);
+    Ok(respond(app.config.heartbeat, first.chain(late.flatten_stream()).boxed()))
+}
+
+/// Streams the rest of a turn; nothing is left of one whose last event the client has seen.
+pub(super) fn resume(app: &App, mut events: Listener) -> Response {
+    let first = events.next().now_or_never();
+    match first {
+        Some(None) => StatusCode::NO_CONTENT.into_response(),
+        Some(Some(event)) => {
+            let rest = stream::iter([frame(&event)]).chain(frames(events));
+            respond(app.config.heartbeat, rest.boxed())
+        }
+        None => respond(app.config.heartbeat, frames(events)),
+    }
+}
+
+fn respond(
+    heartbeat: Duration,
+    frames: impl Stream<Item = Result<Event, Infallible>> + Send + 'static,
+) -> Response {
+    let beat = KeepAlive::new().interval(heartbeat).text(PING);
+    ([BUFFERING], Sse::new(frames).keep_alive(beat)).into_response()
+}
+
+fn frames(events: Listener) -> Frames {
+    events.map(|event| frame(&event)).boxed()
+}
+
+fn frame(event: &TurnEvent) -> Result<Event, Infallible> {
+    let data = serde_json::to_string(&EventData(&event.kind)).unwrap_or_else(|error| {
+        tracing::error!(%error, "an event does not serialise");
+        "null".to_owned()
+    });
+    Ok(Event::default().id(event.number.to_string()).event(event.kind.name()).data(data))
+}
+
+fn refusal(error: &ApiError, id: &RequestId) -> Frames {
+    error.log();
+    let problem = serde_json::to_string(&error.problem(id.as_str())).unwrap_or_default();
+    stream::iter([Ok(Event::default().event("error").data(problem))]).boxed()
+}

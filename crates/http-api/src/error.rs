@@ -1,0 +1,172 @@
+//! One error for every route: a status, a stable code, a sentence that says what to do.
+//!
+//! It is made where something fails and rendered by the edge, which knows the request's id and
+//! logs it once. What it says to the client holds no detail of what lies below; the source is for
+//! the log.
+
+mod mapping;
+
+use std::{borrow::Cow, sync::Arc, time::Duration};
+
+use axum::response::{IntoResponse, Response};
+use brain_core::BoxError;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// A request could not be answered as it was asked.
+#[derive(Debug)]
+pub(crate) struct ApiError {
+    status: StatusCode,
+    code: Cow<'static, str>,
+    detail: Cow<'static, str>,
+    members: Map<String, Value>,
+    retry_after: Option<Duration>,
+    source: Option<BoxError>,
+}
+
+/// The body of an error: RFC 9457's problem details.
+#[derive(Debug, Serialize)]
+pub(crate) struct Problem<'a> {
+    r#type: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: &'a str,
+    code: &'a str,
+    request_id: &'a str,
+    #[serde(flatten)]
+    members: &'a Map<String, Value>,
+}
+
+impl ApiError {
+    pub(crate) fn new(
+        status: StatusCode,
+        code: impl Into<Cow<'static, str>>,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        let (code, detail) = (code.into(), detail.into());
+        Self { status, code, detail, members: Map::new(), retry_after: None, source: None }
+    }
+
+    /// The client has to change what it asks.
+    pub(crate) fn invalid(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid_request", detail)
+    }
+
+    pub(crate) fn not_supported(detail: &'static str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "not_supported", detail)
+    }
+
+    pub(crate) fn unknown_field(detail: String) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "unknown_field", detail)
+    }
+
+    pub(crate) fn invalid_json(detail: String) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid_json", detail)
+    }
+
+    pub(crate) fn too_large(max_bytes: usize) -> Self {
+        let detail = format!("the body has more than the {max_bytes} bytes that are allowed");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
+    }
+
+    pub(crate) fn session_not_found() -> Self {
+        let detail = "there is no such session; GET /memory/sessions lists those that there are";
+        Self::new(StatusCode::NOT_FOUND, "session_not_found", detail)
+    }
+
+    pub(crate) fn turn_not_found() -> Self {
+        let detail = "there is no such turn; its id is in the answer that POST /chat gave";
+        Self::new(StatusCode::NOT_FOUND, "turn_not_found", detail)
+    }
+
+    pub(crate) fn route_not_found() -> Self {
+        let detail = "there is nothing at this path; docs/API.md lists the routes";
+        Self::new(StatusCode::NOT_FOUND, "route_not_found", detail)
+    }
+
+    pub(crate) fn method_not_allowed() -> Self {
+        let detail = "this path takes other methods; the Allow header names them";
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+    }
+
+    /// There is too much to do already; the client has to come back.
+    pub(crate) fn overloaded(detail: &'static str) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail)
+            .with_retry_after(Duration::from_secs(1))
+    }
+
+    /// Something of ours broke; the log says what.
+    pub(crate) fn internal() -> Self {
+        let detail = "an internal error; the log names it by this request id";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", detail)
+    }
+
+    /// One member more in the problem's body.
+    pub(crate) fn with_member(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.members.insert(name.to_owned(), value.into());
+        self
+    }
+
+    pub(crate) fn with_retry_after(mut self, after: Duration) -> Self {
+        self.retry_after = Some(after);
+        self
+    }
+
+    pub(crate) fn with_source(mut self, source: impl Into<BoxError>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    pub(crate) fn problem<'a>(&'a self, request_id: &'a str) -> Problem<'a> {
+        Problem {
+            r#type: "about:blank",
+            title: self.status.canonical_reason().unwrap_or("Error"),
+            status: self.status.as_u16(),
+            detail: &self.detail,
+            code: &self.code,
+            request_id,
+            members: &self.members,
+        }
+    }
+
+    /// The headers that the problem's body goes with.
+    pub(crate) fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        let json = HeaderValue::from_static("application/problem+json");
+        headers.insert(header::CONTENT_TYPE, json);
+        if let Some(after) = self.retry_after {
+            let seconds = after.as_millis().div_ceil(1000).max(1);
+            headers.extend(
+                HeaderValue::try_from(seconds.to_string()).map(|it| (header::RETRY_AFTER, it)),
+            );
+        }
+        headers
+    }
+
+    /// Writes it to the log, with what lies below: loud if the fault is ours.
+    pub(crate) fn log(&self) {
+        let (code, detail) = (&*self.code, &*self.detail);
+        let source = self.source.as_ref().map(|it| chain(&**it)).unwrap_or_default();
+        if self.status.is_server_error() {
+            tracing::error!(code, source, "{detail}");
+        } else {
+            tracing::debug!(code, source, "{detail}");
+        }
+    }
+}
+
+/// An error and what caused it, in one line.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |it| it.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+impl IntoResponse for ApiError {
+    /// A response without a body: [`crate::edge::pass`] writes it, which knows the request's id.
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(Arc::new(self));
+        response
+    }
+}

@@ -1,0 +1,180 @@
+//! From the errors of the ports to statuses and sentences, each kind named.
+
+use std::time::Duration;
+
+use brain_core::{
+    brain::{ChatError, TurnEnd},
+    llm::{LlmError, LlmErrorKind},
+    memory::{MemoryError, MemoryErrorKind},
+};
+use http::StatusCode;
+
+use super::ApiError;
+
+/// When to come back where nobody said so.
+const SOON: Duration = Duration::from_secs(1);
+
+impl From<MemoryError> for ApiError {
+    fn from(error: MemoryError) -> Self {
+        let kind = error.kind();
+        let answer = Self::new(memory_status(kind), kind.code(), memory_detail(kind));
+        match kind {
+            MemoryErrorKind::Overloaded { retry_after } => answer.with_retry_after(retry_after),
+            MemoryErrorKind::Unavailable | MemoryErrorKind::OutcomeUnknown => {
+                answer.with_retry_after(SOON)
+            }
+            MemoryErrorKind::Conflict
+            | MemoryErrorKind::UnknownParent
+            | MemoryErrorKind::InsideToolRound
+            | MemoryErrorKind::Superseded
+            | MemoryErrorKind::KeyReused
+            | MemoryErrorKind::Full
+            | MemoryErrorKind::Expired
+            | MemoryErrorKind::Corrupt
+            | MemoryErrorKind::Backend => answer,
+        }
+        .with_source(error)
+    }
+}
+
+fn memory_status(kind: MemoryErrorKind) -> StatusCode {
+    match kind {
+        MemoryErrorKind::Conflict
+        | MemoryErrorKind::InsideToolRound
+        | MemoryErrorKind::Superseded => StatusCode::CONFLICT,
+        MemoryErrorKind::UnknownParent => StatusCode::NOT_FOUND,
+        MemoryErrorKind::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+        MemoryErrorKind::OutcomeUnknown
+        | MemoryErrorKind::Unavailable
+        | MemoryErrorKind::Overloaded { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        MemoryErrorKind::Full => StatusCode::INSUFFICIENT_STORAGE,
+        MemoryErrorKind::Expired => StatusCode::GONE,
+        MemoryErrorKind::Corrupt | MemoryErrorKind::Backend => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+fn memory_detail(kind: MemoryErrorKind) -> &'static str {
+    match kind {
+        MemoryErrorKind::Conflict => "the session has changed meanwhile; read it and try again",
+        MemoryErrorKind::UnknownParent => {
+            "the session has no such entry; GET /memory/sessions/{id}/entries lists them"
+        }
+        MemoryErrorKind::InsideToolRound => {
+            "the entry lies between a tool call and its result; name one before or after both"
+        }
+        MemoryErrorKind::Superseded => {
+            "the turn is over or held by another process; read it to see how it ended"
+        }
+        MemoryErrorKind::KeyReused => {
+            "this Idempotency-Key came with another request; use a new key for a new request"
+        }
+        MemoryErrorKind::OutcomeUnknown => {
+            "memory did not say whether it was stored; send the same request again, with an \
+             Idempotency-Key"
+        }
+        MemoryErrorKind::Unavailable => "memory cannot be reached now; try again in a moment",
+        MemoryErrorKind::Overloaded { .. } => {
+            "too much waits to be written; try again after the time in Retry-After"
+        }
+        MemoryErrorKind::Full => "there is no room left; forget sessions or make room on the disk",
+        MemoryErrorKind::Expired => "the session has expired; start a new one",
+        MemoryErrorKind::Corrupt => "stored data does not decode; the log says where",
+        MemoryErrorKind::Backend => "memory reported an error; the log says which",
+    }
+}
+
+impl From<ChatError> for ApiError {
+    fn from(error: ChatError) -> Self {
+        let (code, detail) = (error.code(), error.to_string());
+        let answer = |status| Self::new(status, code, detail);
+        match error {
+            ChatError::Memory(error) => error.into(),
+            ChatError::UnknownSession => Self::session_not_found(),
+            ChatError::Invalid(_) | ChatError::UnknownTool(_) => answer(StatusCode::BAD_REQUEST),
+            ChatError::MessageTooLarge { .. } => answer(StatusCode::PAYLOAD_TOO_LARGE),
+            ChatError::TurnInProgress { turn, lease_left } => {
+                let left = lease_left.map(|it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX));
+                answer(StatusCode::CONFLICT)
+                    .with_member("turn_id", turn.to_string())
+                    .with_member("lease_left_ms", left)
+                    .with_retry_after(SOON)
+            }
+            ChatError::ShuttingDown | ChatError::TooManyTurns(_) => {
+                answer(StatusCode::SERVICE_UNAVAILABLE).with_retry_after(SOON)
+            }
+        }
+    }
+}
+
+impl From<LlmError> for ApiError {
+    fn from(error: LlmError) -> Self {
+        let kind = error.kind();
+        let answer = Self::new(provider_status(kind), kind.code(), error.to_string());
+        let retry_after = match kind {
+            LlmErrorKind::RateLimited { retry_after } => retry_after,
+            LlmErrorKind::Overloaded | LlmErrorKind::Unavailable => Some(SOON),
+            LlmErrorKind::QuotaExceeded
+            | LlmErrorKind::ContextOverflow
+            | LlmErrorKind::Unauthorised
+            | LlmErrorKind::ModelNotFound
+            | LlmErrorKind::Rejected
+            | LlmErrorKind::Unsupported
+            | LlmErrorKind::Interrupted
+            | LlmErrorKind::Protocol => None,
+        };
+        let answer = answer.with_source(error);
+        match retry_after {
+            Some(after) => answer.with_retry_after(after),
+            None => answer,
+        }
+    }
+}
+
+/// What the client can change is 400, a queue of ours that is full is 503, the rest is the
+/// provider's: 502.
+fn provider_status(kind: LlmErrorKind) -> StatusCode {
+    match kind {
+        LlmErrorKind::ContextOverflow
+        | LlmErrorKind::ModelNotFound
+        | LlmErrorKind::Rejected
+        | LlmErrorKind::Unsupported => StatusCode::BAD_REQUEST,
+        LlmErrorKind::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+        LlmErrorKind::RateLimited { .. }
+        | LlmErrorKind::QuotaExceeded
+        | LlmErrorKind::Unauthorised
+        | LlmErrorKind::Unavailable
+        | LlmErrorKind::Interrupted
+        | LlmErrorKind::Protocol => StatusCode::BAD_GATEWAY,
+    }
+}
+
+/// Kinds of provider errors that a turn's code may name with another status than 502.
+const NOT_BAD_GATEWAY: [LlmErrorKind; 5] = [
+    LlmErrorKind::ContextOverflow,
+    LlmErrorKind::ModelNotFound,
+    LlmErrorKind::Rejected,
+    LlmErrorKind::Unsupported,
+    LlmErrorKind::Overloaded,
+];
+
+impl ApiError {
+    /// A turn that failed, for a caller who waits for a JSON answer. The turn is stored either
+    /// way, so its names go with the error.
+    pub(crate) fn of_failed_turn(end: &TurnEnd) -> Self {
+        let error = end.error.clone();
+        let (code, detail) = match error {
+            Some(error) => (error.code, error.message),
+            None => ("turn_failed".to_owned(), "the turn failed; the log says why".to_owned()),
+        };
+        let known = NOT_BAD_GATEWAY.into_iter().find(|kind| kind.code() == code);
+        let status = match code.as_str() {
+            "turn_timeout" => StatusCode::GATEWAY_TIMEOUT,
+            "tool_broken" | "internal_error" | "turn_failed" => StatusCode::INTERNAL_SERVER_ERROR,
+            _ if code.starts_with("memory_") => StatusCode::SERVICE_UNAVAILABLE,
+            _ => known.map_or(StatusCode::BAD_GATEWAY, provider_status),
+        };
+        Self::new(status, code, detail)
+            .with_member("turn_id", end.turn_id.to_string())
+            .with_member("session_id", end.session_id.as_str())
+    }
+}

@@ -1,0 +1,294 @@
+//! Sessions: listing, making, reading, changing and forgetting them.
+
+use axum::{
+    Json,
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use brain_core::{
+    ids::{Seq, SessionId, SessionKey, Token},
+    json::RawJson,
+    memory::{
+        Forgotten, ListOptions, MemoryClass, MemoryErrorKind, NewSession, PageKey, ReadFrom,
+        ReadOptions, Session, SessionPatch,
+    },
+    time::Timestamp,
+};
+use http::{StatusCode, header};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::{
+    api::App,
+    body,
+    chat::{EntryView, check_class, check_title_and_metadata},
+    error::ApiError,
+    extract::{Caller, Params, SessionName, bounded, session_id},
+};
+
+/// Sessions of a page: by default, and at most.
+const SESSIONS: (usize, usize) = (50, 200);
+/// Entries of an answer: by default, and at most.
+const ENTRIES: (usize, usize) = (100, 1_000);
+
+/// A session without its entries.
+#[derive(Debug, Serialize)]
+struct SessionView<'a> {
+    id: &'a SessionId,
+    title: Option<&'a str>,
+    metadata: Option<&'a RawJson>,
+    system: Option<&'a str>,
+    recall: bool,
+    memory: MemoryClass,
+    head: Option<Seq>,
+    token: Token,
+    entry_count: u64,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+impl<'a> SessionView<'a> {
+    fn of(session: &'a Session) -> Self {
+        Self {
+            id: &session.id,
+            title: session.title.as_deref(),
+            metadata: session.metadata.as_ref(),
+            system: session.system.as_deref(),
+            recall: session.recall,
+            memory: session.class,
+            head: session.head,
+            token: session.token,
+            entry_count: session.entries,
+            created_at: session.created_at,
+            updated_at: session.updated_at,
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ListQuery {
+    id: Option<String>,
+    limit: Option<usize>,
+    cursor: Option<String>,
+    from: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Page<'a> {
+    sessions: Vec<SessionView<'a>>,
+    next_cursor: Option<String>,
+}
+
+/// One page of the caller's sessions, newest first; or the session that `?id=` names.
+pub(crate) async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    Params(query): Params<ListQuery>,
+) -> Result<Response, ApiError> {
+    if let Some(id) = query.id {
+        let branch = BranchQuery { limit: query.limit, from: query.from };
+        return read_branch(&app, &caller.key(session_id(id)?), &branch).await;
+    }
+    if query.from.is_some() {
+        return Err(ApiError::invalid("`from` goes with `id` only"));
+    }
+    let limit = bounded("limit", query.limit, SESSIONS)?;
+    let before = query.cursor.as_deref().map(read_cursor).transpose()?;
+    let options = ListOptions { before, limit: limit + 1 };
+    let mut sessions = app.brain.ports().store.list(&caller.0, options).await?;
+    let has_more = limit < sessions.len();
+    sessions.truncate(limit);
+    let last = sessions.last().filter(|_| has_more);
+    let next_cursor = last.map(|it| write_cursor(&PageKey::from(it)));
+    let sessions = sessions.iter().map(SessionView::of).collect();
+    Ok(Json(Page { sessions, next_cursor }).into_response())
+}
+
+fn write_cursor(key: &PageKey) -> String {
+    URL_SAFE_NO_PAD.encode(format!("{}:{}", key.created_at.as_millis(), key.id))
+}
+
+fn read_cursor(cursor: &str) -> Result<PageKey, ApiError> {
+    let read = || {
+        let text = String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
+        let (millis, id) = text.split_once(':')?;
+        let created_at = Timestamp::from_millis(millis.parse().ok()?);
+        Some(PageKey { created_at, id: SessionId::new(id).ok()? })
+    };
+    read().ok_or_else(|| {
+        ApiError::invalid("`cursor` must be the `next_cursor` of the page before, as it came")
+    })
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CreateBody {
+    id: Option<SessionId>,
+    title: Option<String>,
+    metadata: Option<RawJson>,
+    system: Option<String>,
+    recall: Option<bool>,
+    memory: Option<MemoryClass>,
+}
+
+/// Makes an empty session.
+pub(crate) async fn create(
+    State(app): State<App>,
+    caller: Caller,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let body: CreateBody = body::json(&app, request).await?;
+    check_title_and_metadata(body.title.as_deref(), body.metadata.as_ref())?;
+    check_class(body.memory)?;
+    let ports = app.brain.ports();
+    let key = caller.key(body.id.unwrap_or_else(|| SessionId::generate(ports.clock.now())));
+    let new = NewSession {
+        title: body.title,
+        metadata: body.metadata,
+        system: body.system,
+        recall: body.recall.unwrap_or_default(),
+        class: MemoryClass::Durable,
+    };
+    let session = ports.store.create(&key, new).await.map_err(|error| match error.kind() {
+        MemoryErrorKind::Conflict => {
+            let detail = "there is a session of this id already; choose another id, or PATCH it";
+            ApiError::new(StatusCode::CONFLICT, "session_exists", detail)
+        }
+        _ => error.into(),
+    })?;
+    let path = utf8_percent_encode(session.id.as_str(), NON_ALPHANUMERIC);
+    let location = [(header::LOCATION, format!("/memory/sessions/{path}"))];
+    Ok((StatusCode::CREATED, location, Json(SessionView::of(&session))).into_response())
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BranchQuery {
+    limit: Option<usize>,
+    from: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct BranchView<'a> {
+    session: SessionView<'a>,
+    entries: Vec<EntryView<'a>>,
+    has_older: bool,
+}
+
+/// A session with the newest entries of one branch.
+pub(crate) async fn read(
+    State(app): State<App>,
+    caller: Caller,
+    SessionName(id): SessionName,
+    Params(query): Params<BranchQuery>,
+) -> Result<Response, ApiError> {
+    read_branch(&app, &caller.key(id), &query).await
+}
+
+async fn read_branch(
+    app: &App,
+    key: &SessionKey,
+    query: &BranchQuery,
+) -> Result<Response, ApiError> {
+    let limit = bounded("limit", query.limit, ENTRIES)?;
+    let from = query.from.map_or(ReadFrom::Head, |seq| ReadFrom::Entry(Seq(seq)));
+    let branch = app.brain.ports().store.read(key, ReadOptions { from, limit }).await?;
+    let branch = branch.ok_or_else(ApiError::session_not_found)?;
+    let view = BranchView {
+        session: SessionView::of(&branch.session),
+        entries: branch.entries.iter().map(EntryView::of).collect(),
+        has_older: branch.has_older(),
+    };
+    Ok(Json(view).into_response())
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EntriesQuery {
+    #[serde(default)]
+    after: u64,
+    limit: Option<usize>,
+}
+
+#[derive(Serialize)]
+struct EntriesView<'a> {
+    entries: Vec<EntryView<'a>>,
+    next_after: Option<Seq>,
+}
+
+/// Entries of all branches, by position.
+pub(crate) async fn entries(
+    State(app): State<App>,
+    caller: Caller,
+    SessionName(id): SessionName,
+    Params(query): Params<EntriesQuery>,
+) -> Result<Response, ApiError> {
+    let limit = bounded("limit", query.limit, ENTRIES)?;
+    let (store, key) = (&app.brain.ports().store, caller.key(id));
+    store.session(&key).await?.ok_or_else(ApiError::session_not_found)?;
+    let mut entries = store.scan(&key, Seq(query.after), limit + 1).await?;
+    let has_more = limit < entries.len();
+    entries.truncate(limit);
+    let next_after = entries.last().map(|it| it.seq).filter(|_| has_more);
+    let entries = entries.iter().map(EntryView::of).collect();
+    Ok(Json(EntriesView { entries, next_after }).into_response())
+}
+
+/// What to change: a field that is left out stays, `null` clears it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PatchBody {
+    #[serde(default, deserialize_with = "given")]
+    title: Option<Option<String>>,
+    #[serde(default, deserialize_with = "given")]
+    metadata: Option<Option<RawJson>>,
+    #[serde(default, deserialize_with = "given")]
+    system: Option<Option<String>>,
+    recall: Option<bool>,
+    #[serde(default, deserialize_with = "given")]
+    head: Option<Option<Seq>>,
+    token: Option<Token>,
+}
+
+fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+/// Changes a session: its head first, since that may be refused.
+pub(crate) async fn patch(
+    State(app): State<App>,
+    caller: Caller,
+    SessionName(id): SessionName,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let body: PatchBody = body::json(&app, request).await?;
+    let metadata = body.metadata.as_ref().and_then(Option::as_ref);
+    check_title_and_metadata(body.title.as_ref().and_then(Option::as_deref), metadata)?;
+    let (store, key) = (&app.brain.ports().store, caller.key(id));
+    store.session(&key).await?.ok_or_else(ApiError::session_not_found)?;
+    match (body.head, body.token) {
+        (Some(head), Some(token)) => drop(store.move_head(&key, token, head).await?),
+        (Some(_), None) => {
+            return Err(ApiError::invalid("`head` needs the session's `token`, as you read it"));
+        }
+        (None, Some(_)) => return Err(ApiError::invalid("`token` goes with `head` only")),
+        (None, None) => {}
+    }
+    let (title, metadata, system) = (body.title, body.metadata, body.system);
+    let patch = SessionPatch { title, metadata, system, recall: body.recall };
+    let session = store.patch(&key, patch).await?.ok_or_else(ApiError::session_not_found)?;
+    Ok(Json(SessionView::of(&session)).into_response())
+}
+
+/// Erases a session. One that is not there is erased already.
+pub(crate) async fn forget(
+    State(app): State<App>,
+    caller: Caller,
+    SessionName(id): SessionName,
+) -> Result<Json<Forgotten>, ApiError> {
+    Ok(Json(app.brain.forget(&caller.key(id)).await?))
+}
