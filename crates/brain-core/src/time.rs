@@ -22,7 +22,7 @@ impl Timestamp {
     #[must_use]
     pub fn from_millis(millis: i64) -> Self {
         let (min, max) = (jiff::Timestamp::MIN, jiff::Timestamp::MAX);
-        Self(millis.clamp(min.as_millisecond() + 1, max.as_millisecond()))
+        Self(millis.clamp(min.as_second() * 1000 + 1, max.as_second() * 1000))
     }
 
     /// Milliseconds since 1970.
