@@ -1,1 +1,34 @@
-//! Long-term memory in SQLite: one writer thread with group commit, pooled readers.
+//! Long-term memory in SQLite: everything that was acknowledged outlives the process.
+//!
+//! [`SqliteStore`] is [`brain_core::memory::MemoryStore`] on one file. It is not a cache and not
+//! shared: one daemon owns the file, and other processes may look into it at most.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `config`, `error` | where the file is, and what can go wrong |
+//! | `open`, `schema` | refusing what is not ours, migrations, pragmas |
+//! | `queue`, `writer` | the one thread that writes, and the groups it commits |
+//! | `reader` | pooled read-only connections |
+//! | `log`, `catalog`, `recall`, `turns` | the SQL, as functions over a connection |
+//! | `rows` | rows to values and back |
+//! | `store` | the port, on top of all that |
+
+mod catalog;
+mod config;
+mod error;
+mod log;
+mod open;
+mod queue;
+mod reader;
+mod recall;
+mod rows;
+mod schema;
+mod store;
+mod turns;
+mod writer;
+
+pub use crate::{
+    config::{SqliteConfig, Synchronous},
+    error::OpenError,
+    store::SqliteStore,
+};

@@ -1,0 +1,324 @@
+//! Entries: appending, reading along a branch, scanning.
+
+use std::sync::Arc;
+
+use brain_core::{
+    chat::Role,
+    ids::{AppendId, Seq, SessionKey, Token},
+    memory::{
+        Append, Appended, Branch, Draft, Entry, EntryBody, Expect, MemoryErrorKind, NewSession,
+        ReadFrom, ReadOptions, Session, inside_tool_round,
+    },
+    time::Timestamp,
+};
+use rusqlite::{Connection, OptionalExtension};
+
+use crate::{
+    catalog,
+    error::Outcome,
+    rows::{self, StoredSession},
+    turns,
+};
+
+/// Appends to a session, and makes it if that is what the appender expects.
+pub(crate) fn append(
+    connection: &Connection,
+    key: &SessionKey,
+    append: &Append,
+    now: Timestamp,
+) -> Outcome<Appended> {
+    let stored = catalog::find(connection, key)?;
+    if let Some(stored) = &stored
+        && let Some(known) = known(connection, stored.row, &append.append_id)?
+    {
+        return Ok(known);
+    }
+    let fenced = turns::check_fence(connection, stored.as_ref(), append.fence)?;
+    let stored = match stored {
+        Some(stored) => stored,
+        None => make(connection, key, Some(&NewSession::default()), append.expect, now)?,
+    };
+    let appended = append_to(connection, stored, append, now)?;
+    if let Some(turn) = fenced
+        && !append.drafts.is_empty()
+    {
+        turns::pass(connection, turn, appended)?;
+    }
+    Ok(appended)
+}
+
+/// The session of an append that found none.
+pub(crate) fn make(
+    connection: &Connection,
+    key: &SessionKey,
+    new: Option<&NewSession>,
+    expect: Expect,
+    now: Timestamp,
+) -> Outcome<StoredSession> {
+    match (expect, new) {
+        (Expect::Absent, Some(new)) => catalog::insert(connection, key, new, now),
+        (Expect::Absent, None) | (Expect::At(_) | Expect::Attach, _) => {
+            Err(MemoryErrorKind::Conflict.into())
+        }
+    }
+}
+
+/// What the append of this name did to the session, if it happened.
+pub(crate) fn known(
+    connection: &Connection,
+    session: i64,
+    append: &AppendId,
+) -> Outcome<Option<Appended>> {
+    let sql = "SELECT last, head, token FROM appends WHERE session = ?1 AND name = ?2";
+    let appended = connection
+        .prepare_cached(sql)?
+        .query_row((session, append.as_str().as_bytes()), |row| {
+            Ok(Appended {
+                last: rows::seq(row, 0)?,
+                head: rows::seq(row, 1)?,
+                token: rows::token(row, 2)?,
+            })
+        })
+        .optional()?;
+    Ok(appended)
+}
+
+/// Appends to a session that is there; known appends and turns have been looked for.
+pub(crate) fn append_to(
+    connection: &Connection,
+    stored: StoredSession,
+    append: &Append,
+    now: Timestamp,
+) -> Outcome<Appended> {
+    let StoredSession { row, mut session } = stored;
+    check_state(&session, append.expect)?;
+    check_exists(connection, row, append.parent)?;
+    let head_moves = match append.expect {
+        Expect::Absent | Expect::At(_) => true,
+        Expect::Attach => session.head == append.parent,
+    };
+    if head_moves {
+        check_round(connection, row, append.parent, &append.drafts)?;
+    }
+    let last = insert(connection, row, append.parent, &append.drafts)?;
+    if head_moves {
+        session.head = last;
+    }
+    session.entries += append.drafts.len() as u64;
+    session.updated_at = now;
+    session.token = Token::random();
+    catalog::save(connection, row, &session)?;
+    let appended = Appended { last, head: session.head, token: session.token };
+    remember(connection, row, &append.append_id, appended)?;
+    Ok(appended)
+}
+
+fn check_state(session: &Session, expect: Expect) -> Outcome<()> {
+    let as_expected = match expect {
+        Expect::Absent => session.entries == 0,
+        Expect::At(token) => session.token == token,
+        Expect::Attach => true,
+    };
+    if as_expected { Ok(()) } else { Err(MemoryErrorKind::Conflict.into()) }
+}
+
+fn check_exists(connection: &Connection, session: i64, entry: Option<Seq>) -> Outcome<()> {
+    let Some(seq) = entry else { return Ok(()) };
+    let sql = "SELECT 1 FROM messages WHERE session = ?1 AND seq = ?2";
+    let exists = connection.prepare_cached(sql)?.exists((session, rows::position(seq)))?;
+    if exists { Ok(()) } else { Err(MemoryErrorKind::UnknownParent.into()) }
+}
+
+/// Refuses to let the head end inside a tool round.
+fn check_round(
+    connection: &Connection,
+    session: i64,
+    parent: Option<Seq>,
+    drafts: &[Draft],
+) -> Outcome<()> {
+    let is_result = |body: &EntryBody| body.message.role == Role::Tool;
+    let mut tail: Vec<Arc<EntryBody>> = Vec::new();
+    if drafts.iter().all(|it| is_result(it.body())) {
+        // The call that these results answer is in the history, or nowhere.
+        each_of_branch(connection, session, parent, |entry| {
+            let goes_on = is_result(&entry.body);
+            tail.push(entry.body);
+            goes_on
+        })?;
+    }
+    let new = drafts.iter().rev().map(|it| &*it.body().message);
+    if inside_tool_round(new.chain(tail.iter().map(|it| &*it.message))) {
+        return Err(MemoryErrorKind::InsideToolRound.into());
+    }
+    Ok(())
+}
+
+/// Inserts a chain of entries below `parent`; returns its end.
+fn insert(
+    connection: &Connection,
+    session: i64,
+    mut parent: Option<Seq>,
+    drafts: &[Draft],
+) -> Outcome<Option<Seq>> {
+    if drafts.is_empty() {
+        return Ok(parent);
+    }
+    let mut seq = last_position(connection, session)?;
+    for draft in drafts {
+        seq = Seq(seq.0 + 1);
+        insert_at(connection, session, (seq, parent), draft)?;
+        parent = Some(seq);
+    }
+    Ok(parent)
+}
+
+fn last_position(connection: &Connection, session: i64) -> Outcome<Seq> {
+    let sql = "SELECT max(seq) FROM messages WHERE session = ?1";
+    let last = connection.prepare_cached(sql)?.query_row([session], |row| rows::seq(row, 0))?;
+    Ok(last.unwrap_or_default())
+}
+
+/// Inserts one entry at a position and below a parent of which the caller is sure.
+pub(crate) fn insert_at(
+    connection: &Connection,
+    session: i64,
+    (seq, parent): (Seq, Option<Seq>),
+    draft: &Draft,
+) -> Outcome<()> {
+    let sql = "INSERT INTO messages \
+                   (session, seq, parent, role, status, created_at, json, folded) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+    let body = draft.body();
+    connection.prepare_cached(sql)?.execute((
+        session,
+        rows::position(seq),
+        parent.map(rows::position),
+        body.message.role.as_str(),
+        body.status.as_str(),
+        body.created_at.as_millis(),
+        draft.json().as_ref(),
+        body.message.joined_text().to_lowercase().as_bytes(),
+    ))?;
+    Ok(())
+}
+
+fn remember(
+    connection: &Connection,
+    session: i64,
+    append: &AppendId,
+    appended: Appended,
+) -> Outcome<()> {
+    let sql =
+        "INSERT INTO appends (session, name, last, head, token) VALUES (?1, ?2, ?3, ?4, ?5)";
+    connection.prepare_cached(sql)?.execute((
+        session,
+        append.as_str().as_bytes(),
+        appended.last.map(rows::position),
+        appended.head.map(rows::position),
+        appended.token.to_string(),
+    ))?;
+    Ok(())
+}
+
+/// Reads a branch; entries that do not decode are left out and reported in the log.
+pub(crate) fn read(
+    connection: &Connection,
+    key: &SessionKey,
+    options: ReadOptions,
+) -> Outcome<Option<Branch>> {
+    let Some(StoredSession { row, session }) = catalog::find(connection, key)? else {
+        return Ok(None);
+    };
+    let last = match options.from {
+        ReadFrom::Head => session.head,
+        ReadFrom::Entry(seq) => Some(seq),
+    };
+    check_exists(connection, row, last)?;
+    let mut entries = Vec::new();
+    if 0 < options.limit {
+        each_of_branch(connection, row, last, |entry| {
+            entries.push(entry);
+            entries.len() < options.limit
+        })?;
+    }
+    entries.reverse();
+    Ok(Some(Branch { session, entries }))
+}
+
+/// Shows the entries of the branch that ends with `last`, newest first, until `visit` has enough.
+fn each_of_branch(
+    connection: &Connection,
+    session: i64,
+    last: Option<Seq>,
+    mut visit: impl FnMut(Entry) -> bool,
+) -> Outcome<()> {
+    let sql = "SELECT seq, parent, json FROM messages WHERE session = ?1 AND seq = ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut next = last;
+    while let Some(seq) = next {
+        let mut found = statement.query((session, rows::position(seq)))?;
+        let Some(row) = found.next()? else { break };
+        next = rows::seq(row, 1)?;
+        match rows::entry(row, 0) {
+            Ok(entry) => {
+                if !visit(entry) {
+                    break;
+                }
+            }
+            Err(failure) => {
+                tracing::error!(?failure, entry.seq = seq.0, "a stored entry is corrupt");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Entries of all branches, by position.
+pub(crate) fn scan(
+    connection: &Connection,
+    key: &SessionKey,
+    after: Seq,
+    limit: usize,
+) -> Outcome<Vec<Entry>> {
+    let Some(stored) = catalog::find(connection, key)? else { return Ok(Vec::new()) };
+    entries_after(connection, stored.row, after, limit)
+}
+
+/// The same for a session that was found.
+pub(crate) fn entries_after(
+    connection: &Connection,
+    session: i64,
+    after: Seq,
+    limit: usize,
+) -> Outcome<Vec<Entry>> {
+    let sql = "SELECT seq, parent, json FROM messages \
+               WHERE session = ?1 AND ?2 < seq ORDER BY seq LIMIT ?3";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut found = statement.query((session, rows::position(after), rows::limit(limit)))?;
+    let mut entries = Vec::new();
+    while let Some(row) = found.next()? {
+        entries.push(rows::entry(row, 0)?);
+    }
+    Ok(entries)
+}
+
+/// Chooses the entry after which the next append goes.
+pub(crate) fn move_head(
+    connection: &Connection,
+    key: &SessionKey,
+    (expect, head): (Token, Option<Seq>),
+    now: Timestamp,
+) -> Outcome<Session> {
+    let stored = catalog::find(connection, key)?.ok_or(MemoryErrorKind::Conflict)?;
+    let StoredSession { row, mut session } = stored;
+    if session.token != expect || turns::open_of(connection, row)?.is_some() {
+        return Err(MemoryErrorKind::Conflict.into());
+    }
+    check_exists(connection, row, head)?;
+    check_round(connection, row, head, &[])?;
+    session.head = head;
+    session.token = Token::random();
+    session.updated_at = now;
+    catalog::save(connection, row, &session)?;
+    Ok(session)
+}

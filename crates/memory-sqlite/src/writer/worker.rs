@@ -1,0 +1,231 @@
+//! What the thread does: groups, savepoints, and what becomes of a group that fails.
+//!
+//! A group takes what is queued while it runs and never waits for more, so that a lone job is
+//! committed at once and many share one trip to the disk.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use brain_core::memory::MemoryErrorKind;
+use rusqlite::Connection;
+
+use super::{Flags, job::Job};
+use crate::{
+    error::{Failure, Outcome},
+    open::truncate_log,
+    queue::{Queue, Taken},
+};
+
+/// A group takes no further job after this many,
+const GROUP_JOBS: usize = 256;
+/// after this many bytes,
+const GROUP_BYTES: usize = 1 << 20;
+/// or after this time.
+const GROUP_TIME: Duration = Duration::from_millis(5);
+
+/// How long an erasure waits for readers,
+const ERASE_PATIENCE: Duration = Duration::from_millis(100);
+/// and when it is tried again.
+const ERASE_AGAIN: Duration = Duration::from_secs(1);
+
+/// The thread.
+pub(super) struct Worker {
+    connection: Connection,
+    busy_timeout: Duration,
+    queue: Arc<Queue<Box<dyn Job>>>,
+    flags: Arc<Flags>,
+}
+
+/// Jobs that share a transaction.
+#[derive(Default)]
+struct Group {
+    jobs: Vec<Box<dyn Job>>,
+    bytes: usize,
+}
+
+impl Group {
+    fn push(&mut self, job: Box<dyn Job>, bytes: usize) {
+        self.jobs.push(job);
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+}
+
+/// How a transaction ended.
+enum End {
+    /// All jobs that did not fail are stored.
+    Committed,
+    /// It did not begin.
+    NotBegun(Failure),
+    /// The job with this index took the transaction with it; nothing is stored.
+    Lost(usize),
+    /// It was not committed; nothing is stored unless the failure says that nobody knows.
+    NotCommitted(Failure),
+}
+
+impl Worker {
+    pub(super) fn new(
+        connection: Connection,
+        busy_timeout: Duration,
+        queue: Arc<Queue<Box<dyn Job>>>,
+        flags: Arc<Flags>,
+    ) -> Self {
+        Self { connection, busy_timeout, queue, flags }
+    }
+
+    /// Works until the queue is closed and empty.
+    pub(super) fn run(self) {
+        loop {
+            let patience = self.flags.is_erasure_due().then_some(ERASE_AGAIN);
+            match self.queue.take(patience) {
+                Taken::Item(job, bytes) => self.write(job, bytes),
+                Taken::Idle => self.erase(),
+                Taken::Closed => return,
+            }
+        }
+    }
+
+    /// Commits a group that begins with `job`, and answers all of it.
+    fn write(&self, job: Box<dyn Job>, bytes: usize) {
+        let start = Instant::now();
+        let mut group = Group::default();
+        group.push(job, bytes);
+        let end = self.transact(&mut group, |group| {
+            let more = group.jobs.len() < GROUP_JOBS
+                && group.bytes < GROUP_BYTES
+                && start.elapsed() < GROUP_TIME;
+            if more { self.queue.try_take() } else { None }
+        });
+        self.settle(&mut group, end);
+        if self.flags.is_erasure_due() {
+            self.erase();
+        }
+        self.queue.release(group.bytes);
+        group.jobs.into_iter().for_each(|job| job.answer());
+    }
+
+    /// Runs the jobs of `group` and those that `next` adds to it, in one transaction.
+    fn transact(
+        &self,
+        group: &mut Group,
+        mut next: impl FnMut(&Group) -> Option<(Box<dyn Job>, usize)>,
+    ) -> End {
+        if let Err(failure) = self.execute("BEGIN IMMEDIATE") {
+            return self.failed(End::NotBegun(failure));
+        }
+        let changes = self.connection.total_changes();
+        let mut index = 0;
+        while let Some(job) = group.jobs.get_mut(index) {
+            match self.attempt(job.as_mut()) {
+                Ok(true) => {}
+                Ok(false) => return self.failed(End::Lost(index)),
+                Err(failure) => return self.roll_back(failure),
+            }
+            index += 1;
+            if index == group.jobs.len()
+                && let Some((job, bytes)) = next(group)
+            {
+                group.push(job, bytes);
+            }
+        }
+        if let Err(failure) = self.execute("COMMIT") {
+            return self.roll_back(failure.in_commit());
+        }
+        if changes != self.connection.total_changes() {
+            self.flags.faulty.store(false, Ordering::Release);
+        }
+        End::Committed
+    }
+
+    /// Runs one job in a savepoint; `false` if the whole transaction went with it.
+    fn attempt(&self, job: &mut dyn Job) -> Outcome<bool> {
+        self.execute("SAVEPOINT job")?;
+        if !job.run(&self.connection) {
+            if self.connection.is_autocommit() {
+                return Ok(false);
+            }
+            self.execute("ROLLBACK TO job")?;
+        }
+        self.execute("RELEASE job")?;
+        Ok(true)
+    }
+
+    fn roll_back(&self, failure: Failure) -> End {
+        if !self.connection.is_autocommit()
+            && let Err(error) = self.execute("ROLLBACK")
+        {
+            tracing::error!(?error, "a transaction of the memory could not be rolled back");
+        }
+        self.failed(End::NotCommitted(failure))
+    }
+
+    fn failed(&self, end: End) -> End {
+        self.flags.faulty.store(true, Ordering::Release);
+        end
+    }
+
+    fn execute(&self, sql: &str) -> Outcome<()> {
+        self.connection.prepare_cached(sql)?.execute([])?;
+        Ok(())
+    }
+
+    /// Gives each job of a group that was not committed its own chance or its error.
+    fn settle(&self, group: &mut Group, end: End) {
+        match end {
+            End::Committed => {}
+            End::NotBegun(failure) => {
+                // Whoever holds the file was waited for once; nobody waits behind it again.
+                while let Some((job, bytes)) = self.queue.try_take() {
+                    group.push(job, bytes);
+                }
+                group.jobs.iter_mut().for_each(|job| job.fail(failure.clone()));
+            }
+            End::Lost(culprit) => self.replay(group, Some(culprit)),
+            End::NotCommitted(failure)
+                if group.jobs.len() == 1 || failure.kind() == MemoryErrorKind::OutcomeUnknown =>
+            {
+                group.jobs.iter_mut().for_each(|job| job.fail(failure.clone()));
+            }
+            End::NotCommitted(_) => self.replay(group, None),
+        }
+    }
+
+    /// Runs each job but the culprit again, in a transaction of its own.
+    fn replay(&self, group: &mut Group, culprit: Option<usize>) {
+        let mut unreachable = None;
+        for (index, job) in std::mem::take(&mut group.jobs).into_iter().enumerate() {
+            let mut alone = Group { jobs: vec![job], bytes: 0 };
+            if Some(index) != culprit {
+                let end = match &unreachable {
+                    None => self.transact(&mut alone, |_| None),
+                    Some(failure) => End::NotBegun(Failure::clone(failure)),
+                };
+                if let End::NotBegun(failure) | End::NotCommitted(failure) = end {
+                    alone.jobs.iter_mut().for_each(|job| job.fail(failure.clone()));
+                    unreachable = Some(failure);
+                }
+            }
+            group.jobs.append(&mut alone.jobs);
+        }
+    }
+
+    fn erase(&self) {
+        let result = truncate_log(&self.connection, ERASE_PATIENCE).and_then(|erased| {
+            self.connection.busy_timeout(self.busy_timeout)?;
+            Ok(erased)
+        });
+        match result {
+            Ok(erased) => self.flags.erasure_due.store(!erased, Ordering::Release),
+            Err(error) => tracing::warn!(%error, "erased text could not be taken out of the log"),
+        }
+    }
+}
+
+/// Whoever still waits when the thread ends, also by a panic, is answered by losing its sender.
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.queue.close();
+        while self.queue.try_take().is_some() {}
+    }
+}
