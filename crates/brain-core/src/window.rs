@@ -217,10 +217,13 @@ impl<'a> Iterator for Units<'a> {
 fn is_whole_round(round: &[Entry]) -> bool {
     let Some((first, results)) = round.split_first() else { return false };
     let calls = &first.body.message.tool_calls;
-    let answers = |id: &str| {
+    let named = |id: &str| calls.iter().filter(|it| it.id == id).count();
+    let answered = |id: &str| {
         results.iter().filter(|it| it.body.message.tool_call_id.as_deref() == Some(id)).count()
     };
-    !calls.is_empty() && calls.len() == results.len() && calls.iter().all(|it| answers(&it.id) == 1)
+    !calls.is_empty()
+        && calls.len() == results.len()
+        && calls.iter().all(|it| named(&it.id) == 1 && answered(&it.id) == 1)
 }
 
 #[cfg(test)]

@@ -38,7 +38,13 @@ pub(super) async fn recover(inner: &Arc<Inner>) -> Result<usize, MemoryError> {
 /// Ends a turn whose lease has lapsed, or that waits for an approval; somebody else may have been
 /// faster.
 pub(super) async fn end_lapsed(inner: &Arc<Inner>, record: &TurnRecord) -> Result<(), MemoryError> {
-    let close = closing(inner, record, Authority::Lapsed)?;
+    let authority = match record.state {
+        TurnState::Waiting => Authority::Exclusive,
+        TurnState::Running | TurnState::Completed | TurnState::Interrupted | TurnState::Failed => {
+            Authority::Lapsed
+        }
+    };
+    let close = closing(inner, record, authority)?;
     match inner.ports.store.close(close).await {
         Err(error) if error.kind() != MemoryErrorKind::Superseded => Err(error),
         Ok(_) | Err(_) => Ok(()),
