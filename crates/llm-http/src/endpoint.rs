@@ -27,6 +27,10 @@ pub enum InvalidEndpoint {
     /// The address holds a user name or a password.
     #[error("the base URL of {0} holds credentials; give the key in its own setting")]
     Credentials(String),
+    /// The address has a query or a fragment, to which no path can be appended; it is not shown,
+    /// as it may hold a key.
+    #[error("the base URL of {0} has a query or a fragment; leave it out")]
+    Query(String),
     /// The value cannot stand in a header; it is not shown, as it may be a secret.
     #[error("the value for the header `{0}` has characters that no header can hold")]
     Header(HeaderName),
@@ -42,15 +46,19 @@ impl Endpoint {
     ///
     /// When it is not such a URL or holds credentials.
     pub fn new(base_url: &str) -> Result<Self, InvalidEndpoint> {
-        let invalid = || InvalidEndpoint::Url(base_url.to_owned());
+        // Whatever stands before an @ may be a password.
+        let shown = base_url.rsplit('@').next().unwrap_or_default();
+        let invalid = || InvalidEndpoint::Url(shown.to_owned());
         let url = Url::parse(base_url.trim()).map_err(|_| invalid())?;
         let host = url.host_str().unwrap_or_default();
         if !url.username().is_empty() || url.password().is_some() {
             return Err(InvalidEndpoint::Credentials(host.to_owned()));
         }
-        let plain = url.query().is_none() && url.fragment().is_none();
-        if !matches!(url.scheme(), "http" | "https") || host.is_empty() || !plain {
+        if !matches!(url.scheme(), "http" | "https") || host.is_empty() {
             return Err(invalid());
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(InvalidEndpoint::Query(host.to_owned()));
         }
         let host = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
         let base = url.as_str().trim_end_matches('/').to_owned();
@@ -142,11 +150,18 @@ mod tests {
 
     #[test]
     fn what_is_no_base_url_is_refused() {
-        for bad in ["", "localhost:8080", "ftp://x", "/v1", "http://x/v1?key=1", "http://x/#a"] {
+        for bad in ["", "localhost:8080", "ftp://x", "/v1"] {
             assert_eq!(Endpoint::new(bad).unwrap_err(), InvalidEndpoint::Url(bad.to_owned()));
         }
-        let error = Endpoint::new("https://me:hunter2@x.y/v1").unwrap_err();
-        assert!(!format!("{error} {error:?}").contains("hunter2"));
+        for bad in [
+            "https://me:hunter2@x.y/v1",
+            "https://me:hunter2@x y",
+            "http://x/v1?key=hunter2",
+            "http://x/#hunter2",
+        ] {
+            let error = Endpoint::new(bad).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use brain_core::llm::{ChatEvent, ChatStream, LlmError, LlmErrorKind};
 use futures_util::{StreamExt, stream};
-use llm_http::{ByteStream, Endpoint, MAX_EVENT_BYTES, SseDecoder, SseError, let_go};
+use llm_http::{ByteStream, Endpoint, MAX_EVENT_BYTES, SseDecoder, SseError, SseEvent, let_go};
 
 use crate::decode::ChunkDecoder;
 
@@ -102,7 +102,7 @@ impl Answer {
     fn take_events(&mut self, bytes: &[u8]) {
         let Framing::Sse(sse) = &mut self.framing else { return };
         let mut frames = Frames::new(&mut self.decoder, &mut self.events);
-        let pushed = sse.push(bytes, |event| frames.take(event.data));
+        let pushed = sse.push(bytes, |event| frames.take(event));
         let (outcome, done) = frames.outcome();
         if let Err(error) = self.too_large(pushed).and(outcome) {
             self.fail(error);
@@ -130,7 +130,7 @@ impl Answer {
 
     fn close_sse(&mut self, sse: SseDecoder) {
         let mut frames = Frames::new(&mut self.decoder, &mut self.events);
-        let finished = sse.finish(|event| frames.take(event.data));
+        let finished = sse.finish(|event| frames.take(event));
         let (outcome, done) = frames.outcome();
         match self.too_large(finished).and(outcome) {
             // An event without its empty line counts if it is whole; what is no JSON was cut off.
@@ -186,14 +186,16 @@ impl<'a> Frames<'a> {
         Self { decoder, events, outcome: Ok(()), done: false }
     }
 
-    fn take(&mut self, data: &str) {
+    fn take(&mut self, event: SseEvent<'_>) {
         if self.done || self.outcome.is_err() {
             return;
         }
-        if data.starts_with(DONE) {
+        if event.data.starts_with(DONE) {
             self.done = true;
+        } else if event.name == "error" {
+            self.outcome = Err(self.decoder.refused(event.data));
         } else {
-            self.outcome = self.decoder.chunk(data, self.events);
+            self.outcome = self.decoder.chunk(event.data, self.events);
         }
     }
 

@@ -47,14 +47,14 @@ impl ChunkDecoder {
         json: &str,
         events: &mut VecDeque<ChatEvent>,
     ) -> Result<(), LlmError> {
+        if !json.trim_start().starts_with('{') {
+            tracing::debug!("a piece of the answer is no object; it is skipped");
+            return Ok(());
+        }
         let json = repair_surrogates(json);
-        let chunk: Option<ChatCompletionChunk<'_>> =
-            serde_json::from_str(&json).map_err(|error| {
-                self.endpoint
-                    .misspoke("sent a piece of an answer that is not JSON")
-                    .with_source(error)
-            })?;
-        let Some(chunk) = chunk else { return Ok(()) };
+        let chunk: ChatCompletionChunk<'_> = serde_json::from_str(&json).map_err(|error| {
+            self.endpoint.misspoke("sent a piece of an answer that is not JSON").with_source(error)
+        })?;
         if is_error(&chunk) {
             return Err(self.refused(&json));
         }
@@ -148,7 +148,8 @@ impl ChunkDecoder {
         self.begun || self.is_finished()
     }
 
-    fn refused(&self, json: &str) -> LlmError {
+    /// The failure that an error in place of a chunk states.
+    pub(crate) fn refused(&self, json: &str) -> LlmError {
         let refusal = Refusal::in_stream(&self.endpoint, json.as_bytes());
         match refusal.kind() {
             LlmErrorKind::Unavailable if self.begun => {

@@ -119,6 +119,7 @@ fn odd_shapes_are_skipped() {
     let chunks = [
         "null",
         "{}",
+        "ping",
         r#"{"choices":null,"usage":null,"error":null}"#,
         r#"{"choices":{}}"#,
         r#"{"choices":[{"index":1,"delta":{"content":"no"}}],"usage":{"prompt_tokens":0}}"#,

@@ -97,6 +97,10 @@ async fn an_error_in_the_stream_is_told_in_its_place() {
     let (text, error) = broken(Script::sse(&[HEL, oops, "[DONE]"])).await;
     assert_eq!((text.as_str(), error.kind()), ("Hel", LlmErrorKind::Interrupted));
     assert!(error.to_string().contains("oops"), "{error}");
+    let named = "event: error\ndata: {\"code\":\"Throttling\",\"message\":\"too fast\"}\n\n";
+    let (text, error) = broken(Script::until_close("text/event-stream", named)).await;
+    assert_eq!((text.as_str(), error.kind()), ("", LlmErrorKind::Unavailable));
+    assert!(error.to_string().contains("too fast"), "{error}");
 }
 
 #[tokio::test]
