@@ -19,12 +19,15 @@
 )]
 
 mod clock;
+mod faulty;
 mod gate;
+pub mod gateway;
 pub mod memory;
 mod scripted;
 
 pub use crate::{
     clock::ManualClock,
+    faulty::{FaultyStore, Operation},
     gate::Gate,
     scripted::{Answer, ScriptedLlm},
 };

@@ -1,3 +1,9 @@
-//! The suites hold for the reference implementations and the fakes.
+//! The suites hold for the reference implementations and the fakes, and the fakes keep their word.
+#![expect(clippy::unwrap_used, reason = "a broken promise fails loudly")]
 
+mod clock;
+mod faulty;
+mod gateways;
 mod memory;
+mod scripted;
+mod suites;
