@@ -42,8 +42,7 @@ impl Bench {
         };
         let store = SqliteStore::open(&config, Arc::new(ManualClock::new())).unwrap();
         let message = Message::user("five hundred bytes of text ".repeat(18));
-        let draft =
-            Draft::new(EntryBody::complete(message, Timestamp::from_millis(0))).unwrap();
+        let draft = Draft::new(EntryBody::complete(message, Timestamp::from_millis(0))).unwrap();
         Self { runtime, store, draft, _folder: folder }
     }
 
@@ -63,8 +62,7 @@ impl Bench {
 
     /// A session with this many entries.
     fn fill(&self, entries: usize) {
-        let append =
-            Append { drafts: vec![self.draft.clone(); entries], ..self.append(0, None) };
+        let append = Append { drafts: vec![self.draft.clone(); entries], ..self.append(0, None) };
         self.runtime.block_on(self.store.append(&Self::key(0), append)).unwrap();
     }
 }
@@ -89,8 +87,8 @@ fn append_by_64_writers(bencher: Bencher<'_, '_>) {
     bencher.counter(ItemsCount::new(64_usize)).bench_local(|| {
         number += 1;
         let appends = keys.iter().zip(&parents);
-        let appends = appends
-            .map(|(key, parent)| bench.store.append(key, bench.append(number, *parent)));
+        let appends =
+            appends.map(|(key, parent)| bench.store.append(key, bench.append(number, *parent)));
         let done = bench.runtime.block_on(join_all(appends));
         parents = done.into_iter().map(|it| it.unwrap().last).collect();
     });

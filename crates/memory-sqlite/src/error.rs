@@ -124,9 +124,9 @@ impl Failure {
 }
 
 pub(crate) fn is_busy(error: &rusqlite::Error) -> bool {
-    error.sqlite_error_code().is_some_and(|code| {
-        matches!(code, ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
-    })
+    error
+        .sqlite_error_code()
+        .is_some_and(|code| matches!(code, ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
 fn kind_of(error: &rusqlite::Error) -> MemoryErrorKind {

@@ -208,8 +208,7 @@ fn remember(
     append: &AppendId,
     appended: Appended,
 ) -> Outcome<()> {
-    let sql =
-        "INSERT INTO appends (session, name, last, head, token) VALUES (?1, ?2, ?3, ?4, ?5)";
+    let sql = "INSERT INTO appends (session, name, last, head, token) VALUES (?1, ?2, ?3, ?4, ?5)";
     connection.prepare_cached(sql)?.execute((
         session,
         append.as_str().as_bytes(),

@@ -41,7 +41,9 @@ pub(crate) fn open(config: &SqliteConfig, now: Timestamp) -> Result<Connection, 
     check_version(config, user_version(&connection).map_err(database)?)?;
     migrate(config, &mut connection)?;
     prepare(config, &connection, now).map_err(database)?;
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(database)?;
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
+        .map_err(database)?;
     Ok(connection)
 }
 
@@ -130,11 +132,7 @@ fn migrate(config: &SqliteConfig, connection: &mut Connection) -> Result<(), Ope
         .map_err(|error| database_error(config, error))
 }
 
-fn prepare(
-    config: &SqliteConfig,
-    connection: &Connection,
-    now: Timestamp,
-) -> rusqlite::Result<()> {
+fn prepare(config: &SqliteConfig, connection: &Connection, now: Timestamp) -> rusqlite::Result<()> {
     switch_to_log(connection, config.busy_timeout)?;
     connection.pragma_update(None, "synchronous", config.synchronous.as_str())?;
     connection.pragma_update(None, "journal_size_limit", LOG_BYTES)?;

@@ -46,11 +46,7 @@ impl Reader {
     }
 
     /// Does `work` on one state of the database.
-    pub(crate) async fn run<T, F>(
-        &self,
-        operation: &'static str,
-        work: F,
-    ) -> Result<T, MemoryError>
+    pub(crate) async fn run<T, F>(&self, operation: &'static str, work: F) -> Result<T, MemoryError>
     where
         T: Send + 'static,
         F: FnOnce(&Connection) -> Outcome<T> + Send + 'static,

@@ -4,9 +4,7 @@ use brain_core::{
     BoxError,
     ids::{HolderId, IdempotencyKey, Owner, Seq, SessionId, SessionKey, Token, TurnId},
     json::RawJson,
-    memory::{
-        Checkpoint, Entry, Idempotency, MemoryClass, Session, TurnRecord, TurnState,
-    },
+    memory::{Checkpoint, Entry, Idempotency, MemoryClass, Session, TurnRecord, TurnState},
     time::Timestamp,
 };
 use rusqlite::{Error, Result, Row, types::Type};

@@ -17,11 +17,7 @@ use futures_util::future::{self, Either};
 use rusqlite::Connection;
 
 use crate::{
-    OpenError, SqliteConfig, catalog,
-    error::Outcome,
-    log, open,
-    reader::Reader,
-    recall, turns,
+    OpenError, SqliteConfig, catalog, error::Outcome, log, open, reader::Reader, recall, turns,
     writer::Writer,
 };
 
@@ -201,8 +197,7 @@ impl Recall for SqliteStore {
         limit: usize,
     ) -> Result<Vec<Hit>, MemoryError> {
         let (owner, query) = (owner.clone(), query.to_owned());
-        let work =
-            move |connection: &Connection| recall::search(connection, &owner, &query, limit);
+        let work = move |connection: &Connection| recall::search(connection, &owner, &query, limit);
         self.reader.run("search", work).await
     }
 }

@@ -107,7 +107,9 @@ pub(crate) fn open(connection: &Connection, open: &OpenTurn, now: Timestamp) -> 
     if let Some(StoredTurn { record: turn, .. }) = by_id(connection, open.id)? {
         // A caller asks again because the first reply was lost.
         return match known {
-            Some(appended) if turn.session == open.session => Ok(Opened::Started { turn, appended }),
+            Some(appended) if turn.session == open.session => {
+                Ok(Opened::Started { turn, appended })
+            }
             Some(_) | None => Err(MemoryErrorKind::Conflict.into()),
         };
     }

@@ -70,8 +70,7 @@ impl Writer {
     ) -> io::Result<Self> {
         let queue = Arc::new(Queue::new(queue_bytes));
         let flags = Arc::new(Flags::default());
-        let worker =
-            Worker::new(connection, busy_timeout, Arc::clone(&queue), Arc::clone(&flags));
+        let worker = Worker::new(connection, busy_timeout, Arc::clone(&queue), Arc::clone(&flags));
         let thread = thread::Builder::new().name("sqlite-writer".to_owned());
         let thread = thread.spawn(move || worker.run())?;
         Ok(Self { queue, flags, thread: Some(thread) })
@@ -103,9 +102,9 @@ impl Writer {
             };
             MemoryError::new(operation, kind)
         })?;
-        answer.await.unwrap_or_else(|_| {
-            Err(MemoryError::new(operation, MemoryErrorKind::OutcomeUnknown))
-        })
+        answer
+            .await
+            .unwrap_or_else(|_| Err(MemoryError::new(operation, MemoryErrorKind::OutcomeUnknown)))
     }
 
     /// Goes the way of a job. It writes nothing unless the last commit failed: then only a real

@@ -29,6 +29,7 @@ impl Bench {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("numbers.db");
         let connection = Connection::open(&path).unwrap();
+        connection.busy_timeout(Duration::ZERO).unwrap();
         connection.pragma_update(None, "journal_mode", "WAL").unwrap();
         connection
             .execute_batch(

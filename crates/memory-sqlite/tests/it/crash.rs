@@ -12,7 +12,7 @@ use std::{
 
 use brain_core::{
     ids::{AppendId, Seq},
-    memory::{Append, Expect, MemoryErrorKind, ReadOptions, SessionLog},
+    memory::{Append, Expect, MemoryErrorKind, MemoryStore, ReadOptions, SessionLog},
 };
 use rusqlite::Connection;
 use tokio::task::JoinSet;
@@ -46,10 +46,11 @@ fn child(folder: &Path, role: &str) -> Child {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_child_does_as_it_is_told() {
     let (Some(folder), Some(role)) = (told(FOLDER), told(ROLE)) else { return };
-    if role == "burst" {
-        burst(Path::new(&folder)).await;
-    } else {
-        share(Path::new(&folder), &role).await;
+    let folder = Path::new(&folder);
+    match role.as_str() {
+        "burst" => burst(folder).await,
+        "make" => make(folder),
+        name => share(folder, name).await,
     }
 }
 
@@ -124,6 +125,33 @@ async fn check_after_crash(folder: &Path, acknowledged: &BTreeMap<String, u64>) 
     let verdict: String =
         connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
     assert_eq!(verdict, "ok");
+}
+
+/// Makes one database after the other until it is killed.
+fn make(folder: &Path) {
+    for number in 0.. {
+        let folder = folder.join(number.to_string());
+        std::fs::create_dir(&folder).unwrap();
+        drop(open(&folder));
+        let mut out = std::io::stdout();
+        writeln!(out, "made").unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_whose_making_was_killed_is_made_at_the_next_start() {
+    for made in 1..=5 {
+        let folder = tempfile::tempdir().unwrap();
+        let mut child = child(folder.path(), "make");
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let made = lines.filter(|it| it.as_ref().unwrap().contains("made")).take(made);
+        assert_ne!(made.count(), 0);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        for folder in std::fs::read_dir(folder.path()).unwrap() {
+            open(&folder.unwrap().path()).health().await.unwrap();
+        }
+    }
 }
 
 /// Reads, then appends what follows, again and again.

@@ -21,7 +21,8 @@ fn files_with_canary(folder: &Path) -> usize {
 }
 
 async fn fill(store: &SqliteStore) {
-    let drafts: Vec<_> = (0..50).map(|n| draft(&format!("{CANARY} {n} {}", "x".repeat(9_000)))).collect();
+    let drafts: Vec<_> =
+        (0..50).map(|n| draft(&format!("{CANARY} {n} {}", "x".repeat(9_000)))).collect();
     let append = Append { drafts, ..say("canary", None, Expect::Absent) };
     store.append(&key("secret"), append).await.unwrap();
     store.append(&key("other"), say("kept", None, Expect::Absent)).await.unwrap();

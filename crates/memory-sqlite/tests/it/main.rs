@@ -1,5 +1,5 @@
 //! The store as a whole, on real files.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "these are tests")]
+#![expect(clippy::unwrap_used, reason = "these are tests")]
 
 mod crash;
 mod erase;
@@ -24,10 +24,7 @@ fn open(folder: &Path) -> SqliteStore {
 }
 
 fn config(folder: &Path) -> SqliteConfig {
-    SqliteConfig {
-        synchronous: Synchronous::Normal,
-        ..SqliteConfig::new(folder.join("memory.db"))
-    }
+    SqliteConfig { synchronous: Synchronous::Normal, ..SqliteConfig::new(folder.join("memory.db")) }
 }
 
 fn key(id: &str) -> SessionKey {

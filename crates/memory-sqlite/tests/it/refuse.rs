@@ -15,7 +15,7 @@ use rusqlite::Connection;
 
 fn refusal(path: &Path) -> OpenError {
     let clock = Arc::new(ManualClock::new());
-    SqliteStore::open(&SqliteConfig::new(path), clock).expect_err("refused")
+    SqliteStore::open(&SqliteConfig::new(path), clock).unwrap_err()
 }
 
 /// All files of a folder with their bytes.
