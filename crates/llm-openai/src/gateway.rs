@@ -1,7 +1,8 @@
 //! The port over HTTP: asks, and hands what comes to the pure parts.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
+    iter,
     sync::{Mutex, PoisonError},
 };
 
@@ -39,6 +40,8 @@ pub struct OpenAiGateway {
     official: bool,
     /// What was learnt from refusals, by model.
     dialects: Mutex<HashMap<String, Dialect>>,
+    /// Tokens of context, by model, as the server's last list said.
+    contexts: Mutex<HashMap<String, u32>>,
 }
 
 impl OpenAiGateway {
@@ -57,6 +60,7 @@ impl OpenAiGateway {
             embedding_model: config.embedding_model,
             official,
             dialects: Mutex::default(),
+            contexts: Mutex::default(),
         })
     }
 
@@ -159,14 +163,25 @@ impl LlmGateway for OpenAiGateway {
     async fn models(&self) -> Result<Vec<ModelInfo>, LlmError> {
         let list: Result<ModelList, _> = self.client.get_json("/models").await;
         let list = list.map_err(|error| error.into_error(self.endpoint()))?;
-        let mut models: Vec<_> =
-            list.data.unwrap_or_default().into_iter().map(model_info).collect();
-        models.sort_by_key(|model| model.id != self.default_model);
-        Ok(models)
+        let cards = list.data.unwrap_or_default();
+        let contexts =
+            cards.iter().filter_map(|card| Some((card.id.clone(), context_tokens(card)?)));
+        *self.contexts.lock().unwrap_or_else(PoisonError::into_inner) = contexts.collect();
+        // The default can be asked for even where the list leaves it out: many servers list a
+        // file's name and answer to any.
+        let listed = cards.into_iter().map(|card| card.id);
+        let mut seen = HashSet::new();
+        let ids = iter::once(self.default_model.clone()).chain(listed);
+        let ids = ids.filter(|id| !id.is_empty() && seen.insert(id.clone()));
+        Ok(ids.map(|id| ModelInfo { capabilities: self.capabilities(&id), id }).collect())
     }
 
     fn capabilities(&self, model: &str) -> Capabilities {
-        families::capabilities(if model.is_empty() { &self.default_model } else { model })
+        let model = if model.is_empty() { &self.default_model } else { model };
+        let contexts = self.contexts.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = families::capabilities(model);
+        let context_tokens = contexts.get(model).copied().or(known.context_tokens);
+        Capabilities { context_tokens, ..known }
     }
 }
 
@@ -176,10 +191,7 @@ fn call_prefix() -> String {
     format!("call_{random:016x}_")
 }
 
-fn model_info(card: ModelCard) -> ModelInfo {
-    let said = [card.max_model_len, card.context_length, card.context_window];
-    let said = said.iter().flatten().find_map(Value::as_u64).and_then(|it| it.try_into().ok());
-    let known = families::capabilities(&card.id);
-    let context_tokens = said.or(known.context_tokens);
-    ModelInfo { id: card.id, capabilities: Capabilities { context_tokens, ..known } }
+fn context_tokens(card: &ModelCard) -> Option<u32> {
+    let said = [&card.max_model_len, &card.context_length, &card.context_window];
+    said.into_iter().flatten().find_map(Value::as_u64).and_then(|it| it.try_into().ok())
 }

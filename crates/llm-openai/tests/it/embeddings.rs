@@ -73,7 +73,10 @@ async fn models_are_listed_with_the_default_first() {
         ]
     );
     assert!(models[0].capabilities.tools && models[2].capabilities.embeddings);
-    assert!(gateway.models().await.unwrap().is_empty());
+    assert_eq!(gateway.capabilities("").context_tokens, Some(4_096), "what a list said is known");
+    let unlisted = gateway.models().await.unwrap();
+    assert_eq!(unlisted.len(), 1, "the default can be asked for in any case");
+    assert_eq!(unlisted[0].id, "default-model");
     assert_eq!(server.asked()[0].line, "GET /v1/models");
     assert!(server.asked()[0].headers.contains_key("authorization"));
 }

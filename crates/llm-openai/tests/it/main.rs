@@ -7,6 +7,7 @@ mod embeddings;
 mod failures;
 mod server;
 mod streams;
+mod suite;
 
 use std::{sync::Arc, time::Duration};
 

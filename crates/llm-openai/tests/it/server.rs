@@ -123,9 +123,8 @@ pub(crate) struct Asked {
     pub(crate) connection: usize,
 }
 
-#[derive(Debug)]
 struct State {
-    scripts: Mutex<VecDeque<Script>>,
+    answer: Box<dyn Fn(&Asked) -> Script + Send + Sync>,
     asked: Mutex<Vec<Asked>>,
     /// One permit for each request that came.
     requests: Semaphore,
@@ -134,7 +133,6 @@ struct State {
 }
 
 /// The server; it ends when it is dropped.
-#[derive(Debug)]
 pub(crate) struct Server {
     address: SocketAddr,
     state: Arc<State>,
@@ -144,10 +142,22 @@ pub(crate) struct Server {
 impl Server {
     /// A server on a free port of this machine that plays `scripts` in order.
     pub(crate) async fn start(scripts: impl IntoIterator<Item = Script>) -> Self {
+        let scripts = Mutex::new(scripts.into_iter().collect::<VecDeque<_>>());
+        Self::answering(move |asked| {
+            let next = scripts.lock().unwrap().pop_front();
+            next.unwrap_or_else(|| panic!("the script has no answer for {asked:?}"))
+        })
+        .await
+    }
+
+    /// A server on a free port of this machine that answers what it is asked.
+    pub(crate) async fn answering(
+        answer: impl Fn(&Asked) -> Script + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(State {
-            scripts: Mutex::new(scripts.into_iter().collect()),
+            answer: Box::new(answer),
             asked: Mutex::default(),
             requests: Semaphore::new(0),
             hang_ups: Semaphore::new(0),
@@ -192,11 +202,9 @@ async fn accept(listener: TcpListener, state: Arc<State>) {
 
 async fn serve(mut stream: TcpStream, connection: usize, state: Arc<State>) {
     while let Some(asked) = read_request(&mut stream, connection).await {
+        let Script(steps) = (state.answer)(&asked);
         state.asked.lock().unwrap().push(asked);
         state.requests.add_permits(1);
-        let Some(Script(steps)) = state.scripts.lock().unwrap().pop_front() else {
-            panic!("the script has no answer for this request");
-        };
         for step in steps {
             match step {
                 Step::Send(bytes) => {
