@@ -8,13 +8,15 @@ use crate::{
     ids::{AppendId, Owner, SessionId, SessionKey, TurnId},
     json::RawJson,
     memory::{
-        Append, Branch, Draft, Entry, EntryBody, Expect, MemoryErrorKind, NewSession, OpenTurn,
-        Opened, ReadFrom, ReadOptions, Session, SessionPatch, TurnRecord,
+        Append, Branch, Draft, Entry, EntryBody, Expect, MemoryError, MemoryErrorKind, NewSession,
+        OpenTurn, Opened, ReadFrom, ReadOptions, Session, SessionPatch, TurnRecord,
     },
 };
 
 /// How often the opening is tried again when somebody else appends at the same moment.
 const CONFLICT_TRIES: u32 = 8;
+/// How often a turn is asked for again when the store did not say whether it is open.
+const UNKNOWN_TRIES: u32 = 2;
 /// How often a session that is busy elsewhere is looked at.
 const BUSY_POLL: Duration = Duration::from_millis(200);
 
@@ -59,7 +61,7 @@ pub(super) async fn open(
         let place = find_place(inner, &key, request).await?;
         let turn = open_turn(inner, &key, request, (&json, &place))?;
         let draft = turn.append.drafts.first().cloned();
-        match inner.ports.store.open(turn).await {
+        match ask(inner, turn).await {
             Ok(Opened::Started { turn: record, appended }) => {
                 let seq = appended.last.unwrap_or_default();
                 let parent = place.entries.last().map(|it| it.seq);
@@ -195,6 +197,19 @@ fn open_turn(
         lease: inner.config.limits.lease,
         append,
     })
+}
+
+/// Opens the turn; where the store does not say whether it did, asks again for the same turn.
+async fn ask(inner: &Inner, turn: OpenTurn) -> Result<Opened, MemoryError> {
+    for _ in 0..UNKNOWN_TRIES {
+        match inner.ports.store.open(turn.clone()).await {
+            Err(error) if error.kind() == MemoryErrorKind::OutcomeUnknown => {
+                tracing::warn!(turn.id = %turn.id, %error, "asking again");
+            }
+            answer @ (Ok(_) | Err(_)) => return answer,
+        }
+    }
+    inner.ports.store.open(turn).await
 }
 
 /// Returns when the session may be free, or after `left`.

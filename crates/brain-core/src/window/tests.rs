@@ -53,7 +53,7 @@ fn everything_that_fits_is_sent_in_order() {
 fn the_oldest_go_first_and_the_window_starts_with_the_user() {
     let long = "x".repeat(300);
     let branch = branch(vec![
-        Message::user(long.clone()),
+        Message::user(long),
         Message::assistant("b"),
         Message::user("c"),
         Message::assistant("d"),

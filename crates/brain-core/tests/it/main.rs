@@ -1,9 +1,10 @@
 //! The brain on the in-memory store: what a turn promises, whatever happens to it.
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a broken promise fails loudly"
+    clippy::print_stdout,
+    reason = "a broken promise fails loudly, and figures are printed"
 )]
 
 mod allocations;
@@ -12,5 +13,6 @@ mod fixture;
 mod listeners;
 mod recovery;
 mod sessions;
+mod store_faults;
 mod tools;
 mod turns;

@@ -31,10 +31,7 @@ async fn an_answer_is_streamed_in_numbered_events_and_stored() {
     let stored = history(&*store, "s").await;
     assert_eq!(end.answer.as_ref(), stored.last());
     assert_eq!(stored[1].body.model.as_deref(), Some("scripted"));
-    assert_eq!(
-        transcript(&*store, "s").await,
-        ["user:complete:hi", "assistant:complete:good day"]
-    );
+    assert_eq!(transcript(&*store, "s").await, ["user:complete:hi", "assistant:complete:good day"]);
 }
 
 #[tokio::test]

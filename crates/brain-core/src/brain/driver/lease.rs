@@ -19,10 +19,15 @@ pub(super) async fn keep(inner: &Inner, fence: Fence) -> Stop {
     let every = if shared { SIGNALS_EVERY.min(limits.renew_every) } else { limits.renew_every };
     let mut held_since = clock.elapsed();
     loop {
-        clock.sleep(every).await;
-        let asked = clock.elapsed();
-        let held_for = asked.saturating_sub(held_since);
-        let left = limits.lease.saturating_sub(MARGIN).saturating_sub(held_for);
+        let left = || {
+            let held_for = clock.elapsed().saturating_sub(held_since);
+            limits.lease.saturating_sub(MARGIN).saturating_sub(held_for)
+        };
+        clock.sleep(every.min(left())).await;
+        let (asked, left) = (clock.elapsed(), left());
+        if left.is_zero() {
+            return Stop::Superseded;
+        }
         match future::select(store.renew(fence, limits.lease), clock.sleep(left)).await {
             Either::Left((Ok(signals), _)) if signals.cancel => return Stop::Cancelled,
             Either::Left((Ok(_), _)) => held_since = asked,

@@ -13,7 +13,7 @@ use crate::{
     brain::{ToolOutcome, TurnEventKind},
     chat::ToolCall,
     llm::{ChatEvent, ChatRequest, PartialReply, Reply},
-    memory::{CallState, MemoryError},
+    memory::{CallState, MemoryError, MemoryErrorKind},
     window::{self, WindowInput},
 };
 
@@ -27,7 +27,7 @@ impl Driver {
         loop {
             let event = select_biased! {
                 saved = saving => {
-                    saved?;
+                    note_saved(saved)?;
                     continue;
                 }
                 event = stream.next() => event,
@@ -126,5 +126,17 @@ impl Driver {
         let (checkpoint, fence) = (self.take_checkpoint(), self.fence());
         let store = Arc::clone(&self.inner.ports.store);
         Box::pin(async move { store.checkpoint(fence, checkpoint).await })
+    }
+}
+
+/// A checkpoint that could not be stored is no reason to stop answering; having lost the turn is.
+fn note_saved(saved: Result<(), MemoryError>) -> Result<(), Stop> {
+    match saved {
+        Err(error) if error.kind() == MemoryErrorKind::Superseded => Err(Stop::Superseded),
+        Err(error) => {
+            tracing::warn!(%error, "could not store what there is of an answer yet");
+            Ok(())
+        }
+        Ok(()) => Ok(()),
     }
 }

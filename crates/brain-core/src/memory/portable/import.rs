@@ -104,7 +104,7 @@ async fn restore(
         match store.restore(&key, session).await {
             Ok(restored) => return Ok((id, restored)),
             Err(error) if error.kind() == MemoryErrorKind::Conflict && number < names => {
-                number += 1
+                number += 1;
             }
             Err(error) => return Err(error),
         }

@@ -1,0 +1,79 @@
+//! A store that fails while a turn runs: what was acknowledged stays, nothing is written twice.
+
+use std::{sync::Arc, time::Duration};
+
+use brain_core::{
+    brain::{Brain, BrainConfig, Limits, SUPERSEDED, TurnRequest},
+    memory::{MemoryErrorKind, TurnState},
+};
+use brain_testkit::{Answer, FaultyStore, Gate, Operation, ScriptedLlm};
+
+use crate::fixture::{id, in_memory, owner, ports, say, transcript};
+
+fn faulty_brain(
+    answers: impl IntoIterator<Item = Answer>,
+) -> (Brain, Arc<FaultyStore>, Arc<ScriptedLlm>) {
+    let store = Arc::new(FaultyStore::new(in_memory()));
+    let llm = Arc::new(ScriptedLlm::new(answers));
+    let limits = Limits { checkpoint_bytes: 1, ..Limits::default() };
+    let config = BrainConfig { limits, ..BrainConfig::default() };
+    (Brain::new(ports(store.clone(), llm.clone()), config), store, llm)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_holder_that_cannot_renew_stops_before_its_lease_ends() {
+    let (brain, store, llm) = faulty_brain([Answer::new().say("half").wait(&Gate::new())]);
+    let clock = brain.ports().clock.clone();
+    let began = clock.elapsed();
+    let request = TurnRequest::text(Some(id("s")), "hi");
+    let started = brain.chat(&owner(), request).await.unwrap();
+    store.break_down(Operation::Renew, MemoryErrorKind::Unavailable);
+    llm.dropped(1).await;
+    assert!(clock.elapsed() - began <= Duration::from_secs(10));
+    assert_eq!(started.events.end().await.unwrap().error.unwrap().code, SUPERSEDED);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_is_stored_once_the_store_is_back() {
+    let (brain, store, _) = faulty_brain([Answer::text("yes")]);
+    store.fail(Operation::Close, 1, MemoryErrorKind::Unavailable);
+    store.fail(Operation::Close, 2, MemoryErrorKind::Unavailable);
+    assert_eq!(say(&brain, "s", "hi").await.status, TurnState::Completed);
+    assert_eq!(transcript(&*store, "s").await, ["user:complete:hi", "assistant:complete:yes"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_reply_doubles_nothing() {
+    let (brain, store, _) = faulty_brain([Answer::text("yes")]);
+    store.lose_reply(Operation::Open, 1);
+    store.lose_reply(Operation::Close, 1);
+    assert_eq!(say(&brain, "s", "hi").await.status, TurnState::Completed);
+    assert_eq!(transcript(&*store, "s").await, ["user:complete:hi", "assistant:complete:yes"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_cannot_be_stored_is_no_success() {
+    let (brain, store, _) = faulty_brain([Answer::text("yes")]);
+    store.break_down(Operation::Close, MemoryErrorKind::Unavailable);
+    let end = say(&brain, "s", "hi").await;
+    assert_eq!(end.error.unwrap().code, "memory_unavailable");
+    assert_eq!((end.status, end.answer), (TurnState::Interrupted, None));
+}
+
+#[tokio::test]
+async fn checkpoints_that_fail_do_not_stop_an_answer() {
+    let (brain, store, _) = faulty_brain([Answer::new().say("a").say("b").say("c").finish()]);
+    store.break_down(Operation::Checkpoint, MemoryErrorKind::Unavailable);
+    assert_eq!(say(&brain, "s", "hi").await.status, TurnState::Completed);
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_stored_is_refused() {
+    let (brain, store, llm) = faulty_brain([Answer::text("yes")]);
+    store.fail(Operation::Open, 1, MemoryErrorKind::Unavailable);
+    let request = TurnRequest::text(Some(id("s")), "hi");
+    let error = brain.chat(&owner(), request).await.unwrap_err();
+    assert_eq!(error.code(), "memory_unavailable");
+    assert_eq!(llm.requests().len(), 0, "no model is asked");
+    assert!(transcript(&*store, "s").await.is_empty());
+}
