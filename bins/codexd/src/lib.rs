@@ -1,1 +1,134 @@
-//! codexd as a library.
+//! The brain daemon: settings, wiring, and the command line.
+//!
+//! It holds no logic that another service would want; that is in the crates it joins. The
+//! commands that talk speak HTTP to a daemon, the running one or one in their own process, so
+//! that there is one way into the brain.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`settings`], [`reference`](mod@reference), [`config`] | the variables, their page, their meaning |
+//! | `app`, [`daemon`], `lock`, `serve`, `banner`, `telemetry` | the daemon |
+//! | `cli`, `terminal`, `exit` | commands in, text and exit codes out |
+//! | `client`, `sse`, `connection`, `interrupt` | HTTP to a daemon |
+//! | `ask`, `repl`, `listing`, `doctor`, `pull` | the other commands |
+
+mod app;
+mod ask;
+mod banner;
+mod cli;
+mod client;
+pub mod config;
+mod connection;
+pub mod daemon;
+mod doctor;
+mod exit;
+mod interrupt;
+mod listing;
+mod lock;
+mod pull;
+pub mod reference;
+mod repl;
+mod serve;
+pub mod settings;
+mod sse;
+mod telemetry;
+mod terminal;
+
+use std::{ffi::OsString, time::Instant};
+
+use clap::{CommandFactory as _, Parser as _};
+
+use crate::{
+    cli::{Cli, Command, Models, Reference},
+    config::Config,
+    settings::{Origin, Settings},
+    terminal::{Look, Style},
+};
+
+/// Runs the command of a command line, and returns the exit code.
+pub fn run(arguments: impl Iterator<Item = OsString>) -> u8 {
+    let started = Instant::now();
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help that nobody reads any more is no failure.
+            drop(error.print());
+            return if error.use_stderr() { exit::USAGE } else { exit::OK };
+        }
+    };
+    dispatch(cli.command, started).unwrap_or_else(|error| exit::report(&error))
+}
+
+fn dispatch(command: Option<Command>, started: Instant) -> anyhow::Result<u8> {
+    let Some(command) = command else {
+        terminal::print(format_args!("{}", Cli::command().render_long_help()))?;
+        return Ok(exit::OK);
+    };
+    match command {
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "codexd", &mut script);
+            terminal::print(format_args!("{}", String::from_utf8_lossy(&script)))?;
+            Ok(exit::OK)
+        }
+        Command::Config { file } => {
+            let text = match file {
+                Reference::Docs => reference::markdown(),
+                Reference::Env => settings::EXAMPLE.to_owned(),
+            };
+            terminal::print(format_args!("{text}"))?;
+            Ok(exit::OK)
+        }
+        command => with_settings(command, started),
+    }
+}
+
+fn with_settings(command: Command, started: Instant) -> anyhow::Result<u8> {
+    let mut settings = Settings::read();
+    if let Command::Serve { host, port } = &command {
+        host.iter().for_each(|host| settings.set("HOST", host, Origin::Flag));
+        port.iter().for_each(|port| settings.set("PORT", port, Origin::Flag));
+    }
+    let config = Config::new(&settings)?;
+    let no_color = settings.get("NO_COLOR").is_some();
+    let style = Style::of_output(no_color);
+    telemetry::install(&config, matches!(command, Command::Serve { .. }), no_color);
+    app::limit_threads(&config);
+    match command {
+        Command::Serve { .. } => serve::run(&config, started, style),
+        Command::Chat(chat) => repl::run(&config, chat, style),
+        Command::Ask { message, json, chat } => ask::run(&config, &message, json, chat),
+        Command::Sessions(sessions) => listing::sessions(&config, sessions, style),
+        Command::Models { command: Some(Models::Pull { source, sha256 }), .. } => {
+            pull::run(&config, &source, sha256.as_deref())
+        }
+        Command::Models { target, .. } => listing::models(&config, target.url),
+        Command::Doctor => doctor::run(&config, style),
+        Command::Check => check(&settings, &config, style),
+        Command::Completions { .. } | Command::Config { .. } => Ok(exit::OK),
+    }
+}
+
+fn check(settings: &Settings, config: &Config, style: Style) -> anyhow::Result<u8> {
+    for setting in settings::all() {
+        let value = match settings.get(setting.name) {
+            Some(_) if setting.is_secret() => "set",
+            Some(value) => value,
+            None if settings.is_emptied(setting.name) => "set to nothing",
+            None if setting.is_secret() => "not set",
+            None => setting.default,
+        };
+        let name = style.paint(Look::Bold, &format!("{:<18}", setting.name));
+        let origin = settings.origin(setting.name).map_or("default", Origin::as_str);
+        let origin = style.paint(Look::Dim, &format!("({origin})"));
+        terminal::print(format_args!("{name}  {value}  {origin}\n"))?;
+    }
+    let (provider, memory) = (banner::provider(config), banner::memory(config));
+    let data = config.data_dir.display();
+    terminal::print(format_args!("\nprovider: {provider}\nmemory: {memory}\ndata: {data}\n"))?;
+    for warning in &config.warnings {
+        terminal::print(format_args!("{} {warning}\n", style.paint(Look::Yellow, "warning:")))?;
+    }
+    terminal::print(format_args!("{}\n", style.paint(Look::Green, "The settings are all right.")))?;
+    Ok(exit::OK)
+}

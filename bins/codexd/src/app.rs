@@ -1,0 +1,124 @@
+//! The wiring: which store and which gateways a configuration means. The only file that names them.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use brain_core::{
+    brain::{Brain, BrainConfig, Ports},
+    llm::{LlmGateway, Router},
+    memory::{InMemoryStore, MemoryStore},
+    time::Clock,
+    tool::ToolBox,
+};
+use brain_tokio::{TokioClock, TokioSpawner};
+
+use crate::config::{Config, Database, OPENAI_MODEL, OpenAi, Provider};
+
+/// A brain on its ports.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) brain: Brain,
+    pub(crate) spawner: TokioSpawner,
+}
+
+/// Opens the store and joins the ports, on the current runtime.
+pub(crate) fn build(config: &Config) -> anyhow::Result<App> {
+    let clock: Arc<dyn Clock> = Arc::new(TokioClock::new());
+    let spawner = TokioSpawner::current();
+    let ports = Ports {
+        store: open_store(config, Arc::clone(&clock))?,
+        llm: Arc::new(router(config)?),
+        tools: ToolBox::default(),
+        clock,
+        spawner: Arc::new(spawner.clone()),
+    };
+    let brain_config = BrainConfig {
+        model: config.model.clone().unwrap_or_default(),
+        system: config.system_prompt.clone(),
+        ..BrainConfig::default()
+    };
+    Ok(App { brain: Brain::new(ports, brain_config), spawner })
+}
+
+/// The store that is configured.
+pub(crate) fn open_store(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<Arc<dyn MemoryStore>> {
+    match &config.database {
+        None => Ok(Arc::new(InMemoryStore::new(clock))),
+        Some(database) => open_database(database, clock),
+    }
+}
+
+#[cfg(feature = "sqlite")]
+fn open_database(
+    database: &Database,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<Arc<dyn MemoryStore>> {
+    use memory_sqlite::{SqliteConfig, SqliteStore, Synchronous};
+    let synchronous = if database.full_sync { Synchronous::Full } else { Synchronous::Normal };
+    let config = SqliteConfig { synchronous, ..SqliteConfig::new(&database.path) };
+    Ok(Arc::new(SqliteStore::open(&config, clock)?))
+}
+
+#[cfg(not(feature = "sqlite"))]
+fn open_database(database: &Database, _: Arc<dyn Clock>) -> anyhow::Result<Arc<dyn MemoryStore>> {
+    anyhow::bail!("{}: this codexd was built without SQLite", database.path.display())
+}
+
+/// Every configured provider, the default one first.
+fn router(config: &Config) -> anyhow::Result<Router> {
+    let mut gateways = gateways(config)?;
+    gateways.sort_by_key(|(provider, _)| *provider != config.provider);
+    let mut gateways = gateways.into_iter().map(|(provider, gateway)| (provider.name(), gateway));
+    let (name, first) = gateways.next().context("no provider is built into this codexd")?;
+    Ok(gateways.fold(Router::new(name, first), |router, (name, it)| router.with(name, it)))
+}
+
+/// Every configured provider with its gateway.
+pub(crate) fn gateways(config: &Config) -> anyhow::Result<Vec<(Provider, Arc<dyn LlmGateway>)>> {
+    let openai = config.openai.as_ref().map(openai).transpose()?.flatten();
+    let openai = openai.map(|gateway| (Provider::OpenAi, gateway));
+    let local = local(config).map(|gateway| (Provider::Local, gateway));
+    Ok(openai.into_iter().chain(local).collect())
+}
+
+#[cfg(feature = "openai")]
+fn openai(settings: &OpenAi) -> anyhow::Result<Option<Arc<dyn LlmGateway>>> {
+    use llm_openai::{OpenAiConfig, OpenAiGateway};
+    let server = OpenAiConfig::new(settings.base_url.as_str(), OPENAI_MODEL);
+    let config = OpenAiConfig { api_key: settings.api_key.clone(), ..server };
+    Ok(Some(Arc::new(OpenAiGateway::new(config)?)))
+}
+
+#[cfg(not(feature = "openai"))]
+fn openai(_: &OpenAi) -> anyhow::Result<Option<Arc<dyn LlmGateway>>> {
+    Ok(None)
+}
+
+#[cfg(feature = "local")]
+fn local(config: &Config) -> Option<Arc<dyn LlmGateway>> {
+    use llm_local::{LocalConfig, LocalGateway};
+    let local = LocalConfig {
+        chat_model: Some(config.local.chat_model.clone()),
+        embedding_model: config.local.embedding_model.clone(),
+        ..LocalConfig::new(config.data_dir.join("cache"))
+    };
+    Some(Arc::new(LocalGateway::new(local)))
+}
+
+#[cfg(not(feature = "local"))]
+fn local(_: &Config) -> Option<Arc<dyn LlmGateway>> {
+    None
+}
+
+/// Tells the local model's engine how many threads it may use; the process must have one yet.
+pub(crate) fn limit_threads(config: &Config) {
+    #[cfg(feature = "local")]
+    if let Err(error) = llm_local::limit_threads(config.local.threads) {
+        tracing::debug!(%error, "the local model takes a thread for each core");
+    }
+    #[cfg(not(feature = "local"))]
+    let _: usize = config.local.threads;
+}

@@ -1,0 +1,52 @@
+//! What a configuration means, in a few lines for people.
+
+use std::{net::SocketAddr, time::Duration};
+
+use crate::{
+    config::{Config, OPENAI_MODEL, Provider},
+    terminal::{Look, Style},
+};
+
+/// What to do about a local model that is not there.
+pub(crate) const GET_MODEL: &str =
+    "scripts/get-model fetches one, and so does `codexd models pull PATH_OR_URL`";
+
+/// Who answers.
+pub(crate) fn provider(config: &Config) -> String {
+    match config.provider {
+        Provider::OpenAi => {
+            let url = config.openai.as_ref().map_or("", |it| it.base_url.as_str());
+            format!("openai at {url}, {}", config.model.as_deref().unwrap_or(OPENAI_MODEL))
+        }
+        Provider::Local => {
+            let path = &config.local.chat_model;
+            match path.file_stem().filter(|_| path.is_file()) {
+                Some(name) => format!("local, {} (loaded when first asked)", name.display()),
+                None => format!("local, but there is no model yet: {GET_MODEL}"),
+            }
+        }
+    }
+}
+
+/// Where conversations are kept.
+pub(crate) fn memory(config: &Config) -> String {
+    match &config.database {
+        Some(database) => format!("sqlite {} (durable)", database.path.display()),
+        None => "in the process (lost when it ends)".to_owned(),
+    }
+}
+
+/// The lines that greet who starts a daemon.
+pub(crate) fn text(config: &Config, address: SocketAddr, took: Duration, style: Style) -> String {
+    let rows = [
+        ("address", format!("http://{address}")),
+        ("provider", provider(config)),
+        ("memory", memory(config)),
+        ("data", config.data_dir.display().to_string()),
+        ("ready in", format!("{} ms", took.as_millis())),
+    ];
+    let version = style.paint(Look::Bold, concat!("codexd ", env!("CARGO_PKG_VERSION")));
+    let rows = rows
+        .map(|(name, it)| format!("  {} {it}\n", style.paint(Look::Dim, &format!("{name:<8}"))));
+    format!("{version}\n{}  talk to it with `codexd chat`; Ctrl-C ends it\n", rows.concat())
+}

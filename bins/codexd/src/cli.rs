@@ -1,0 +1,154 @@
+//! The command line: which commands there are and what they take. It does nothing itself.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use url::Url;
+
+/// A brain daemon: between any app and any language model, with a memory.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "Settings come from the environment and from .env; `codexd check` shows them.\n\n\
+                  Examples:\n  codexd chat                     talk to it\n  \
+                  codexd ask 'What is a daemon?'  one question, one answer\n  \
+                  codexd serve                    run it for other programs\n  \
+                  codexd doctor                   find out what is missing"
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the daemon
+    #[command(after_help = "Examples:\n  codexd serve\n  codexd serve --port 9000\n  \
+                      OPENAI_API_KEY=sk-... codexd serve\n\n\
+                      SIGTERM and Ctrl-C let running answers end; a second one stops them.\n\n\
+                      Exit codes: 0 stopped, 1 failed, 64 wrong settings, 75 the data folder is in use.")]
+    Serve {
+        /// Address to listen on, in place of HOST
+        #[arg(long)]
+        host: Option<String>,
+        /// Port to listen on, in place of PORT; 0 takes a free one
+        #[arg(long)]
+        port: Option<String>,
+    },
+    /// Talk to a model
+    #[command(after_help = "Examples:\n  codexd chat\n  codexd chat --session holidays\n  \
+                      printf 'Hello\\nAnd bye\\n' | codexd chat")]
+    Chat(Chat),
+    /// Ask one question; only the answer goes to standard output
+    #[command(after_help = "Examples:\n  codexd ask 'What is a daemon?'\n  \
+                      codexd ask 'Summarise this:' < notes.txt\n  \
+                      codexd ask --json --session holidays 'Where were we?'\n\n\
+                      Exit codes: 0 answered, 1 failed, 64 wrong usage or settings, 130 stopped by Ctrl-C.")]
+    Ask {
+        /// The question; what is piped in is added below it
+        message: Vec<String>,
+        /// Print the whole answer as JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        chat: Chat,
+    },
+    /// List, show and erase conversations
+    Sessions(Sessions),
+    /// List models, or fetch one
+    Models {
+        #[command(subcommand)]
+        command: Option<Models>,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// See what works, what does not, and what to do
+    Doctor,
+    /// Check the settings and start nothing
+    Check,
+    /// Print a completion script for a shell
+    #[command(
+        after_help = "Example:\n  codexd completions bash > ~/.local/share/bash-completion/completions/codexd"
+    )]
+    Completions { shell: Shell },
+    /// Print a file that is made of the settings
+    #[command(hide = true)]
+    Config { file: Reference },
+}
+
+/// Which daemon to speak to.
+#[derive(Debug, Args)]
+pub(crate) struct Target {
+    /// The daemon's address; without it, the one on this data folder, or one that is started for the
+    /// command
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<Url>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Chat {
+    /// Go on with this session, or begin it
+    #[arg(long, value_name = "ID")]
+    pub(crate) session: Option<String>,
+    /// The model, as `provider/model` or a name of the default provider's
+    #[arg(long)]
+    pub(crate) model: Option<String>,
+    /// The system prompt; kept with the session
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) system: Option<String>,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Sessions {
+    #[command(subcommand)]
+    pub(crate) command: Option<SessionsCommand>,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SessionsCommand {
+    /// List them, the newest first
+    List,
+    /// Print one
+    Show { id: String },
+    /// Erase one for good
+    Delete { id: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Models {
+    /// List those that can be asked for
+    List,
+    /// Fetch a GGUF file into the data folder
+    #[command(
+        after_help = "Examples:\n  codexd models pull ~/Downloads/SmolLM2-135M-Instruct.Q4_1.gguf\n  \
+                      codexd models pull https://example.org/model.gguf --sha256 b179c9..."
+    )]
+    Pull {
+        /// A file, or an http:// or https:// address
+        #[arg(value_name = "PATH_OR_URL")]
+        source: String,
+        /// What the file's SHA-256 must be, in hexadecimal
+        #[arg(long, value_name = "HEX", value_parser = sha256)]
+        sha256: Option<String>,
+    },
+}
+
+/// A file that is made of the settings.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Reference {
+    /// docs/CONFIGURATION.md
+    Docs,
+    /// .env.example
+    Env,
+}
+
+fn sha256(text: &str) -> Result<String, String> {
+    let text = text.to_ascii_lowercase();
+    if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Ok(text);
+    }
+    Err("a SHA-256 has 64 hexadecimal digits".to_owned())
+}

@@ -1,0 +1,80 @@
+//! Finding a daemon to speak to: the one that is named, the one on the data folder, or one that is
+//! started in this process for as long as the command runs.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use tokio::runtime::Runtime;
+use url::Url;
+
+use crate::{
+    client::Client,
+    config::Config,
+    daemon::{self, Daemon},
+    lock::{self, Held},
+};
+
+/// How long another process may take from the lock to its address.
+const STARTING: Duration = Duration::from_secs(5);
+
+/// A way to a daemon.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    /// Speaks to it.
+    pub(crate) client: Client,
+    own: Option<(Runtime, Daemon)>,
+}
+
+impl Connection {
+    /// Finds or starts a daemon.
+    pub(crate) fn open(url: Option<Url>, config: &Config) -> anyhow::Result<Self> {
+        if let Some(url) = url {
+            return Ok(Self { client: Client::new(url), own: None });
+        }
+        let deadline = Instant::now() + STARTING;
+        let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        loop {
+            let runtime = daemon::runtime()?;
+            let error = match runtime.block_on(Daemon::start(config, any_port)) {
+                Ok(daemon) => {
+                    let client = Client::new(url_of(daemon.address())?);
+                    return Ok(Self { client, own: Some((runtime, daemon)) });
+                }
+                Err(error) => error,
+            };
+            if !error.is::<Held>() {
+                return Err(error);
+            }
+            if let Some(address) = lock::holder(&config.data_dir).and_then(|it| it.address) {
+                return Ok(Self { client: Client::new(url_of(address)?), own: None });
+            }
+            if deadline < Instant::now() {
+                return Err(error);
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Ends the daemon, if it is ours.
+    pub(crate) fn close(self) {
+        if let Some((runtime, daemon)) = self.own {
+            runtime.block_on(daemon.stop(Duration::ZERO, std::future::pending()));
+            // A model that still computes holds nothing that matters.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// How to reach a daemon on this machine that listens on `address`.
+pub(crate) fn url_of(address: SocketAddr) -> anyhow::Result<Url> {
+    let host = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
+    };
+    Url::parse(&format!("http://{}", SocketAddr::new(host, address.port()))).context("no URL")
+}

@@ -1,0 +1,141 @@
+//! The daemon in this process: from the lock on its folder to the last answer.
+
+use std::{io, net::SocketAddr, time::Duration};
+
+use anyhow::{Context as _, anyhow};
+use http_api::{Api, ApiConfig};
+use tokio::{
+    net::TcpListener,
+    runtime::{Builder, Runtime},
+    task::JoinSet,
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    app::{self, App},
+    config::Config,
+    lock::DataLock,
+};
+
+/// How long connections may stay open once no turn runs.
+const CLOSING: Duration = Duration::from_secs(2);
+
+/// A daemon that serves.
+#[derive(Debug)]
+pub struct Daemon {
+    app: App,
+    address: SocketAddr,
+    stop: CancellationToken,
+    server: JoinSet<io::Result<()>>,
+    // Last, so that the folder is free only when nothing uses it.
+    lock: DataLock,
+}
+
+impl Daemon {
+    /// Takes the data folder, opens memory, ends what a predecessor left open, and listens.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::lock::Held`] if another process has the folder; else a sentence that says what to
+    /// do.
+    pub async fn start(config: &Config, listen: SocketAddr) -> anyhow::Result<Self> {
+        let lock = DataLock::acquire(&config.data_dir)?;
+        let app = app::build(config)?;
+        let ended = app.brain.recover().await.context("cannot read the turns of the last run")?;
+        if 0 < ended {
+            tracing::warn!(turns = ended, "ended the turns that the last run left open");
+        }
+        let listener =
+            TcpListener::bind(listen).await.map_err(|error| bind_error(listen, error))?;
+        let address = listener.local_addr().context("cannot tell the port")?;
+        lock.publish(Some(address))?;
+        let stop = CancellationToken::new();
+        let api = Api::new(app.brain.clone(), api_config(config));
+        let stopped = stop.clone().cancelled_owned();
+        let mut server = JoinSet::new();
+        server.spawn(async move { api.serve(listener, stopped).await });
+        Ok(Self { app, address, stop, server, lock })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Returns if the server ends by itself, which it should not.
+    ///
+    /// # Errors
+    ///
+    /// Always: why it ended.
+    pub async fn failed(&mut self) -> anyhow::Result<()> {
+        let ended = self.server.join_next().await;
+        ended.context("the server has not been started")?.context("the server broke")??;
+        Err(anyhow!("the server has stopped"))
+    }
+
+    /// Stops accepting, lets running turns end for `grace` or until `hurry`, then stops them.
+    /// Returns how many had to be stopped.
+    pub async fn stop(mut self, grace: Duration, hurry: impl Future<Output = ()>) -> usize {
+        self.stop.cancel();
+        let stopped = tokio::select! {
+            stopped = self.app.brain.drain(grace) => stopped,
+            () = hurry => self.app.brain.drain(Duration::ZERO).await,
+        };
+        if 0 < stopped {
+            tracing::warn!(
+                turns = stopped,
+                "stopped turns that ran; what there is of them is kept"
+            );
+        }
+        if timeout(CLOSING, self.server.join_next()).await.is_err() {
+            tracing::info!("closed connections that clients kept open");
+            self.server.shutdown().await;
+        }
+        drop(timeout(CLOSING, self.app.spawner.wait()).await);
+        drop(self.lock);
+        stopped
+    }
+}
+
+/// A runtime of few threads: the work here is waiting.
+///
+/// # Errors
+///
+/// When the system has no threads to give.
+pub fn runtime() -> anyhow::Result<Runtime> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let runtime = Builder::new_multi_thread().worker_threads(cores.min(4)).enable_all().build();
+    runtime.context("cannot start threads")
+}
+
+fn api_config(config: &Config) -> ApiConfig {
+    let default = ApiConfig::default();
+    ApiConfig {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        allowed_hosts: config.allowed_hosts.clone(),
+        max_body_bytes: config.max_body_bytes,
+        max_import_bytes: default.max_import_bytes.max(config.max_body_bytes),
+        drain: config.drain + CLOSING,
+        ..default
+    }
+}
+
+fn bind_error(listen: SocketAddr, error: io::Error) -> anyhow::Error {
+    let (host, port) = (listen.ip(), listen.port());
+    let sentence = match error.kind() {
+        io::ErrorKind::AddrInUse => format!(
+            "port {port} of {host} is in use; choose another one with --port or PORT (0 takes a free one), or stop \
+             the program that has it"
+        ),
+        io::ErrorKind::PermissionDenied => {
+            format!("port {port} of {host} needs more rights; choose one from 1024 on with PORT")
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            format!("this machine has no address {host}; set HOST to one that it has, or 127.0.0.1")
+        }
+        _ => return anyhow::Error::new(error).context(format!("cannot listen on {listen}")),
+    };
+    anyhow!(sentence)
+}

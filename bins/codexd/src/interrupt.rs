@@ -1,0 +1,93 @@
+//! Ctrl-C while an answer comes: the running turn is cancelled, the program goes on.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+};
+
+use anyhow::Context as _;
+use tokio::runtime::Builder;
+
+use crate::{client::Client, exit};
+
+/// What Ctrl-C means at the moment.
+#[derive(Debug, Default)]
+enum State {
+    /// No answer is on its way.
+    #[default]
+    Idle,
+    /// An answer was asked for; its turn is not known yet.
+    Asked,
+    /// This turn answers.
+    Runs(String),
+    /// Ctrl-C came.
+    Pressed,
+}
+
+/// Watches for Ctrl-C; cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Interrupt {
+    state: Arc<Mutex<State>>,
+}
+
+impl Interrupt {
+    /// Watches from now on, and cancels turns through `client`.
+    pub(crate) fn watch(client: Client) -> anyhow::Result<Self> {
+        let interrupt = Self::default();
+        let watcher = interrupt.clone();
+        let runtime = Builder::new_current_thread().enable_io().build()?;
+        let work = move || {
+            runtime.block_on(async {
+                while tokio::signal::ctrl_c().await.is_ok() {
+                    watcher.press(&client);
+                }
+            });
+        };
+        thread::Builder::new()
+            .name("ctrl-c".to_owned())
+            .spawn(work)
+            .context("cannot start threads")?;
+        Ok(interrupt)
+    }
+
+    /// An answer is asked for.
+    pub(crate) fn asked(&self) {
+        *self.state() = State::Asked;
+    }
+
+    /// This turn answers; cancels it if that was wanted before it was known.
+    pub(crate) fn runs(&self, turn: &str, client: &Client) {
+        let mut state = self.state();
+        if matches!(*state, State::Pressed) {
+            drop(state);
+            client.cancel(turn);
+        } else {
+            *state = State::Runs(turn.to_owned());
+        }
+    }
+
+    /// The answer has ended; whether Ctrl-C came meanwhile.
+    pub(crate) fn ended(&self) -> bool {
+        matches!(std::mem::take(&mut *self.state()), State::Pressed)
+    }
+
+    fn press(&self, client: &Client) {
+        let before = std::mem::replace(&mut *self.state(), State::Pressed);
+        match before {
+            State::Runs(turn) => client.cancel(&turn),
+            State::Asked => {}
+            State::Idle | State::Pressed => {
+                #[expect(
+                    clippy::exit,
+                    reason = "the main thread waits for input, or for a daemon that hangs"
+                )]
+                #[expect(clippy::disallowed_methods, reason = "this is what Ctrl-C means there")]
+                std::process::exit(exit::INTERRUPTED.into());
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

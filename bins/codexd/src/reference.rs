@@ -1,0 +1,43 @@
+//! `docs/CONFIGURATION.md`, made of the settings; it says nothing of its own about any one of them.
+
+use crate::settings::{self, KEYS, LATER, Setting};
+
+const INTRODUCTION: &str = "\
+# Configuration
+
+<!-- Made by `codexd config docs`; edit bins/codexd/src/settings.env instead. -->
+
+codexd needs no configuration: without any, it keeps its memory in `memory.db` in the data folder
+and answers with the model that it finds there. What you set is read from the environment first,
+then from the file `.env` in the working directory; `.env.example` holds every name, ready to copy.
+An empty value is the same as none, except for `SQLITE_DB_PATH`.
+
+`codexd check` names every wrong setting at once and starts nothing; where nothing is wrong, it
+prints what holds. A wrong setting ends every command with exit code 64.
+";
+
+/// The text of `docs/CONFIGURATION.md`.
+#[must_use]
+pub fn markdown() -> String {
+    let mut page = INTRODUCTION.to_owned();
+    for (title, settings) in settings::sections() {
+        page.push_str(&format!("\n## {title}\n"));
+        settings.iter().for_each(|setting| page.push_str(&entry(setting)));
+    }
+    let names = LATER.iter().map(|name| format!("- `{name}`\n")).collect::<String>();
+    page.push_str(&format!(
+        "\n## Not yet\n\nThese names belong to versions to come. Set today, they change nothing, \
+         and `codexd check` says so.\n`{KEYS}` is refused, so that nobody relies on it before keys \
+         are checked.\n\n{names}"
+    ));
+    page
+}
+
+fn entry(setting: &Setting) -> String {
+    let Setting { name, default, meaning, example } = setting;
+    let secret = if setting.is_secret() { "- A secret: never shown, never logged.\n" } else { "" };
+    let meaning = meaning.join("\n");
+    format!(
+        "\n### `{name}`\n\n{meaning}\n\n- Default: {default}\n- Example: `{name}={example}`\n{secret}"
+    )
+}

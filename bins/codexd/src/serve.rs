@@ -1,0 +1,68 @@
+//! `codexd serve`: the daemon until a signal.
+
+use std::{io::IsTerminal as _, time::Instant};
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::{
+    banner,
+    config::Config,
+    daemon::{self, Daemon},
+    exit,
+    terminal::{self, Style},
+};
+
+/// Serves until SIGTERM or SIGINT, then drains; a second signal stops at once.
+pub(crate) fn run(config: &Config, started: Instant, style: Style) -> anyhow::Result<u8> {
+    raise_open_files();
+    daemon::runtime()?.block_on(async {
+        let mut signals = Signals::new()?;
+        let mut daemon = Daemon::start(config, config.listen).await?;
+        let (address, took) = (daemon.address(), started.elapsed());
+        tracing::info!(%address, pid = std::process::id(), ready_ms = took.as_millis(), "ready");
+        for warning in &config.warnings {
+            tracing::warn!("{warning}");
+        }
+        if std::io::stdout().is_terminal() || !config.production {
+            // Whether anybody reads it does not matter to those who use the daemon.
+            drop(terminal::print(format_args!("{}", banner::text(config, address, took, style))));
+        }
+        tokio::select! {
+            () = signals.next() => {}
+            failed = daemon.failed() => failed?,
+        }
+        tracing::info!(grace_s = config.drain.as_secs(), "stopping; running answers may end");
+        daemon.stop(config.drain, signals.next()).await;
+        tracing::info!("stopped");
+        Ok(exit::OK)
+    })
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        let terminate = signal(SignalKind::terminate())?;
+        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Each listener is an open file; the usual soft limit of 1024 is for programs that use `select`.
+fn raise_open_files() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        tracing::debug!(%error, "the limit of open files stays as it is");
+    }
+}
