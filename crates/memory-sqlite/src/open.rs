@@ -52,6 +52,9 @@ fn database_error(config: &SqliteConfig, source: impl Into<brain_core::BoxError>
 }
 
 /// Looks at the file's own bytes: SQLite would already leave traces beside it.
+///
+/// Closing a file takes the locks along that this process has on it (POSIX), so that this must not
+/// happen while a store on the same file is open.
 fn check_file(path: &Path) -> Result<(), OpenError> {
     let path_buf = || path.to_path_buf();
     let folder = match path.parent() {

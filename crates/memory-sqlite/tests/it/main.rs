@@ -4,6 +4,7 @@
 mod crash;
 mod erase;
 mod lasting;
+mod model;
 mod refuse;
 mod suite;
 
