@@ -186,6 +186,7 @@ macro_rules! memory_store_suite {
                 a_cancel_after_the_end_changes_nothing,
                 unfinished_turns_are_found,
                 a_turns_input_is_known_by_its_append_id,
+                a_dropped_opening_is_asked_for_again,
             }
             lease {
                 the_holder_appends,
@@ -213,6 +214,7 @@ macro_rules! memory_store_suite {
                 a_waiting_turn_does_not_lapse,
                 exclusive_authority_ends_any_open_turn,
                 the_fence_of_an_answer_is_ignored,
+                a_dropped_end_is_asked_for_again,
             }
             forget {
                 forgetting_erases_everything,
@@ -240,6 +242,7 @@ macro_rules! memory_store_suite {
                 restoring_again_changes_nothing,
                 a_prefix_is_extended,
                 another_content_conflicts,
+                an_empty_session_is_a_content_too,
                 an_open_turn_is_not_restored_over,
                 what_is_no_tree_is_refused,
                 a_round_trip_keeps_every_byte,

@@ -99,7 +99,7 @@ pub async fn before_the_first_entry_the_branch_is_empty(it: Subject) {
 
 /// The head moves by the current token only, and only to an entry that there is.
 pub async fn a_head_move_needs_token_and_entry(it: Subject) {
-    let key = key("checks");
+    let (key, missing) = (key("checks"), key("missing"));
     let first = it.say(&key, "a").await;
     it.say(&key, "b").await;
     let before = it.session(&key).await;
@@ -108,7 +108,6 @@ pub async fn a_head_move_needs_token_and_entry(it: Subject) {
     let unknown = it.store.move_head(&key, before.token, Some(Seq(3))).await;
     assert_eq!(kind(unknown), MemoryErrorKind::UnknownParent);
     assert_eq!(it.session(&key).await, before);
-    let missing = super::subject::key("missing");
     let nobody = it.store.move_head(&missing, Token::random(), None).await;
     assert_eq!(kind(nobody), MemoryErrorKind::Conflict);
 }

@@ -1,16 +1,20 @@
 //! Ending turns: the answer and the end are one step, by whoever has the right to it.
 
+use std::time::Duration;
+
 use brain_core::{
     chat::{Message, Usage},
     ids::{HolderId, Seq, TurnId},
     memory::{
         Append, Authority, Checkpoint, CloseTurn, EntryError, Expect, Fence, MemoryErrorKind,
-        TurnRecord, TurnState,
+        OpenTurn, TurnRecord, TurnState,
     },
     time::Clock,
 };
 
-use super::subject::{LEASE, Subject, append, calls, closing, draft_of, fence, key, kind};
+use super::subject::{
+    LEASE, Subject, append, calls, closing, draft_of, drop_after, fence, key, kind,
+};
 
 /// The end of a turn by whoever finds it, without an answer.
 fn ending(turn: &TurnRecord, authority: Authority) -> CloseTurn {
@@ -131,10 +135,10 @@ pub async fn another_holder_ends_nothing(it: Subject) {
 /// Whoever finds a lapsed lease ends the turn, and nobody before; the holder is too late then.
 pub async fn a_lapsed_turn_is_ended_by_whoever_finds_it(it: Subject) {
     let turn = it.start(&key("lapsed"), "q").await;
-    it.clock.advance(LEASE - std::time::Duration::from_millis(1));
+    it.clock.advance(LEASE - Duration::from_millis(1));
     let early = it.store.close(ending(&turn, Authority::Lapsed)).await;
     assert_eq!(kind(early), MemoryErrorKind::Superseded);
-    it.clock.advance(std::time::Duration::from_millis(1));
+    it.clock.advance(Duration::from_millis(1));
     let ended = it.store.close(ending(&turn, Authority::Lapsed)).await.unwrap();
     assert_eq!(ended.state, TurnState::Interrupted);
     let late = it.store.close(closing(&turn, "late")).await;
@@ -176,7 +180,7 @@ pub async fn the_fence_of_an_answer_is_ignored(it: Subject) {
     let answer = draft_of(Message::assistant("b"));
     let open = it.turn(&turn.session, "q2").await;
     let fenced = Append { fence: Some(nobody), ..open.append.clone() };
-    let next = it.started(brain_core::memory::OpenTurn { append: fenced, ..open }).await;
+    let next = it.started(OpenTurn { append: fenced, ..open }).await;
     let append = Append { drafts: vec![answer], ..append_after(&next) };
     it.store.close(CloseTurn { append, ..closing(&next, "") }).await.unwrap();
     assert_eq!(it.texts(&turn.session).await, ["q", "a", "q2", "b"]);
@@ -184,4 +188,15 @@ pub async fn the_fence_of_an_answer_is_ignored(it: Subject) {
 
 fn append_after(turn: &TurnRecord) -> Append {
     append(turn.checkpoint.tail, Expect::Attach, "")
+}
+
+/// A caller that goes away while it ends a turn learns by asking again what became of it.
+pub async fn a_dropped_end_is_asked_for_again(it: Subject) {
+    for polls in 0..12 {
+        let turn = it.start(&key(&format!("dropped {polls}")), "q").await;
+        let close = closing(&turn, "a");
+        drop_after(polls, it.store.close(close.clone())).await;
+        assert_eq!(it.store.close(close).await.unwrap().answer, Some(Seq(2)));
+        assert_eq!(it.texts(&turn.session).await, ["q", "a"], "after {polls} polls");
+    }
 }

@@ -1,7 +1,10 @@
 //! Appending and reading: order, identity, and what an append may assume.
 
-use std::{sync::Arc, task::Poll, time::Duration};
+use std::{sync::Arc, time::Duration};
 
+use super::subject::{
+    Subject, append, calls, draft, draft_of, drop_after, key, kind, positions, texts, unique,
+};
 use brain_core::{
     chat::{Message, Part, Role, ToolCall, Usage},
     ids::{Owner, Seq, SessionId, SessionKey},
@@ -12,16 +15,13 @@ use brain_core::{
     },
     time::{Clock, Timestamp},
 };
-use futures_util::poll;
-
-use super::subject::{
-    Subject, append, calls, draft, draft_of, key, kind, positions, texts, unique,
-};
 
 /// A session that nobody made reads as none, and has no entries to scan.
 pub async fn an_unknown_session_is_none(it: Subject) {
     let nobody = key("nobody");
-    assert_eq!(it.store.read(&nobody, ReadOptions::newest(10)).await.unwrap(), None);
+    for from in [ReadFrom::Head, ReadFrom::Entry(Seq(1))] {
+        assert_eq!(it.store.read(&nobody, ReadOptions { from, limit: 10 }).await.unwrap(), None);
+    }
     assert_eq!(it.store.session(&nobody).await.unwrap(), None);
     assert_eq!(it.all(&nobody).await, []);
 }
@@ -390,15 +390,7 @@ pub async fn a_dropped_append_is_all_or_nothing(it: Subject) {
             fence: None,
             drafts,
         };
-        let mut future = it.store.append(&key, append.clone());
-        for _ in 0..polls {
-            if let Poll::Ready(done) = poll!(&mut future) {
-                done.unwrap();
-                break;
-            }
-            tokio::task::yield_now().await;
-        }
-        drop(future);
+        drop_after(polls, it.store.append(&key, append.clone())).await;
         it.store.append(&key, append).await.unwrap();
         assert_eq!(it.texts(&key).await.len(), 50, "after {polls} polls");
     }

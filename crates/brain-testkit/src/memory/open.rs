@@ -7,14 +7,14 @@ use brain_core::{
     ids::{AppendId, IdempotencyKey, Seq, SessionKey, TurnId},
     json::RawJson,
     memory::{
-        Append, Checkpoint, Expect, MemoryErrorKind, NewSession, OpenTurn, Opened, TurnRecord,
-        TurnState,
+        Append, Checkpoint, Expect, MemoryErrorKind, NewSession, OpenTurn, Opened, SessionPatch,
+        TurnRecord, TurnState,
     },
     time::Clock,
 };
 
 use super::subject::{
-    LEASE, Subject, ann, append, bob, closing, fence, idempotency, key, kind, texts,
+    LEASE, Subject, ann, append, bob, closing, drop_after, fence, idempotency, key, kind, texts,
 };
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -112,7 +112,7 @@ pub async fn a_refused_input_opens_nothing(it: Subject) {
 
 /// A session has one open turn; a second one learns which, and how long its lease lasts.
 pub async fn a_second_turn_finds_the_session_busy(it: Subject) {
-    let key = key("busy");
+    let (key, another) = (key("busy"), key("another"));
     let first = it.start(&key, "a").await;
     for (passed, left) in [(0, 10), (4, 6), (5, 1)] {
         it.clock.advance(Duration::from_secs(passed));
@@ -122,7 +122,7 @@ pub async fn a_second_turn_finds_the_session_busy(it: Subject) {
     it.clock.advance(Duration::from_secs(1));
     assert_eq!(busy(&it, &key).await, (first, None));
     assert_eq!(it.texts(&key).await, ["a"]);
-    it.start(&super::subject::key("another"), "free").await;
+    it.start(&another, "free").await;
 }
 
 async fn busy(it: &Subject, key: &SessionKey) -> (TurnRecord, Option<Duration>) {
@@ -146,6 +146,8 @@ pub async fn a_lost_reply_is_asked_for_again(it: Subject) {
 /// A known key finds its turn, running or over, and writes nothing.
 pub async fn a_known_key_finds_its_turn(it: Subject) {
     let key = key("known");
+    let k = IdempotencyKey::new("k").unwrap();
+    assert_eq!(it.store.turn_by_key(&ann(), &k).await.unwrap(), None);
     let keyed = async |text| {
         let open = it.turn(&key, text).await;
         OpenTurn { idempotency: Some(idempotency("k", "h")), ..open }
@@ -154,7 +156,7 @@ pub async fn a_known_key_finds_its_turn(it: Subject) {
     assert_eq!(it.store.open(keyed("a").await).await.unwrap(), Opened::Known(turn.clone()));
     let ended = it.store.close(closing(&turn, "b")).await.unwrap();
     assert_eq!(it.store.open(keyed("a").await).await.unwrap(), Opened::Known(ended.clone()));
-    let found = it.store.turn_by_key(&ann(), &IdempotencyKey::new("k").unwrap()).await.unwrap();
+    let found = it.store.turn_by_key(&ann(), &k).await.unwrap();
     assert_eq!(found, Some(ended));
     assert_eq!(it.texts(&key).await, ["a", "b"]);
 }
@@ -237,7 +239,7 @@ pub async fn an_open_turn_shuts_others_out(it: Subject) {
     }
     let moved = it.store.move_head(&key, session.token, Some(Seq(1))).await;
     assert_eq!(kind(moved), MemoryErrorKind::Conflict);
-    let patch = brain_core::memory::SessionPatch { recall: Some(true), ..Default::default() };
+    let patch = SessionPatch { recall: Some(true), ..SessionPatch::default() };
     it.store.patch(&key, patch).await.unwrap();
     it.store.close(closing(&turn, "answer")).await.unwrap();
     it.say(&key, "c").await;
@@ -293,4 +295,16 @@ pub async fn a_turns_input_is_known_by_its_append_id(it: Subject) {
     };
     assert_eq!(it.store.append(&key, input).await.unwrap(), appended);
     assert_eq!(texts(&it.all(&key).await), ["a"]);
+}
+
+/// A caller that goes away while it opens a turn learns by asking again what became of it.
+pub async fn a_dropped_opening_is_asked_for_again(it: Subject) {
+    for polls in 0..12 {
+        let key = key(&format!("dropped {polls}"));
+        let open = it.turn(&key, "a").await;
+        drop_after(polls, it.store.open(open.clone())).await;
+        let turn = it.started(open.clone()).await;
+        assert_eq!((turn.id, turn.holder), (open.id, open.holder));
+        assert_eq!(it.texts(&key).await, ["a"], "after {polls} polls");
+    }
 }

@@ -100,17 +100,30 @@ pub async fn another_content_conflicts(it: Subject) {
     let key = key("foreign");
     it.store.restore(&key, &foreign()).await.unwrap();
     let before = it.session(&key).await;
-    let mut others = [foreign(), foreign(), foreign(), foreign()];
+    let mut others = [foreign(), foreign(), foreign(), foreign(), foreign()];
     others[0].entries[1].entry = EntryBody::complete(Message::user("B"), Timestamp::from_millis(0));
     others[1].title = None;
     others[2].entries[3].parent = Some(Seq(5));
     others[3].created_at = Timestamp::from_millis(1);
     others[3].entries.push(entry(10, None, Message::user("more")));
+    others[4].class = MemoryClass::Ephemeral;
+    others[4].entries.push(entry(10, None, Message::user("more")));
     for other in &others {
         assert_eq!(kind(it.store.restore(&key, other).await), MemoryErrorKind::Conflict);
     }
     assert_eq!(it.session(&key).await, before);
     assert_eq!(exported(&it, ann()).await, [foreign()]);
+}
+
+/// An empty session of the same name is not taken over, unless it is the same one.
+pub async fn an_empty_session_is_a_content_too(it: Subject) {
+    it.store.create(&key("foreign"), NewSession::default()).await.unwrap();
+    let refused = it.store.restore(&key("foreign"), &foreign()).await;
+    assert_eq!(kind(refused), MemoryErrorKind::Conflict);
+    let empty = exported(&it, ann()).await.remove(0);
+    assert_eq!(it.store.restore(&key("foreign"), &empty).await.unwrap(), Restored::Unchanged);
+    let more = ExportedSession { created_at: empty.created_at, ..foreign() };
+    assert_eq!(it.store.restore(&key("foreign"), &more).await.unwrap(), Restored::Extended(4));
 }
 
 /// Nothing is restored under a running turn.

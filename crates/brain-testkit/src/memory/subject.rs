@@ -1,10 +1,12 @@
 //! The store under test, and short ways to say what cases say often.
 
 use std::{
+    fmt::Debug,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 
@@ -19,6 +21,7 @@ use brain_core::{
     },
     time::{Clock, Timestamp},
 };
+use futures_util::{future::BoxFuture, poll};
 
 use crate::ManualClock;
 
@@ -80,7 +83,7 @@ pub(super) fn append(parent: Option<Seq>, expect: Expect, text: &str) -> Append 
 }
 
 /// What a call failed with.
-pub(super) fn kind<T: std::fmt::Debug>(result: Result<T, MemoryError>) -> MemoryErrorKind {
+pub(super) fn kind<T: Debug>(result: Result<T, MemoryError>) -> MemoryErrorKind {
     result.unwrap_err().kind()
 }
 
@@ -117,6 +120,17 @@ pub(super) fn closing(turn: &TurnRecord, answer: &str) -> CloseTurn {
         error: None,
         usage: None,
         last_event: 7,
+    }
+}
+
+/// Drops a call after so many polls, wherever it is then.
+pub(super) async fn drop_after<T>(polls: usize, mut call: BoxFuture<'_, Result<T, MemoryError>>) {
+    for _ in 0..polls {
+        if let Poll::Ready(done) = poll!(&mut call) {
+            drop(done.unwrap());
+            break;
+        }
+        tokio::task::yield_now().await;
     }
 }
 

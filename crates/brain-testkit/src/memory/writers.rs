@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use brain_core::{
-    ids::{Seq, SessionKey},
+    ids::{HolderId, Seq, SessionKey},
     memory::{Append, Expect, Fence, ListOptions, MemoryErrorKind, OpenTurn, Opened, ReadOptions},
 };
 use tokio::task::JoinSet;
@@ -209,7 +209,7 @@ pub async fn one_of_many_takers_holds(it: Subject) {
     it.clock.advance(LEASE);
     let results = at_once(16, |_| {
         let it = it.clone();
-        let fence = Fence { turn: turn.id, holder: brain_core::ids::HolderId::random() };
+        let fence = Fence { turn: turn.id, holder: HolderId::random() };
         async move { it.store.take(fence, LEASE).await }
     })
     .await;

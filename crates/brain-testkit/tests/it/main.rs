@@ -5,5 +5,6 @@ mod clock;
 mod faulty;
 mod gateways;
 mod memory;
+mod portable;
 mod scripted;
 mod suites;
