@@ -16,7 +16,7 @@ use crate::{Endpoint, Timeouts};
 pub type ByteStream = BoxStream<'static, Result<Bytes, LlmError>>;
 
 /// How long the end of a body may take after its last event.
-const LAST_BYTES_WAIT: Duration = Duration::from_millis(100);
+const LAST_BYTES_WAIT: Duration = Duration::from_millis(250);
 
 struct Reading {
     body: BodyDataStream<Incoming>,

@@ -23,24 +23,26 @@ use crate::server::Server;
 /// The key of every test; must never come back.
 const KEY: &str = "sk-test-hunter2-hunter2";
 
-/// Patience of every test: short, as everything is on this machine.
-const TIMEOUTS: Timeouts = Timeouts {
-    connect: Duration::from_secs(2),
-    first_byte: Duration::from_millis(400),
-    idle: Duration::from_millis(300),
-};
-
 fn config(base_url: &str) -> OpenAiConfig {
     OpenAiConfig {
         api_key: Some(KEY.to_owned().into()),
         embedding_model: Some("vectors".to_owned()),
-        timeouts: TIMEOUTS,
         ..OpenAiConfig::new(base_url, "default-model")
     }
 }
 
 fn gateway(server: &Server) -> OpenAiGateway {
     OpenAiGateway::new(config(&server.base_url())).unwrap()
+}
+
+/// A gateway that waits 400 ms for a first byte and 300 ms for the next.
+fn impatient_gateway(server: &Server) -> OpenAiGateway {
+    let timeouts = Timeouts {
+        first_byte: Duration::from_millis(400),
+        idle: Duration::from_millis(300),
+        ..Timeouts::default()
+    };
+    OpenAiGateway::new(OpenAiConfig { timeouts, ..config(&server.base_url()) }).unwrap()
 }
 
 fn question(text: &str) -> ChatRequest {

@@ -86,6 +86,11 @@ impl Script {
         Self(vec![Step::Close])
     }
 
+    /// Whether the client has to lose patience with it.
+    pub(crate) fn stalls(&self) -> bool {
+        self.0.iter().any(|step| matches!(step, Step::Stall))
+    }
+
     pub(crate) fn then_stall(mut self) -> Self {
         self.0.push(Step::Stall);
         self
