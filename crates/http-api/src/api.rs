@@ -52,7 +52,6 @@ impl Api {
     }
 
     /// Every route, behind everything that a request passes first.
-    #[must_use]
     pub fn router(&self) -> Router {
         Router::new()
             .route("/", get(about::front_page))

@@ -95,10 +95,10 @@ impl<'a> Answer<'a> {
     ///
     /// A turn that broke is an error there.
     pub(super) fn whole(last: &'a TurnEventKind) -> Result<Option<Self>, ApiError> {
-        match last {
-            TurnEventKind::Failed(end) => Err(ApiError::of_failed_turn(end)),
-            _ => Ok(last.end().zip(end_word(last)).map(|(end, word)| Self::new(word, end))),
+        if let TurnEventKind::Failed(end) = last {
+            return Err(ApiError::of_failed_turn(end));
         }
+        Ok(last.end().zip(end_word(last)).map(|(end, word)| Self::new(word, end)))
     }
 }
 

@@ -15,7 +15,7 @@ use serde::{
     de::{SeqAccess, Visitor, value::SeqAccessDeserializer},
 };
 
-use crate::error::ApiError;
+use crate::{body::Object, error::ApiError};
 
 /// Most bytes of a session's title.
 const MAX_TITLE_BYTES: usize = 1_024;
@@ -36,7 +36,7 @@ pub(super) struct ChatBody {
     pub(super) stream: Option<bool>,
     system: Option<String>,
     tools: Option<Vec<String>>,
-    options: Option<GenerationOptions>,
+    options: Option<Object<GenerationOptions>>,
     memory: Option<MemoryClass>,
     recall: Option<bool>,
     parent: Option<Seq>,
@@ -69,7 +69,8 @@ impl<'de> Visitor<'de> for MessageVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, parts: A) -> Result<MessageBody, A::Error> {
-        Vec::deserialize(SeqAccessDeserializer::new(parts)).map(MessageBody)
+        let parts: Vec<Object<Part>> = Vec::deserialize(SeqAccessDeserializer::new(parts))?;
+        Ok(MessageBody(parts.into_iter().map(|Object(it)| it).collect()))
     }
 }
 
@@ -83,7 +84,7 @@ impl ChatBody {
                 "`regenerate` names its place itself; leave `parent` out",
             ));
         }
-        let options = self.options.unwrap_or_default();
+        let options = self.options.map(|Object(it)| it).unwrap_or_default();
         check_options(&options)?;
         Ok(TurnRequest {
             session: self.session_id,

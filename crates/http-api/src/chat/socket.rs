@@ -118,7 +118,10 @@ async fn write(
     let mut turns: SelectAll<Frames> = SelectAll::new();
     loop {
         let message = tokio::select! {
-            Some(frame) = turns.next() => Message::Text(frame.into()),
+            frame = turns.next(), if !turns.is_empty() => match frame {
+                Some(frame) => Message::Text(frame.into()),
+                None => continue,
+            },
             Some(text) = received.recv() => {
                 turns.push(answer(&text, turns.len(), peer));
                 continue;

@@ -178,3 +178,75 @@ impl ApiError {
             .with_member("session_id", end.session_id.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use brain_core::{
+        brain::ChatError,
+        ids::TurnId,
+        memory::{MemoryError, MemoryErrorKind},
+        time::Timestamp,
+    };
+
+    use super::ApiError;
+
+    fn check(error: impl Into<ApiError>, (status, code): (u16, &str), retry_after: Option<&str>) {
+        let error = error.into();
+        let problem = serde_json::to_value(error.problem("r")).unwrap();
+        assert_eq!((&problem["status"], &problem["code"]), (&status.into(), &code.into()));
+        let headers = error.headers();
+        let header = headers.get("retry-after").map(|it| it.to_str().unwrap());
+        assert_eq!(header, retry_after, "{code}");
+    }
+
+    #[test]
+    fn every_error_of_memory_has_a_status() {
+        let overloaded = MemoryErrorKind::Overloaded { retry_after: Duration::from_millis(2_100) };
+        for (kind, status, retry_after) in [
+            (MemoryErrorKind::Conflict, 409, None),
+            (MemoryErrorKind::UnknownParent, 404, None),
+            (MemoryErrorKind::InsideToolRound, 409, None),
+            (MemoryErrorKind::Superseded, 409, None),
+            (MemoryErrorKind::KeyReused, 422, None),
+            (MemoryErrorKind::OutcomeUnknown, 503, Some("1")),
+            (MemoryErrorKind::Unavailable, 503, Some("1")),
+            (overloaded, 503, Some("3")),
+            (MemoryErrorKind::Full, 507, None),
+            (MemoryErrorKind::Expired, 410, None),
+            (MemoryErrorKind::Corrupt, 500, None),
+            (MemoryErrorKind::Backend, 500, None),
+        ] {
+            check(MemoryError::new("try", kind), (status, kind.code()), retry_after);
+            let error = ChatError::from(MemoryError::new("try", kind));
+            check(error, (status, kind.code()), retry_after);
+        }
+    }
+
+    #[test]
+    fn every_refusal_of_a_turn_has_a_status() {
+        let turn = TurnId::generate(Timestamp::default());
+        let busy = ChatError::TurnInProgress { turn, lease_left: Some(Duration::from_secs(7)) };
+        for (error, status, retry_after) in [
+            (ChatError::Invalid("no".to_owned()), 400, None),
+            (ChatError::MessageTooLarge { bytes: 2, max_bytes: 1 }, 413, None),
+            (ChatError::UnknownTool("x".to_owned()), 400, None),
+            (ChatError::UnknownSession, 404, None),
+            (busy, 409, Some("1")),
+            (ChatError::ShuttingDown, 503, Some("1")),
+            (ChatError::TooManyTurns(3), 503, Some("1")),
+        ] {
+            let code = error.code();
+            check(error, (status, code), retry_after);
+        }
+    }
+
+    #[test]
+    fn what_lies_below_is_not_told() {
+        let secret = std::io::Error::other("password=hunter2");
+        let error = MemoryError::new("try", MemoryErrorKind::Backend).with_source(secret);
+        let problem = serde_json::to_string(&ApiError::from(error).problem("r")).unwrap();
+        assert!(!problem.contains("hunter2"));
+    }
+}

@@ -151,12 +151,12 @@ pub(crate) async fn create(
         recall: body.recall.unwrap_or_default(),
         class: MemoryClass::Durable,
     };
-    let session = ports.store.create(&key, new).await.map_err(|error| match error.kind() {
-        MemoryErrorKind::Conflict => {
-            let detail = "there is a session of this id already; choose another id, or PATCH it";
-            ApiError::new(StatusCode::CONFLICT, "session_exists", detail)
+    let session = ports.store.create(&key, new).await.map_err(|error| {
+        if error.kind() != MemoryErrorKind::Conflict {
+            return ApiError::from(error);
         }
-        _ => error.into(),
+        let detail = "there is a session of this id already; choose another id, or PATCH it";
+        ApiError::new(StatusCode::CONFLICT, "session_exists", detail)
     })?;
     let path = utf8_percent_encode(session.id.as_str(), NON_ALPHANUMERIC);
     let location = [(header::LOCATION, format!("/memory/sessions/{path}"))];

@@ -124,3 +124,33 @@ impl AsyncWrite for Socket {
         self.stream.as_mut().poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use socket2::SockRef;
+    use tokio::{
+        net::{TcpListener, TcpStream},
+        sync::Semaphore,
+    };
+
+    use super::Socket;
+    use crate::config::ApiConfig;
+
+    #[tokio::test]
+    async fn small_frames_go_out_at_once_and_vanished_peers_are_found() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        assert!(!stream.nodelay().unwrap());
+        let place = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
+        let socket = Socket::new(stream, place, &ApiConfig::default()).unwrap();
+        let tcp = SockRef::from((*socket.stream).get_ref());
+        assert!(tcp.tcp_nodelay().unwrap());
+        assert!(tcp.keepalive().unwrap());
+        assert_eq!(tcp.tcp_keepalive_time().unwrap(), Duration::from_secs(10));
+        #[cfg(target_os = "linux")]
+        assert_eq!(tcp.tcp_user_timeout().unwrap(), Some(Duration::from_secs(30)));
+    }
+}

@@ -79,7 +79,7 @@ impl Command {
             Self::Chat { request, reference } => async move {
                 match app.brain.chat(&caller.0, *request).await {
                     Ok(started) => frame::of_events(started.turn, started.events, reference),
-                    Err(error) => frame::of_error(&error.into(), &id, reference),
+                    Err(error) => frame::of_error(&error.into(), &id, reference.as_deref()),
                 }
             }
             .flatten_stream()

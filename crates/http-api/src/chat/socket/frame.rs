@@ -63,9 +63,9 @@ pub(super) fn of_view(view: &TurnView) -> Frames {
 }
 
 /// An error.
-pub(super) fn of_error(error: &ApiError, id: &RequestId, reference: Option<String>) -> Frames {
+pub(super) fn of_error(error: &ApiError, id: &RequestId, reference: Option<&str>) -> Frames {
     error.log();
-    let (data, reference) = (error.problem(id.as_str()), reference.as_deref());
+    let data = error.problem(id.as_str());
     one(Frame { event: "error", id: None, turn_id: None, reference, data }.to_text())
 }
 

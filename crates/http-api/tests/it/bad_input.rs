@@ -1,0 +1,167 @@
+//! What makes no sense is refused by name, and stores nothing.
+
+use serde_json::json;
+
+use crate::{client::raw, server::Server};
+
+const JSON: &str = "content-type: application/json\r\n";
+
+/// Body, code, and what the sentence must name.
+const CASES: &[(&str, &str, &str)] = &[
+    ("", "invalid_json", "EOF"),
+    ("{", "invalid_json", "line 1"),
+    ("{\"message\":\"hi\"} x", "invalid_json", "trailing"),
+    ("{'message':'hi'}", "invalid_json", "line 1"),
+    ("nonsense", "invalid_json", "line 1"),
+    (r#"{"message":"\ud800"}"#, "invalid_json", "line 1"),
+    (r#"{"message":"hi","metadata":{"a":"\udc00x"}}"#, "invalid_request", "`metadata`: lone"),
+    ("[]", "invalid_request", "expected a JSON object"),
+    (r#"["hi"]"#, "invalid_request", "expected a JSON object"),
+    ("null", "invalid_request", "null, expected a JSON object"),
+    (r#"{"message":"hi","options":[0.5]}"#, "invalid_request", "`options`: invalid type: sequence"),
+    (r#"{"message":[["text",{"text":"hi"}]]}"#, "invalid_request", "`message[0]`"),
+    ("{}", "invalid_request", "`message` is missing"),
+    (r#"{"message":null}"#, "invalid_request", "`message` is missing"),
+    (r#"{"message":""}"#, "invalid_request", "empty"),
+    (r#"{"message":" \n\t "}"#, "invalid_request", "empty"),
+    (r#"{"message":[]}"#, "invalid_request", "empty"),
+    (
+        r#"{"message":5}"#,
+        "invalid_request",
+        "`message`: invalid type: integer `5`, expected text or",
+    ),
+    (r#"{"message":{"text":"hi"}}"#, "invalid_request", "`message`"),
+    (r#"{"message":["hi"]}"#, "invalid_request", "`message[0]`"),
+    (r#"{"message":[{"type":"text"}]}"#, "invalid_request", "missing field `text`"),
+    (r#"{"message":[{"type":"sound","url":"x"}]}"#, "invalid_request", "sound"),
+    (r#"{"message":[{"type":"text","text":"a","x":1}]}"#, "unknown_field", "`x`"),
+    (r#"{"message":[{"type":"image","url":"file:///etc/passwd"}]}"#, "invalid_request", "https"),
+    (r#"{"message":[{"type":"file","file_id":"f"}]}"#, "not_supported", "files"),
+    (r#"{"message":"hi","mesage":"x"}"#, "unknown_field", "`mesage`"),
+    (r#"{"message":"hi","message":"hi"}"#, "invalid_request", "duplicate field `message`"),
+    (r#"{"message":"hi","options":{"temp":1}}"#, "unknown_field", "`temp`"),
+    (
+        r#"{"message":"hi","options":{"temperature":"hot"}}"#,
+        "invalid_request",
+        "`options.temperature`",
+    ),
+    (r#"{"message":"hi","options":{"temperature":2.1}}"#, "invalid_request", "options.temperature"),
+    (r#"{"message":"hi","options":{"temperature":1e400}}"#, "invalid_json", "number out of range"),
+    (r#"{"message":"hi","options":{"top_p":0}}"#, "invalid_request", "options.top_p"),
+    (r#"{"message":"hi","options":{"max_tokens":0}}"#, "invalid_request", "options.max_tokens"),
+    (r#"{"message":"hi","options":{"max_tokens":-1}}"#, "invalid_request", "options.max_tokens"),
+    (r#"{"message":"hi","options":{"stop":[""]}}"#, "invalid_request", "options.stop"),
+    (
+        r#"{"message":"hi","options":{"response_format":"json"}}"#,
+        "invalid_request",
+        "response_format",
+    ),
+    (
+        r#"{"message":"hi","session_id":""}"#,
+        "invalid_request",
+        "`session_id`: a session id must have",
+    ),
+    (r#"{"message":"hi","session_id":7}"#, "invalid_request", "`session_id`"),
+    (r#"{"message":"hi","stream":"yes"}"#, "invalid_request", "`stream`"),
+    (r#"{"message":"hi","tools":"clock"}"#, "invalid_request", "`tools`"),
+    (r#"{"message":"hi","tools":["clock"]}"#, "unknown_tool", "clock"),
+    (r#"{"message":"hi","metadata":[1]}"#, "invalid_request", "metadata"),
+    (r#"{"message":"hi","memory":"ephemeral"}"#, "not_supported", "memory"),
+    (r#"{"message":"hi","memory":"forever"}"#, "invalid_request", "`memory`"),
+    (r#"{"message":"hi","on_busy":"queue"}"#, "invalid_request", "`on_busy`"),
+    (r#"{"message":"hi","on_disconnect":"die"}"#, "invalid_request", "`on_disconnect`"),
+    (r#"{"message":"hi","parent":"1"}"#, "invalid_request", "`parent`"),
+    (r#"{"message":"hi","regenerate":1}"#, "invalid_request", "not both"),
+    (r#"{"regenerate":1,"parent":1}"#, "invalid_request", "`parent`"),
+];
+
+#[tokio::test]
+async fn bad_chats_are_refused_by_name() {
+    let server = Server::echo().await;
+    for (body, code, names) in CASES {
+        let reply = server.send(&raw("POST", "/chat", JSON, body.as_bytes())).await;
+        let problem = reply.problem(400, code);
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains(names), "{body}: {detail}");
+    }
+    let bytes = server.send(&raw("POST", "/chat", JSON, b"{\"message\":\"\xff\"}")).await;
+    bytes.problem(400, "invalid_json");
+    let deep = format!(r#"{{"message":"hi","metadata":{}}}"#, "[".repeat(100_000));
+    server.send(&raw("POST", "/chat", JSON, deep.as_bytes())).await.problem(400, "invalid_json");
+    let long = json!({"message": "hi", "session_id": "x".repeat(513)});
+    server.post("/chat", long).await.problem(400, "invalid_request");
+    let long = json!({"message": "hi", "title": "x".repeat(1_025)});
+    server.post("/chat", long).await.problem(400, "invalid_request");
+    let long = json!({"message": "hi", "metadata": {"x": "x".repeat(70_000)}});
+    server.post("/chat", long).await.problem(400, "invalid_request");
+    assert!(server.llm.requests().is_empty());
+    assert_eq!(server.get("/memory/sessions").await.json()["sessions"], json!([]));
+}
+
+#[tokio::test]
+async fn bad_keys_are_refused() {
+    let server = Server::echo().await;
+    let long = "x".repeat(513);
+    for key in ["", long.as_str()] {
+        let reply = server.post_as(key, "/chat", json!({"message": "hi"})).await;
+        let problem = reply.problem(400, "invalid_request");
+        assert!(problem["detail"].as_str().unwrap().contains("Idempotency-Key"));
+    }
+    let longest = "x".repeat(512);
+    assert_eq!(server.post_as(&longest, "/chat", json!({"message": "hi"})).await.status, 200);
+}
+
+#[tokio::test]
+async fn odd_but_whole_text_is_kept_as_it_is() {
+    let server = Server::echo().await;
+    let text = "NUL \0, \u{1F600}, \u{202e}, \r\n and \u{feff}";
+    let body = json!({"message": text, "session_id": "a/b?c#d e\0"});
+    let answer = server.post("/chat", body).await.json();
+    assert_eq!(answer["session_id"], "a/b?c#d e\0");
+    assert_eq!(answer["message"]["content"][0]["text"], text);
+    let read = server.get("/memory/sessions/a%2Fb%3Fc%23d%20e%00").await.json();
+    assert_eq!(read["entries"][0]["content"][0]["text"], text);
+}
+
+#[tokio::test]
+async fn bad_session_requests_are_refused_by_name() {
+    let server = Server::echo().await;
+    let cases = [
+        (json!({"id": ""}), "invalid_request"),
+        (json!({"id": "a", "titel": "x"}), "unknown_field"),
+        (json!({"metadata": "x"}), "invalid_request"),
+        (json!({"memory": "ephemeral"}), "not_supported"),
+        (json!({"recall": "yes"}), "invalid_request"),
+    ];
+    for (body, code) in cases {
+        server.post("/memory/sessions", body).await.problem(400, code);
+    }
+    for query in [
+        "limit=0",
+        "limit=201",
+        "limit=x",
+        "limit=-1",
+        "cursor=!",
+        "cursor=",
+        "from=1",
+        "size=3",
+        "cursor=bm9uc2Vuc2U",
+        "id=",
+    ] {
+        let reply = server.get(&format!("/memory/sessions?{query}")).await;
+        reply.problem(400, "invalid_request");
+    }
+    for path in [
+        "/memory/sessions/%FF",
+        "/memory/sessions/a?limit=1001",
+        "/memory/sessions/a?from=x",
+        "/memory/sessions/a/entries?after=x",
+        "/memory/search",
+        "/memory/search?q=a&limit=0",
+        "/memory/search?query=a",
+    ] {
+        server.get(path).await.problem(400, "invalid_request");
+    }
+    server.delete("/memory/sessions").await.problem(400, "invalid_request");
+    server.patch("/memory/sessions", json!({})).await.problem(400, "invalid_request");
+}

@@ -1,0 +1,22 @@
+//! The surface over real sockets, with a scripted model and the in-memory store.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a broken promise fails loudly"
+)]
+
+mod bad_input;
+mod chat;
+mod client;
+mod connections;
+mod disconnects;
+mod edge;
+mod events;
+mod health;
+mod portable;
+mod server;
+mod sessions;
+mod shutdown;
+mod socket;
+mod turns;

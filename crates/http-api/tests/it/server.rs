@@ -1,0 +1,90 @@
+//! A surface that is served on a free port, and the model behind it.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use brain_core::{
+    brain::{Brain, BrainConfig, Limits, Ports},
+    memory::InMemoryStore,
+    tool::ToolBox,
+};
+use brain_testkit::{Answer, ScriptedLlm};
+use brain_tokio::{TokioClock, TokioSpawner};
+use http_api::{Api, ApiConfig};
+use tokio::{net::TcpListener, sync::oneshot, task::JoinSet};
+
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) llm: ScriptedLlm,
+    pub(crate) brain: Brain,
+    stop: Option<oneshot::Sender<()>>,
+    serving: JoinSet<()>,
+}
+
+/// What a test wants other than the defaults.
+#[derive(Default)]
+pub(crate) struct Wishes {
+    pub(crate) api: ApiConfig,
+    pub(crate) limits: Limits,
+    pub(crate) tools: ToolBox,
+}
+
+impl Server {
+    /// With these answers.
+    pub(crate) async fn start(answers: impl IntoIterator<Item = Answer>) -> Self {
+        Self::with(ScriptedLlm::new(answers), Wishes::default()).await
+    }
+
+    /// With a model that repeats what it is told.
+    pub(crate) async fn echo() -> Self {
+        Self::with(ScriptedLlm::echo(), Wishes::default()).await
+    }
+
+    pub(crate) async fn configured(
+        answers: impl IntoIterator<Item = Answer>,
+        api: ApiConfig,
+    ) -> Self {
+        Self::with(ScriptedLlm::new(answers), Wishes { api, ..Wishes::default() }).await
+    }
+
+    pub(crate) async fn with(llm: ScriptedLlm, wishes: Wishes) -> Self {
+        let clock = Arc::new(TokioClock::new());
+        let ports = Ports {
+            store: Arc::new(InMemoryStore::new(clock.clone())),
+            llm: Arc::new(llm.clone()),
+            tools: wishes.tools,
+            clock,
+            spawner: Arc::new(TokioSpawner::current()),
+        };
+        let config = BrainConfig { limits: wishes.limits, ..BrainConfig::default() };
+        let brain = Brain::new(ports, config);
+        Self::of(brain, llm, wishes.api).await
+    }
+
+    pub(crate) async fn of(brain: Brain, llm: ScriptedLlm, config: ApiConfig) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let api = Api::new(brain.clone(), config);
+        let (stop, stopped) = oneshot::channel();
+        let mut serving = JoinSet::new();
+        serving.spawn(async move {
+            let shutdown = async move { drop(stopped.await) };
+            api.serve(listener, shutdown).await.unwrap();
+        });
+        Self { address, llm, brain, stop: Some(stop), serving }
+    }
+
+    /// Asks the surface to end.
+    pub(crate) fn stop(&mut self) {
+        drop(self.stop.take());
+    }
+
+    /// Returns once the surface has ended.
+    pub(crate) async fn ended(&mut self) {
+        self.serving.join_next().await.unwrap().unwrap();
+    }
+}
+
+/// Fails if it takes longer.
+pub(crate) async fn within<T>(limit: Duration, what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(limit, what).await.unwrap()
+}
