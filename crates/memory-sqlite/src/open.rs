@@ -145,7 +145,9 @@ fn prepare(config: &SqliteConfig, connection: &Connection, now: Timestamp) -> ru
     let sql = "INSERT OR IGNORE INTO metadata (key, value) VALUES ('created_at', ?1)";
     connection.execute(sql, [now.to_string()])?;
     // What a predecessor erased may still stand in the log that it left.
-    truncate_log(connection, Duration::ZERO)?;
+    if let Err(error) = truncate_log(connection, Duration::ZERO) {
+        tracing::warn!(%error, "the log of the memory could not be emptied");
+    }
     connection.busy_timeout(config.busy_timeout)
 }
 

@@ -126,7 +126,7 @@ impl SessionLog for SqliteStore {
         let erased = self.writer.run("forget the session", 0, move |connection| {
             let erased = catalog::forget(connection, &key)?;
             if erased.is_some() {
-                flags.request_erasure();
+                flags.ask_for_erasure();
             }
             Ok(erased)
         });

@@ -45,17 +45,18 @@ pub(crate) struct Writer {
 /// What the thread and its callers tell each other.
 #[derive(Debug, Default)]
 pub(crate) struct Flags {
+    erasure_asked: AtomicBool,
     erasure_due: AtomicBool,
     faulty: AtomicBool,
 }
 
 impl Flags {
     /// Asks for the log to be emptied after the next commit, since erased text stands in it.
-    pub(crate) fn request_erasure(&self) {
-        self.erasure_due.store(true, Ordering::Release);
+    pub(crate) fn ask_for_erasure(&self) {
+        self.erasure_asked.store(true, Ordering::Release);
     }
 
-    /// Whether erased text may still stand in the log.
+    /// Whether the log was to be emptied and could not be; it is tried again until it can.
     pub(crate) fn is_erasure_due(&self) -> bool {
         self.erasure_due.load(Ordering::Acquire)
     }

@@ -76,12 +76,17 @@ impl Worker {
 
     /// Works until the queue is closed and empty.
     pub(super) fn run(self) {
+        let mut last_erasure = Instant::now();
         loop {
             let patience = self.flags.is_erasure_due().then_some(ERASE_AGAIN);
             match self.queue.take(patience) {
                 Taken::Item(job, bytes) => self.write(job, bytes),
-                Taken::Idle => self.erase(),
+                Taken::Idle => {}
                 Taken::Closed => return,
+            }
+            if self.flags.is_erasure_due() && ERASE_AGAIN <= last_erasure.elapsed() {
+                self.erase(Duration::ZERO);
+                last_erasure = Instant::now();
             }
         }
     }
@@ -98,8 +103,8 @@ impl Worker {
             if more { self.queue.try_take() } else { None }
         });
         self.settle(&mut group, end);
-        if self.flags.is_erasure_due() {
-            self.erase();
+        if self.flags.erasure_asked.swap(false, Ordering::AcqRel) {
+            self.erase(ERASE_PATIENCE);
         }
         self.queue.release(group.bytes);
         group.jobs.into_iter().for_each(|job| job.answer());
@@ -210,15 +215,15 @@ impl Worker {
         }
     }
 
-    fn erase(&self) {
-        let result = truncate_log(&self.connection, ERASE_PATIENCE).and_then(|erased| {
-            self.connection.busy_timeout(self.busy_timeout)?;
-            Ok(erased)
+    /// Takes erased text out of the log, or remembers that it still stands there.
+    fn erase(&self, patience: Duration) {
+        let result = truncate_log(&self.connection, patience);
+        let result = self.connection.busy_timeout(self.busy_timeout).and(result);
+        let erased = result.unwrap_or_else(|error| {
+            tracing::warn!(%error, "erased text could not be taken out of the log");
+            false
         });
-        match result {
-            Ok(erased) => self.flags.erasure_due.store(!erased, Ordering::Release),
-            Err(error) => tracing::warn!(%error, "erased text could not be taken out of the log"),
-        }
+        self.flags.erasure_due.store(!erased, Ordering::Release);
     }
 }
 
