@@ -1,5 +1,9 @@
 //! Decoding allocates buffers, not events: a ceiling that only goes down.
-#![expect(clippy::print_stdout, reason = "figures are printed")]
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "figures are printed, faults are loud"
+)]
 
 use std::fmt::Write as _;
 
