@@ -1,7 +1,7 @@
 //! What one append and one read may allocate, on all threads together: ceilings that only go down.
 //!
 //! A test binary of its own, because it counts the whole process.
-#![expect(clippy::print_stdout, reason = "figures are printed")]
+#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a test that prints its figures")]
 
 use std::{alloc::System, sync::Arc};
 
