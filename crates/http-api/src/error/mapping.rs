@@ -148,14 +148,35 @@ fn provider_status(kind: LlmErrorKind) -> StatusCode {
     }
 }
 
-/// Kinds of provider errors that a turn's code may name with another status than 502.
-const NOT_BAD_GATEWAY: [LlmErrorKind; 5] = [
+/// Kinds whose codes a failed turn may have, and which mean another status than 502.
+const PROVIDER: [LlmErrorKind; 5] = [
     LlmErrorKind::ContextOverflow,
     LlmErrorKind::ModelNotFound,
     LlmErrorKind::Rejected,
     LlmErrorKind::Unsupported,
     LlmErrorKind::Overloaded,
 ];
+const MEMORY: [MemoryErrorKind; 8] = [
+    MemoryErrorKind::Conflict,
+    MemoryErrorKind::UnknownParent,
+    MemoryErrorKind::OutcomeUnknown,
+    MemoryErrorKind::Unavailable,
+    MemoryErrorKind::Overloaded { retry_after: SOON },
+    MemoryErrorKind::Full,
+    MemoryErrorKind::Corrupt,
+    MemoryErrorKind::Backend,
+];
+
+/// The status of a turn that failed with this code.
+fn turn_status(code: &str) -> StatusCode {
+    let provider = PROVIDER.into_iter().find(|it| it.code() == code).map(provider_status);
+    let memory = || MEMORY.into_iter().find(|it| it.code() == code).map(memory_status);
+    match code {
+        "turn_timeout" => StatusCode::GATEWAY_TIMEOUT,
+        "tool_broken" | "internal_error" | "turn_failed" => StatusCode::INTERNAL_SERVER_ERROR,
+        _ => provider.or_else(memory).unwrap_or(StatusCode::BAD_GATEWAY),
+    }
+}
 
 impl ApiError {
     /// A turn that failed, for a caller who waits for a JSON answer. The turn is stored either
@@ -166,13 +187,7 @@ impl ApiError {
             Some(error) => (error.code, error.message),
             None => ("turn_failed".to_owned(), "the turn failed; the log says why".to_owned()),
         };
-        let known = NOT_BAD_GATEWAY.into_iter().find(|kind| kind.code() == code);
-        let status = match code.as_str() {
-            "turn_timeout" => StatusCode::GATEWAY_TIMEOUT,
-            "tool_broken" | "internal_error" | "turn_failed" => StatusCode::INTERNAL_SERVER_ERROR,
-            _ if code.starts_with("memory_") => StatusCode::SERVICE_UNAVAILABLE,
-            _ => known.map_or(StatusCode::BAD_GATEWAY, provider_status),
-        };
+        let status = turn_status(&code);
         Self::new(status, code, detail)
             .with_member("turn_id", end.turn_id.to_string())
             .with_member("session_id", end.session_id.as_str())
@@ -190,7 +205,9 @@ mod tests {
         time::Timestamp,
     };
 
-    use super::ApiError;
+    use super::{ApiError, turn_status};
+
+    const DOCS: &str = include_str!("../../../../docs/API.md");
 
     fn check(error: impl Into<ApiError>, (status, code): (u16, &str), retry_after: Option<&str>) {
         let error = error.into();
@@ -199,6 +216,7 @@ mod tests {
         let headers = error.headers();
         let header = headers.get("retry-after").map(|it| it.to_str().unwrap());
         assert_eq!(header, retry_after, "{code}");
+        assert!(DOCS.contains(&format!("`{code}`")), "docs/API.md does not name {code}");
     }
 
     #[test]
@@ -239,6 +257,25 @@ mod tests {
         ] {
             let code = error.code();
             check(error, (status, code), retry_after);
+        }
+    }
+
+    #[test]
+    fn every_failed_turn_has_a_status() {
+        for (code, status) in [
+            ("provider_unavailable", 502),
+            ("provider_overloaded", 503),
+            ("context_length_exceeded", 400),
+            ("model_not_found", 400),
+            ("memory_unavailable", 503),
+            ("memory_full", 507),
+            ("turn_timeout", 504),
+            ("too_many_tool_rounds", 502),
+            ("tool_broken", 500),
+            ("internal_error", 500),
+            ("something_new", 502),
+        ] {
+            assert_eq!(turn_status(code).as_u16(), status, "{code}");
         }
     }
 

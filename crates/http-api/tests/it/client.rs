@@ -10,6 +10,8 @@ use tokio::{
 
 use crate::server::Server;
 
+const DOCS: &str = include_str!("../../../../docs/API.md");
+
 /// A whole answer.
 #[derive(Debug)]
 pub(crate) struct Reply {
@@ -31,13 +33,14 @@ impl Reply {
         self.head.iter().find(|(it, _)| it == name).map(|(_, value)| value.as_str())
     }
 
-    /// Checks that it is a problem of this status and code, and returns it.
+    /// Checks that it is a problem of this status and documented code, and returns it.
     #[track_caller]
     pub(crate) fn problem(&self, status: u16, code: &str) -> Value {
         assert_eq!(self.status, status, "{}", self.text());
         assert_eq!(self.header("content-type"), Some("application/problem+json"));
         let problem = self.json();
         assert_eq!(problem["code"], code, "{problem}");
+        assert!(DOCS.contains(&format!("`{code}`")), "docs/API.md does not name {code}");
         assert_eq!(problem["status"], status);
         assert_eq!(problem["request_id"].as_str(), self.header("x-request-id"));
         assert!(problem["detail"].as_str().is_some_and(|it| !it.is_empty()));

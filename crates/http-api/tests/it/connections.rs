@@ -7,7 +7,7 @@ use http_api::ApiConfig;
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
 };
 
 use crate::{
@@ -48,10 +48,12 @@ async fn a_body_that_stops_arriving_is_refused() {
 #[tokio::test]
 async fn a_peer_that_takes_nothing_is_cut() {
     let config = ApiConfig { write_timeout: Duration::from_millis(100), ..ApiConfig::default() };
-    let answer = Answer::new().say("x".repeat(30_000_000)).wait(&Gate::new());
+    let answer = Answer::new().say("x".repeat(8_000_000)).wait(&Gate::new());
     let server = Server::configured([answer], config).await;
     let body = json!({"message": "hi", "stream": true, "on_disconnect": "cancel"});
-    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4_096).unwrap();
+    let mut stream = socket.connect(server.address).await.unwrap();
     let json = "content-type: application/json\r\n";
     let request = raw("POST", "/chat", json, body.to_string().as_bytes());
     stream.write_all(&request).await.unwrap();

@@ -13,6 +13,7 @@ mod connections;
 mod disconnects;
 mod edge;
 mod events;
+mod faults;
 mod health;
 mod portable;
 mod server;

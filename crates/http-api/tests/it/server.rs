@@ -7,7 +7,7 @@ use brain_core::{
     memory::InMemoryStore,
     tool::ToolBox,
 };
-use brain_testkit::{Answer, ScriptedLlm};
+use brain_testkit::{Answer, FaultyStore, ScriptedLlm};
 use brain_tokio::{TokioClock, TokioSpawner};
 use http_api::{Api, ApiConfig};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinSet};
@@ -16,6 +16,7 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) llm: ScriptedLlm,
     pub(crate) brain: Brain,
+    pub(crate) store: Arc<FaultyStore>,
     stop: Option<oneshot::Sender<()>>,
     serving: JoinSet<()>,
 }
@@ -48,8 +49,9 @@ impl Server {
 
     pub(crate) async fn with(llm: ScriptedLlm, wishes: Wishes) -> Self {
         let clock = Arc::new(TokioClock::new());
+        let store = Arc::new(FaultyStore::new(Arc::new(InMemoryStore::new(clock.clone()))));
         let ports = Ports {
-            store: Arc::new(InMemoryStore::new(clock.clone())),
+            store: store.clone(),
             llm: Arc::new(llm.clone()),
             tools: wishes.tools,
             clock,
@@ -57,20 +59,16 @@ impl Server {
         };
         let config = BrainConfig { limits: wishes.limits, ..BrainConfig::default() };
         let brain = Brain::new(ports, config);
-        Self::of(brain, llm, wishes.api).await
-    }
-
-    pub(crate) async fn of(brain: Brain, llm: ScriptedLlm, config: ApiConfig) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let api = Api::new(brain.clone(), config);
+        let api = Api::new(brain.clone(), wishes.api);
         let (stop, stopped) = oneshot::channel();
         let mut serving = JoinSet::new();
         serving.spawn(async move {
             let shutdown = async move { drop(stopped.await) };
             api.serve(listener, shutdown).await.unwrap();
         });
-        Self { address, llm, brain, stop: Some(stop), serving }
+        Self { address, llm, brain, store, stop: Some(stop), serving }
     }
 
     /// Asks the surface to end.
