@@ -185,3 +185,48 @@ pub struct ExportedEntry {
     /// What it says, in the stored format.
     pub entry: EntryBody,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Document, ExportedEntry, ExportedSession};
+    use crate::{
+        chat::Message,
+        ids::{Seq, SessionId},
+        json::RawJson,
+        memory::{EntryBody, MemoryClass},
+        time::Timestamp,
+    };
+
+    fn entry(seq: u64, parent: Option<u64>, text: &str) -> ExportedEntry {
+        let entry = EntryBody::complete(Message::user(text), Timestamp::from_millis(1));
+        ExportedEntry { seq: Seq(seq), parent: parent.map(Seq), entry }
+    }
+
+    #[test]
+    fn the_exported_format_is_a_decision() {
+        let full = ExportedSession {
+            id: SessionId::new("a/b").unwrap(),
+            title: Some("t".into()),
+            metadata: Some(RawJson::parse(r#"{"n": 1.0}"#).unwrap()),
+            system: Some("s".into()),
+            recall: true,
+            class: MemoryClass::Ephemeral,
+            created_at: Timestamp::from_millis(0),
+            updated_at: Timestamp::from_millis(1),
+            head: Some(Seq(2)),
+            entries: vec![entry(1, None, "one"), entry(2, Some(1), "two")],
+        };
+        let empty = ExportedSession {
+            title: None,
+            metadata: None,
+            system: None,
+            recall: false,
+            class: MemoryClass::Durable,
+            head: None,
+            entries: Vec::new(),
+            ..full.clone()
+        };
+        let document = Document::new(vec![full, empty]);
+        insta::assert_snapshot!(serde_json::to_string_pretty(&document).unwrap());
+    }
+}
