@@ -45,7 +45,9 @@ fn supertraits(it: &ItemTrait) -> BTreeSet<String> {
 }
 
 fn large_ports(files: &[TextFile]) -> Vec<String> {
-    let core = files.iter().filter(|it| it.path.starts_with("crates/brain-core/src/"));
+    let core = files
+        .iter()
+        .filter(|it| it.path.starts_with("crates/brain-core/src/") && it.path.ends_with(".rs"));
     let items = core.flat_map(|it| it.syntax().items);
     let traits: Vec<ItemTrait> =
         items.filter_map(|it| if let Item::Trait(it) = it { Some(it) } else { None }).collect();
