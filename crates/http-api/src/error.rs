@@ -23,6 +23,8 @@ pub(crate) struct ApiError {
     members: Map<String, Value>,
     retry_after: Option<Duration>,
     source: Option<BoxError>,
+    /// Whether whoever met the failure has logged it already.
+    logged: bool,
 }
 
 /// The body of an error: RFC 9457's problem details.
@@ -45,7 +47,15 @@ impl ApiError {
         detail: impl Into<Cow<'static, str>>,
     ) -> Self {
         let (code, detail) = (code.into(), detail.into());
-        Self { status, code, detail, members: Map::new(), retry_after: None, source: None }
+        Self {
+            status,
+            code,
+            detail,
+            members: Map::new(),
+            retry_after: None,
+            source: None,
+            logged: false,
+        }
     }
 
     /// The client has to change what it asks.
@@ -118,6 +128,12 @@ impl ApiError {
         self
     }
 
+    /// The same, for a failure that is in the log already.
+    pub(crate) fn logged(mut self) -> Self {
+        self.logged = true;
+        self
+    }
+
     pub(crate) fn problem<'a>(&'a self, request_id: &'a str) -> Problem<'a> {
         Problem {
             r#type: "about:blank",
@@ -147,8 +163,8 @@ impl ApiError {
     /// Writes it to the log, with what lies below: loud if the fault is ours.
     pub(crate) fn log(&self) {
         let (code, detail) = (&*self.code, &*self.detail);
-        let source = self.source.as_ref().map(|it| chain(&**it)).unwrap_or_default();
-        if self.status.is_server_error() {
+        let source = self.source.as_ref().map(|it| chain(&**it));
+        if self.status.is_server_error() && !self.logged {
             tracing::error!(code, source, "{detail}");
         } else {
             tracing::debug!(code, source, "{detail}");

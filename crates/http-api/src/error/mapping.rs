@@ -189,6 +189,7 @@ impl ApiError {
         };
         let status = turn_status(&code);
         Self::new(status, code, detail)
+            .logged()
             .with_member("turn_id", end.turn_id.to_string())
             .with_member("session_id", end.session_id.as_str())
     }
