@@ -14,6 +14,9 @@ use brain_tokio::{TokioClock, TokioSpawner};
 
 use crate::config::{Config, Database, OPENAI_MODEL, OpenAi, Provider};
 
+type Store = Arc<dyn MemoryStore>;
+type Gateway = Arc<dyn LlmGateway>;
+
 /// A brain on its ports.
 #[derive(Debug)]
 pub(crate) struct App {
@@ -41,10 +44,7 @@ pub(crate) fn build(config: &Config) -> anyhow::Result<App> {
 }
 
 /// The store that is configured.
-pub(crate) fn open_store(
-    config: &Config,
-    clock: Arc<dyn Clock>,
-) -> anyhow::Result<Arc<dyn MemoryStore>> {
+pub(crate) fn open_store(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Store> {
     match &config.database {
         None => Ok(Arc::new(InMemoryStore::new(clock))),
         Some(database) => open_database(database, clock),
@@ -52,10 +52,7 @@ pub(crate) fn open_store(
 }
 
 #[cfg(feature = "sqlite")]
-fn open_database(
-    database: &Database,
-    clock: Arc<dyn Clock>,
-) -> anyhow::Result<Arc<dyn MemoryStore>> {
+fn open_database(database: &Database, clock: Arc<dyn Clock>) -> anyhow::Result<Store> {
     use memory_sqlite::{SqliteConfig, SqliteStore, Synchronous};
     let synchronous = if database.full_sync { Synchronous::Full } else { Synchronous::Normal };
     let config = SqliteConfig { synchronous, ..SqliteConfig::new(&database.path) };
@@ -63,7 +60,7 @@ fn open_database(
 }
 
 #[cfg(not(feature = "sqlite"))]
-fn open_database(database: &Database, _: Arc<dyn Clock>) -> anyhow::Result<Arc<dyn MemoryStore>> {
+fn open_database(database: &Database, _: Arc<dyn Clock>) -> anyhow::Result<Store> {
     anyhow::bail!("{}: this codexd was built without SQLite", database.path.display())
 }
 
@@ -77,39 +74,39 @@ fn router(config: &Config) -> anyhow::Result<Router> {
 }
 
 /// Every configured provider with its gateway.
-pub(crate) fn gateways(config: &Config) -> anyhow::Result<Vec<(Provider, Arc<dyn LlmGateway>)>> {
-    let openai = config.openai.as_ref().map(openai).transpose()?.flatten();
-    let openai = openai.map(|gateway| (Provider::OpenAi, gateway));
-    let local = local(config).map(|gateway| (Provider::Local, gateway));
-    Ok(openai.into_iter().chain(local).collect())
+pub(crate) fn gateways(config: &Config) -> anyhow::Result<Vec<(Provider, Gateway)>> {
+    let chosen = config.model.as_deref().filter(|_| config.provider == Provider::OpenAi);
+    let model = chosen.map_or(OPENAI_MODEL, |it| it.strip_prefix("openai/").unwrap_or(it));
+    let openai = config.openai.as_ref().map(|it| openai(it, model)).transpose()?;
+    Ok(openai.into_iter().chain(local(config)).collect())
 }
 
 #[cfg(feature = "openai")]
-fn openai(settings: &OpenAi) -> anyhow::Result<Option<Arc<dyn LlmGateway>>> {
+fn openai(settings: &OpenAi, model: &str) -> anyhow::Result<(Provider, Gateway)> {
     use llm_openai::{OpenAiConfig, OpenAiGateway};
-    let server = OpenAiConfig::new(settings.base_url.as_str(), OPENAI_MODEL);
+    let server = OpenAiConfig::new(settings.base_url.as_str(), model);
     let config = OpenAiConfig { api_key: settings.api_key.clone(), ..server };
-    Ok(Some(Arc::new(OpenAiGateway::new(config)?)))
+    Ok((Provider::OpenAi, Arc::new(OpenAiGateway::new(config)?)))
 }
 
 #[cfg(not(feature = "openai"))]
-fn openai(_: &OpenAi) -> anyhow::Result<Option<Arc<dyn LlmGateway>>> {
-    Ok(None)
+fn openai(settings: &OpenAi, model: &str) -> anyhow::Result<(Provider, Gateway)> {
+    anyhow::bail!("{model} at {}: built without openai", settings.base_url)
 }
 
 #[cfg(feature = "local")]
-fn local(config: &Config) -> Option<Arc<dyn LlmGateway>> {
+fn local(config: &Config) -> Option<(Provider, Gateway)> {
     use llm_local::{LocalConfig, LocalGateway};
     let local = LocalConfig {
         chat_model: Some(config.local.chat_model.clone()),
         embedding_model: config.local.embedding_model.clone(),
         ..LocalConfig::new(config.data_dir.join("cache"))
     };
-    Some(Arc::new(LocalGateway::new(local)))
+    Some((Provider::Local, Arc::new(LocalGateway::new(local))))
 }
 
 #[cfg(not(feature = "local"))]
-fn local(_: &Config) -> Option<Arc<dyn LlmGateway>> {
+fn local(_: &Config) -> Option<(Provider, Gateway)> {
     None
 }
 

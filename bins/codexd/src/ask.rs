@@ -7,10 +7,9 @@ use serde_json::{Value, json};
 
 use crate::{
     cli::Chat,
-    client::{Ending, Piece},
+    client::{Client, Ending, Piece, text},
     config::Config,
-    connection::Connection,
-    exit,
+    connection, exit,
     interrupt::Interrupt,
     terminal,
 };
@@ -19,30 +18,37 @@ use crate::{
 pub(crate) fn run(config: &Config, words: &[String], json: bool, chat: Chat) -> anyhow::Result<u8> {
     let mut request = request(&chat);
     insert(&mut request, "message", Some(message(words)?));
-    let connection = Connection::open(chat.target.url, config)?;
-    let interrupt = Interrupt::watch(connection.client.clone())?;
-    let mut printer = Printer::new(!json);
-    let ending = connection.client.chat(&request, &interrupt, &mut |piece| printer.show(&piece));
-    printer.finish()?;
-    connection.close();
-    let ending = ending?;
+    let ending = connection::with(chat.target.url, config, |client| {
+        answer(client, &Interrupt::watch(client.clone())?, &request, !json)
+    })?;
     if json {
         terminal::print(format_args!("{}\n", ending.data))?;
     }
     Ok(report(&ending))
 }
 
+/// Asks, and prints the text as it comes if it is to be shown.
+pub(crate) fn answer(
+    client: &Client,
+    interrupt: &Interrupt,
+    request: &Value,
+    shows_text: bool,
+) -> anyhow::Result<Ending> {
+    let shows_progress = io::stderr().is_terminal();
+    let mut printer = Printer { shows_text, shows_progress, in_line: false };
+    let ending = client.chat(request, interrupt, &mut |piece| printer.show(&piece));
+    printer.finish()?;
+    ending
+}
+
 /// Tells what is wrong with an answer, and what that means for the exit code.
 pub(crate) fn report(ending: &Ending) -> u8 {
-    if ending.is_complete() {
-        exit::OK
-    } else if ending.interrupted {
-        terminal::warn(format_args!("codexd: stopped\n"));
-        exit::INTERRUPTED
-    } else {
-        terminal::warn(format_args!("codexd: {}\n", ending.error()));
-        exit::FAILED
+    if text(&ending.data, "status") == "completed" {
+        return exit::OK;
     }
+    let error = ending.data.get("error").unwrap_or(&Value::Null);
+    terminal::warn(format_args!("codexd: {}\n", text(error, "message")));
+    if ending.interrupted { exit::INTERRUPTED } else { exit::FAILED }
 }
 
 /// The parts of a chat request that the command line sets.
@@ -74,52 +80,39 @@ fn message(words: &[String]) -> anyhow::Result<String> {
 }
 
 /// Shows an answer as it comes: text on standard output, progress on a terminal's standard error.
-pub(crate) struct Printer {
+struct Printer {
     shows_text: bool,
+    shows_progress: bool,
     in_line: bool,
-    in_progress: bool,
 }
 
 impl Printer {
-    pub(crate) fn new(shows_text: bool) -> Self {
-        Self { shows_text, in_line: false, in_progress: false }
-    }
-
-    /// Shows one piece.
-    pub(crate) fn show(&mut self, piece: &Piece<'_>) -> io::Result<()> {
-        match piece {
-            Piece::Progress { stage, done, total } if io::stderr().is_terminal() => {
-                self.in_progress = true;
-                let percent = done.saturating_mul(100).checked_div(*total).unwrap_or(0);
-                terminal::warn(format_args!("\r\u{1b}[K{stage} {percent} %"));
-                Ok(())
-            }
-            Piece::Tool(name) if io::stderr().is_terminal() => {
-                self.clear_progress();
-                terminal::warn(format_args!("[{name}]\n"));
-                Ok(())
-            }
-            Piece::Progress { .. } | Piece::Tool(_) => Ok(()),
-            Piece::Text(text) => {
-                self.clear_progress();
-                if !self.shows_text {
-                    return Ok(());
-                }
-                self.in_line = !text.ends_with('\n');
-                terminal::print(format_args!("{text}"))
-            }
-        }
-    }
-
-    /// Ends the line.
-    pub(crate) fn finish(&mut self) -> io::Result<()> {
-        self.clear_progress();
-        if std::mem::take(&mut self.in_line) { terminal::print(format_args!("\n")) } else { Ok(()) }
-    }
-
-    fn clear_progress(&mut self) {
-        if std::mem::take(&mut self.in_progress) {
+    fn show(&mut self, piece: &Piece<'_>) -> io::Result<()> {
+        if self.shows_progress {
             terminal::warn(format_args!("\r\u{1b}[K"));
         }
+        match piece {
+            Piece::Progress { stage, done, total } if self.shows_progress => {
+                let percent = done.saturating_mul(100).checked_div(*total).unwrap_or(0);
+                terminal::warn(format_args!("{stage} {percent} %"));
+            }
+            Piece::Text(text) => {
+                // Once there is text, the line belongs to it.
+                self.shows_progress = false;
+                if self.shows_text {
+                    self.in_line = !text.ends_with('\n');
+                    terminal::print(format_args!("{text}"))?;
+                }
+            }
+            Piece::Progress { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn finish(&self) -> io::Result<()> {
+        if self.shows_progress {
+            terminal::warn(format_args!("\r\u{1b}[K"));
+        }
+        if self.in_line { terminal::print(format_args!("\n")) } else { Ok(()) }
     }
 }

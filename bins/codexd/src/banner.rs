@@ -3,13 +3,9 @@
 use std::{net::SocketAddr, time::Duration};
 
 use crate::{
-    config::{Config, OPENAI_MODEL, Provider},
+    config::{Config, GET_MODEL, OPENAI_MODEL, Provider},
     terminal::{Look, Style},
 };
-
-/// What to do about a local model that is not there.
-pub(crate) const GET_MODEL: &str =
-    "scripts/get-model fetches one, and so does `codexd models pull PATH_OR_URL`";
 
 /// Who answers.
 pub(crate) fn provider(config: &Config) -> String {

@@ -53,7 +53,12 @@ pub(crate) enum Command {
         chat: Chat,
     },
     /// List, show and erase conversations
-    Sessions(Sessions),
+    Sessions {
+        #[command(subcommand)]
+        command: Option<Sessions>,
+        #[command(flatten)]
+        target: Target,
+    },
     /// List models, or fetch one
     Models {
         #[command(subcommand)]
@@ -99,16 +104,8 @@ pub(crate) struct Chat {
     pub(crate) target: Target,
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct Sessions {
-    #[command(subcommand)]
-    pub(crate) command: Option<SessionsCommand>,
-    #[command(flatten)]
-    pub(crate) target: Target,
-}
-
 #[derive(Debug, Subcommand)]
-pub(crate) enum SessionsCommand {
+pub(crate) enum Sessions {
     /// List them, the newest first
     List,
     /// Print one

@@ -15,8 +15,8 @@ use url::Url;
 
 use crate::{interrupt::Interrupt, sse};
 
-/// How often a stream that broke is taken up again.
-const RESUMES: u32 = 5;
+/// How often a stream that broke is taken up again, for six seconds in all.
+const RESUMES: u32 = 6;
 
 /// A daemon to speak to; cheap to clone.
 #[derive(Clone, Debug)]
@@ -32,8 +32,6 @@ pub(crate) enum Piece<'a> {
     Progress { stage: &'a str, done: u64, total: u64 },
     /// More text.
     Text(&'a str),
-    /// A tool is called.
-    Tool(&'a str),
 }
 
 /// How an answer ended.
@@ -43,19 +41,6 @@ pub(crate) struct Ending {
     pub(crate) data: Value,
     /// Whether Ctrl-C ended it.
     pub(crate) interrupted: bool,
-}
-
-impl Ending {
-    /// Whether the answer is whole.
-    pub(crate) fn is_complete(&self) -> bool {
-        text(&self.data, "status") == "completed"
-    }
-
-    /// What went wrong, as a sentence.
-    pub(crate) fn error(&self) -> String {
-        let sentence = self.data.pointer("/error/message").and_then(Value::as_str);
-        sentence.unwrap_or("the daemon gave no reason; see its log").to_owned()
-    }
 }
 
 impl Client {
@@ -68,11 +53,6 @@ impl Client {
             .proxy(None)
             .build();
         Self { agent: config.into(), base }
-    }
-
-    /// Where the daemon is.
-    pub(crate) fn base(&self) -> &Url {
-        &self.base
     }
 
     /// The JSON of a GET.
@@ -127,10 +107,7 @@ impl Client {
     /// The body of a success; everything else as a sentence.
     fn ok(&self, answer: Result<Response<Body>, ureq::Error>) -> anyhow::Result<Body> {
         let response = answer.map_err(|error| {
-            anyhow!(
-                "cannot reach a daemon at {} ({error}); start one with `codexd serve`",
-                self.base
-            )
+            anyhow!("no daemon answers at {} ({error}); `codexd serve` starts one", self.base)
         })?;
         let status = response.status();
         if status.is_success() {
@@ -159,23 +136,23 @@ struct Talk<'a> {
 
 impl Talk<'_> {
     fn run(&mut self, request: &str) -> anyhow::Result<Value> {
-        let mut body = self.client.post("chat", request)?;
-        for attempt in 0..=RESUMES {
-            if let Some(end) = self.follow(body.into_reader())? {
-                return Ok(end);
+        let mut body = self.client.post("chat", request);
+        for attempt in 0..RESUMES {
+            match body {
+                Ok(body) => {
+                    if let Some(end) = self.follow(body.into_reader())? {
+                        return Ok(end);
+                    }
+                }
+                Err(error) if self.turn.is_none() => return Err(error),
+                Err(_) => {}
             }
-            let Some(turn) = self.turn.as_deref() else {
-                bail!(
-                    "the daemon hung up before it said that it had stored the message; see its log"
-                );
-            };
-            if 0 < attempt {
-                thread::sleep(Duration::from_millis(250) * attempt);
-            }
+            let turn = self.turn.as_ref().context("the daemon hung up; see its log")?;
+            thread::sleep(Duration::from_millis(100 << attempt));
             let (path, after) = (format!("chat/turns/{turn}/events"), self.last.to_string());
-            body = self.client.read(&path, &[("after", &after)])?;
+            body = self.client.read(&path, &[("after", &after)]);
         }
-        bail!("the connection broke {RESUMES} times; the answer goes on in the daemon")
+        bail!("the connection broke; `codexd chat --session` shows what became of the answer")
     }
 
     /// Reads to the last event, and returns it; `None` if the stream ends before.
@@ -183,11 +160,13 @@ impl Talk<'_> {
         let mut body = BufReader::new(body);
         while let Ok(Some(event)) = sse::next_event(&mut body) {
             self.last = self.last.max(event.id);
-            if matches!(event.name.as_str(), "turn.completed" | "turn.interrupted" | "turn.failed")
-            {
-                return Ok(Some(event.data));
+            match event.name.as_str() {
+                "turn.completed" | "turn.interrupted" | "turn.failed" => {
+                    return Ok(Some(event.data));
+                }
+                "error" => bail!("{}", text(&event.data, "detail")),
+                _ => self.handle(&event)?,
             }
-            self.handle(&event)?;
         }
         Ok(None)
     }
@@ -209,13 +188,12 @@ impl Talk<'_> {
             "text.delta" => self.more(text("text")),
             "turn.snapshot" => {
                 // All there is: what is shown of it already is not shown again.
-                let rest = text("text").strip_prefix(self.shown.as_str()).unwrap_or_default();
-                let rest = rest.to_owned();
-                self.more(&rest)
+                let rest = text("text").strip_prefix(self.shown.as_str()).map(str::to_owned);
+                self.more(&rest.unwrap_or_default())
             }
-            "tool.call" => {
+            "tool.result" => {
                 self.shown.clear();
-                (self.show)(Piece::Tool(text("name")))
+                Ok(())
             }
             _ => Ok(()),
         }

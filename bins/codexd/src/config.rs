@@ -21,10 +21,12 @@ pub(crate) const OPENAI_MODEL: &str = "gpt-4.1-mini";
 const CHAT_MODEL: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
 /// The folder that it puts beside it.
 const EMBEDDING_MODEL: &str = "all-MiniLM-L6-v2";
+/// What to do about a local model that is not there.
+pub(crate) const GET_MODEL: &str = "get one with scripts/get-model or `codexd models pull`";
 
 /// A provider of models.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Provider {
+pub(crate) enum Provider {
     /// OpenAI, and every server that speaks its API.
     OpenAi,
     /// A small model in the process.
@@ -42,8 +44,7 @@ impl Provider {
     }
 
     /// The name in `MODEL_PROVIDER` and in front of its models.
-    #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::OpenAi => "openai",
             Self::Local => "local",
@@ -53,64 +54,51 @@ impl Provider {
 
 /// An OpenAI-compatible server.
 #[derive(Clone, Debug)]
-pub struct OpenAi {
-    /// The key, where it needs one.
-    pub api_key: Option<SecretString>,
-    /// Where it is.
-    pub base_url: Url,
+pub(crate) struct OpenAi {
+    pub(crate) api_key: Option<SecretString>,
+    pub(crate) base_url: Url,
 }
 
-/// The models in the process.
+/// The models in the process; their files may be missing, and may come later.
 #[derive(Clone, Debug)]
-pub struct Local {
-    /// The chat model, a file; it may be missing, and may come later.
-    pub chat_model: PathBuf,
-    /// The embedding model, a folder that may be missing; `None` if none is wanted.
-    pub embedding_model: Option<PathBuf>,
-    /// How many threads compute; 0 leaves it to the engine.
-    pub threads: usize,
+pub(crate) struct Local {
+    pub(crate) chat_model: PathBuf,
+    pub(crate) embedding_model: Option<PathBuf>,
+    /// 0 leaves it to the engine.
+    pub(crate) threads: usize,
 }
 
 /// The database.
 #[derive(Clone, Debug)]
-pub struct Database {
-    /// The file.
-    pub path: PathBuf,
+pub(crate) struct Database {
+    pub(crate) path: PathBuf,
     /// Whether an acknowledgement waits for the disk.
-    pub full_sync: bool,
+    pub(crate) full_sync: bool,
 }
 
-/// Everything that the settings say, checked.
+/// Everything that the settings say, checked. `None` is what the crates think best.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Whether others than its developer use the daemon.
-    pub production: bool,
-    /// Where to listen.
-    pub listen: SocketAddr,
-    /// Where its files are; absolute.
-    pub data_dir: PathBuf,
-    /// Long-term memory; `None` keeps everything in the process.
-    pub database: Option<Database>,
+    pub(crate) production: bool,
+    pub(crate) listen: SocketAddr,
+    /// Absolute.
+    pub(crate) data_dir: PathBuf,
+    /// `None` keeps everything in the process.
+    pub(crate) database: Option<Database>,
     /// Who answers where a request names no provider.
-    pub provider: Provider,
-    /// The model where a request names none; `None` is the provider's default.
-    pub model: Option<String>,
-    /// The provider `openai`, if it is configured.
-    pub openai: Option<OpenAi>,
-    /// The provider `local`.
-    pub local: Local,
-    /// The system prompt of sessions without one.
-    pub system_prompt: Option<String>,
-    /// Names by which browsers may reach the daemon, besides its address.
-    pub allowed_hosts: Vec<String>,
-    /// Bytes of the largest request body.
-    pub max_body_bytes: usize,
+    pub(crate) provider: Provider,
+    pub(crate) model: Option<String>,
+    /// `None` if it is not configured.
+    pub(crate) openai: Option<OpenAi>,
+    pub(crate) local: Local,
+    pub(crate) system_prompt: Option<String>,
+    pub(crate) allowed_hosts: Vec<String>,
+    pub(crate) max_body_bytes: usize,
     /// How long running answers may go on after SIGTERM.
-    pub drain: Duration,
-    /// What is logged, if that was said.
-    pub log: Option<String>,
+    pub(crate) drain: Duration,
+    pub(crate) log: Option<String>,
     /// What holds, but perhaps not as intended; sentences.
-    pub warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Every wrong setting, as sentences.
@@ -134,12 +122,8 @@ impl Config {
     /// Names every problem at once.
     pub fn new(settings: &Settings) -> Result<Self, Problems> {
         let mut reader = Reader { settings, problems: settings.problems.clone(), warnings: vec![] };
-        let production = reader.value("ENV", false, "`development` or `production`", |text| {
-            [("development", false), ("production", true)]
-                .iter()
-                .find(|it| it.0 == text)
-                .map(|it| it.1)
-        });
+        let environments = [("development", false), ("production", true)];
+        let production = reader.choice("ENV", false, &environments);
         let (data_dir, openai) = (reader.data_dir(), reader.openai());
         let config = Self {
             production,
@@ -165,8 +149,7 @@ impl Config {
     }
 
     /// Where the models are kept.
-    #[must_use]
-    pub fn models_dir(&self) -> PathBuf {
+    pub(crate) fn models_dir(&self) -> PathBuf {
         self.data_dir.join("models")
     }
 }
@@ -202,6 +185,13 @@ impl<'a> Reader<'a> {
         })
     }
 
+    fn choice<T: Copy>(&mut self, name: &str, default: T, choices: &[(&str, T)]) -> T {
+        let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
+        self.value(name, default, &names.join(" or "), |text| {
+            choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value)
+        })
+    }
+
     fn number(&mut self, name: &str, default: usize, min: usize, max: usize) -> usize {
         self.value(name, default, &format!("a number from {min} to {max}"), |text| {
             text.parse().ok().filter(|number| (min..=max).contains(number))
@@ -215,12 +205,7 @@ impl<'a> Reader<'a> {
             if text == "localhost" { Some(local) } else { text.parse().ok() }
         });
         let port = self.value("PORT", 8080, "a number from 0 to 65535", |it| it.parse().ok());
-        let allowed = self.value("ALLOW_NO_KEY", false, "1 or 0", |text| {
-            [("1", true), ("true", true), ("0", false), ("false", false)]
-                .iter()
-                .find(|it| it.0.eq_ignore_ascii_case(text))
-                .map(|it| it.1)
-        });
+        let allowed = self.choice("ALLOW_NO_KEY", false, &[("1", true), ("0", false)]);
         if !(allowed || host.is_loopback()) {
             let kind = if production { &mut self.problems } else { &mut self.warnings };
             kind.push(format!(
@@ -246,9 +231,8 @@ impl<'a> Reader<'a> {
     }
 
     fn database(&mut self, data_dir: &Path, production: bool) -> Option<Database> {
-        let full_sync = self.value("SQLITE_SYNCHRONOUS", production, "full or normal", |text| {
-            [("full", true), ("normal", false)].iter().find(|it| it.0 == text).map(|it| it.1)
-        });
+        let modes = [("full", true), ("normal", false)];
+        let full_sync = self.choice("SQLITE_SYNCHRONOUS", production, &modes);
         let chosen = self.path("SQLITE_DB_PATH");
         if !cfg!(feature = "sqlite") {
             if chosen.is_some() {
@@ -271,36 +255,24 @@ impl<'a> Reader<'a> {
         let all = Provider::built_in();
         let usual = if openai { Provider::OpenAi } else { Provider::Local };
         let Some(first) = all.iter().find(|it| **it == usual).or(all.first()).copied() else {
-            self.wrong(
-                "MODEL_PROVIDER: no provider is built into this codexd; build it with `--features \
-                 local` or `--features openai`",
-            );
+            self.wrong("MODEL_PROVIDER: no provider is built in; build with `--features local`");
             return usual;
         };
-        let names: Vec<_> = all.iter().map(|it| it.name()).collect();
-        let expected = format!("{}; this version and build has no other", names.join(" or "));
-        let provider = self.value("MODEL_PROVIDER", first, &expected, |text| {
-            all.iter().find(|it| it.name() == text).copied()
-        });
+        let choices: Vec<_> = all.iter().map(|it| (it.name(), *it)).collect();
+        let provider = self.choice("MODEL_PROVIDER", first, &choices);
         if provider == Provider::OpenAi && !openai {
-            self.wrong(
-                "MODEL_PROVIDER: openai needs OPENAI_API_KEY, or OPENAI_BASE_URL for a server of \
-                 your own",
-            );
+            self.wrong("MODEL_PROVIDER: openai needs OPENAI_API_KEY, or OPENAI_BASE_URL");
         }
         provider
     }
 
     /// What is wrong is not shown here: it may be a secret.
     fn openai(&mut self) -> Option<OpenAi> {
-        let (key, url) =
-            (self.settings.get("OPENAI_API_KEY"), self.settings.get("OPENAI_BASE_URL"));
-        if key.is_none() && url.is_none() {
-            return None;
-        }
+        let key = self.settings.get("OPENAI_API_KEY");
+        let url = self.settings.get("OPENAI_BASE_URL");
+        key.or(url)?;
         if !Provider::built_in().contains(&Provider::OpenAi) {
-            self.warnings
-                .push("OPENAI_*: this codexd was built without openai; ignored".to_owned());
+            self.warnings.push("OPENAI_*: built without openai; ignored".to_owned());
             return None;
         }
         if key.is_some_and(|key| !key.bytes().all(|byte| byte.is_ascii_graphic())) {
@@ -308,9 +280,7 @@ impl<'a> Reader<'a> {
         }
         let base_url = Url::parse(url.unwrap_or(OPENAI_BASE_URL)).ok().filter(is_plain_http);
         if base_url.is_none() {
-            self.wrong(
-                "OPENAI_BASE_URL: is no URL such as http://127.0.0.1:8000/v1, without user, ? and #",
-            );
+            self.wrong("OPENAI_BASE_URL: use a URL such as http://127.0.0.1:8000/v1, and no more");
         }
         Some(OpenAi { api_key: key.map(SecretString::from), base_url: base_url? })
     }
@@ -318,42 +288,36 @@ impl<'a> Reader<'a> {
     fn local(&mut self, data_dir: &Path) -> Local {
         let chosen = self.path("LOCAL_MODEL_PATH");
         if let Some(path) = chosen.filter(|path| !path.is_file()) {
-            self.wrong(format!(
-                "LOCAL_MODEL_PATH: there is no file {}; scripts/get-model or `codexd models pull` \
-                 fetches a model",
-                path.display()
-            ));
+            let path = path.display();
+            self.wrong(format!("LOCAL_MODEL_PATH: there is no file {path}; {GET_MODEL}"));
         }
         let models = data_dir.join("models");
         let chosen = chosen.map(Path::to_owned).or_else(|| first_gguf(&models));
-        let folder = models.join(EMBEDDING_MODEL);
+        let usual = models.join(EMBEDDING_MODEL);
         let expected = "local, off, or the folder of a sentence transformer";
+        let embedding = |text: &str| match text {
+            "local" => Some(Some(usual.clone())),
+            "off" => Some(None),
+            path => Path::new(path).is_dir().then(|| Some(PathBuf::from(path))),
+        };
         Local {
             chat_model: chosen.unwrap_or_else(|| models.join(CHAT_MODEL)),
             embedding_model: self.value(
                 "EMBEDDING_MODEL",
-                Some(folder.clone()),
+                embedding("local").flatten(),
                 expected,
-                |text| match text {
-                    "local" => Some(Some(folder)),
-                    "off" => Some(None),
-                    path => Path::new(path).is_dir().then(|| Some(PathBuf::from(path))),
-                },
+                embedding,
             ),
             threads: self.number("LOCAL_THREADS", 0, 1, 256),
         }
     }
 
     fn allowed_hosts(&mut self) -> Vec<String> {
-        let hosts =
-            self.settings.get("ALLOWED_HOSTS").unwrap_or_default().split(',').map(str::trim);
-        let hosts: Vec<String> = hosts.filter(|it| !it.is_empty()).map(str::to_owned).collect();
-        for host in hosts.iter().filter(|it| it.contains(['/', ' ', '@'])) {
-            self.wrong(format!(
-                "ALLOWED_HOSTS: `{host}` is not a host; leave out http:// and paths"
-            ));
+        let hosts = self.settings.get("ALLOWED_HOSTS").unwrap_or_default();
+        if hosts.contains(['/', '@']) {
+            self.wrong("ALLOWED_HOSTS: list hosts only, without http:// and paths");
         }
-        hosts
+        hosts.split(',').map(|it| it.trim().to_owned()).filter(|it| !it.is_empty()).collect()
     }
 
     fn log(&mut self) -> Option<String> {
@@ -367,22 +331,19 @@ impl<'a> Reader<'a> {
     fn look_at_the_rest(&mut self) {
         let settings = self.settings;
         if settings.get(KEYS).is_some() {
-            self.wrong(format!(
-                "{KEYS}: this version does not check keys yet, and would protect nothing; unset it"
-            ));
+            self.wrong(format!("{KEYS}: this version cannot check keys yet; unset it"));
         }
-        let later = LATER.iter().filter(|name| settings.get(name).is_some());
-        self.warnings
-            .extend(later.map(|it| format!("{it}: not supported by this version yet; ignored")));
+        let later = LATER.split_whitespace().filter(|name| settings.get(name).is_some());
+        let sentence = "not supported by this version yet; ignored";
+        self.warnings.extend(later.map(|it| format!("{it}: {sentence}")));
         let unknown = settings.unknown();
         self.warnings.extend(unknown.map(|it| format!("{it}: there is no such setting; ignored")));
     }
 }
 
 fn is_plain_http(url: &Url) -> bool {
-    let bare = url.username().is_empty() && url.password().is_none();
-    let plain = url.query().is_none() && url.fragment().is_none();
-    matches!(url.scheme(), "http" | "https") && url.has_host() && bare && plain
+    let has_more = url.as_str().contains(['@', '?', '#']);
+    matches!(url.scheme(), "http" | "https") && url.has_host() && !has_more
 }
 
 /// The first model file of a folder, by name.

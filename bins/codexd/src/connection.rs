@@ -15,23 +15,31 @@ use crate::{
     client::Client,
     config::Config,
     daemon::{self, Daemon},
-    lock::{self, Held},
+    lock::Held,
 };
 
 /// How long another process may take from the lock to its address.
 const STARTING: Duration = Duration::from_secs(5);
 
-/// A way to a daemon.
-#[derive(Debug)]
-pub(crate) struct Connection {
-    /// Speaks to it.
-    pub(crate) client: Client,
+/// Does `work` with a daemon.
+pub(crate) fn with<T>(
+    url: Option<Url>,
+    config: &Config,
+    work: impl FnOnce(&Client) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let connection = Connection::open(url, config)?;
+    let done = work(&connection.client);
+    connection.close();
+    done
+}
+
+struct Connection {
+    client: Client,
     own: Option<(Runtime, Daemon)>,
 }
 
 impl Connection {
-    /// Finds or starts a daemon.
-    pub(crate) fn open(url: Option<Url>, config: &Config) -> anyhow::Result<Self> {
+    fn open(url: Option<Url>, config: &Config) -> anyhow::Result<Self> {
         if let Some(url) = url {
             return Ok(Self { client: Client::new(url), own: None });
         }
@@ -46,10 +54,8 @@ impl Connection {
                 }
                 Err(error) => error,
             };
-            if !error.is::<Held>() {
-                return Err(error);
-            }
-            if let Some(address) = lock::holder(&config.data_dir).and_then(|it| it.address) {
+            let Some(held) = error.downcast_ref::<Held>() else { return Err(error) };
+            if let Some(address) = held.holder.address {
                 return Ok(Self { client: Client::new(url_of(address)?), own: None });
             }
             if deadline < Instant::now() {
@@ -60,7 +66,7 @@ impl Connection {
     }
 
     /// Ends the daemon, if it is ours.
-    pub(crate) fn close(self) {
+    fn close(self) {
         if let Some((runtime, daemon)) = self.own {
             runtime.block_on(daemon.stop(Duration::ZERO, std::future::pending()));
             // A model that still computes holds nothing that matters.

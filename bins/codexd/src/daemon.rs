@@ -84,10 +84,7 @@ impl Daemon {
             () = hurry => self.app.brain.drain(Duration::ZERO).await,
         };
         if 0 < stopped {
-            tracing::warn!(
-                turns = stopped,
-                "stopped turns that ran; what there is of them is kept"
-            );
+            tracing::warn!(turns = stopped, "stopped turns; what there is of them is kept");
         }
         if timeout(CLOSING, self.server.join_next()).await.is_err() {
             tracing::info!("closed connections that clients kept open");
@@ -125,17 +122,12 @@ fn api_config(config: &Config) -> ApiConfig {
 fn bind_error(listen: SocketAddr, error: io::Error) -> anyhow::Error {
     let (host, port) = (listen.ip(), listen.port());
     let sentence = match error.kind() {
-        io::ErrorKind::AddrInUse => format!(
-            "port {port} of {host} is in use; choose another one with --port or PORT (0 takes a free one), or stop \
-             the program that has it"
-        ),
-        io::ErrorKind::PermissionDenied => {
-            format!("port {port} of {host} needs more rights; choose one from 1024 on with PORT")
-        }
+        io::ErrorKind::AddrInUse => "is in use; set PORT to another one (0 takes a free one)",
+        io::ErrorKind::PermissionDenied => "is reserved; set PORT to one from 1024 on",
         io::ErrorKind::AddrNotAvailable => {
-            format!("this machine has no address {host}; set HOST to one that it has, or 127.0.0.1")
+            "is no port here; set HOST to an address of this machine"
         }
         _ => return anyhow::Error::new(error).context(format!("cannot listen on {listen}")),
     };
-    anyhow!(sentence)
+    anyhow!("port {port} of {host} {sentence}")
 }

@@ -1,21 +1,19 @@
 //! `codexd doctor`: what works, what does not, and what to do about it. It changes nothing that
 //! matters: it makes the data folder if it is missing, and opens the database as a daemon would.
 
-use std::{
-    net::{SocketAddr, TcpListener},
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{fmt::Display, io, net::TcpListener, path::Path, sync::Arc, time::Duration};
 
+use anyhow::Context as _;
 use brain_core::{ids::Owner, llm::LlmGateway, memory::ListOptions};
 use brain_tokio::TokioClock;
+use indicatif::HumanBytes;
 use nix::sys::statvfs::statvfs;
+use tokio::time::timeout;
 
 use crate::{
     app, banner,
-    client::Client,
-    config::{Config, Provider},
+    client::{Client, text},
+    config::{Config, GET_MODEL, Provider},
     connection, daemon, exit,
     lock::{DataLock, Held},
     terminal::{self, Look, Style},
@@ -26,176 +24,146 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Less free disk than this is worth a word.
 const LITTLE_DISK: u64 = 512 << 20;
 
-/// How it is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Health {
-    Well,
-    Poor,
-    Broken,
+type Mark = (Look, &'static str);
+
+/// What is found, line by line.
+struct Report {
+    style: Style,
+    is_broken: bool,
 }
 
-/// One line of the table.
-struct Finding {
-    what: String,
-    health: Health,
-    detail: String,
-    /// What to do.
-    advice: String,
-}
-
-impl Finding {
-    fn well(what: impl Into<String>, detail: impl Into<String>) -> Self {
-        let (what, detail) = (what.into(), detail.into());
-        Self { what, health: Health::Well, detail, advice: String::new() }
+impl Report {
+    fn well(&mut self, what: &str, detail: impl Display) -> io::Result<()> {
+        self.line((Look::Green, "ok  "), what, detail, "")
     }
 
-    fn poor(what: &str, detail: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { health: Health::Poor, advice: advice.into(), ..Self::well(what, detail) }
+    fn poor(&mut self, what: &str, detail: impl Display, advice: &str) -> io::Result<()> {
+        self.line((Look::Yellow, "note"), what, detail, advice)
     }
 
-    fn broken(what: &str, detail: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { health: Health::Broken, advice: advice.into(), ..Self::well(what, detail) }
+    fn broken(&mut self, what: &str, detail: impl Display, advice: &str) -> io::Result<()> {
+        self.is_broken = true;
+        self.line((Look::Red, "BAD "), what, detail, advice)
+    }
+
+    fn line(&self, mark: Mark, what: &str, detail: impl Display, advice: &str) -> io::Result<()> {
+        let mark = self.style.paint(mark.0, mark.1);
+        let what = self.style.paint(Look::Bold, &format!("{what:<8}"));
+        let advice = if advice.is_empty() { String::new() } else { format!("{:16}{advice}\n", "") };
+        terminal::print(format_args!("{mark}  {what}  {detail}\n{advice}"))
     }
 }
 
 /// Looks at everything and prints what it finds.
 pub(crate) fn run(config: &Config, style: Style) -> anyhow::Result<u8> {
-    let mut findings = vec![Finding::well("version", env!("CARGO_PKG_VERSION"))];
-    findings.extend(folder(config));
+    let mut report = Report { style, is_broken: false };
+    report.well("version", env!("CARGO_PKG_VERSION"))?;
+    folder(config, &mut report)?;
     match DataLock::acquire(&config.data_dir) {
         Ok(lock) => {
-            findings.push(port(config.listen));
-            findings.extend(daemon::runtime()?.block_on(inside(config)));
+            port(config, &mut report)?;
+            daemon::runtime()?.block_on(inside(config, &mut report))?;
             drop(lock);
         }
-        Err(error) => findings.push(match error.downcast_ref::<Held>() {
-            Some(held) => running(held),
-            None => Finding::broken("data folder", format!("{error:#}"), ""),
-        }),
+        Err(error) => match error.downcast_ref::<Held>() {
+            Some(held) => running(held, &mut report)?,
+            None => report.broken("data", format!("{error:#}"), "")?,
+        },
     }
-    findings.extend(config.warnings.iter().map(|it| Finding::poor("settings", it, "")));
-    print(&findings, style)?;
-    let is_broken = findings.iter().any(|it| it.health == Health::Broken);
-    Ok(if is_broken { exit::FAILED } else { exit::OK })
+    for warning in &config.warnings {
+        report.poor("settings", warning, "")?;
+    }
+    Ok(if report.is_broken { exit::FAILED } else { exit::OK })
 }
 
-fn print(findings: &[Finding], style: Style) -> anyhow::Result<()> {
-    for Finding { what, health, detail, advice } in findings {
-        let mark = match health {
-            Health::Well => style.paint(Look::Green, "ok  "),
-            Health::Poor => style.paint(Look::Yellow, "note"),
-            Health::Broken => style.paint(Look::Red, "BAD "),
-        };
-        terminal::print(format_args!(
-            "{mark}  {}  {detail}\n",
-            style.paint(Look::Bold, &format!("{what:<12}"))
-        ))?;
-        if !advice.is_empty() {
-            terminal::print(format_args!("{:20}{} {advice}\n", "", style.paint(Look::Dim, "->")))?;
-        }
-    }
-    Ok(())
-}
-
-fn folder(config: &Config) -> Vec<Finding> {
-    let path = config.data_dir.display().to_string();
+fn folder(config: &Config, report: &mut Report) -> anyhow::Result<()> {
+    let path = config.data_dir.display();
     let existing = config.data_dir.ancestors().find(|it| it.exists()).unwrap_or(Path::new("/"));
-    let Ok(disk) = statvfs(existing) else { return vec![Finding::well("data folder", path)] };
+    let disk = statvfs(existing).with_context(|| format!("cannot look at the disk of {path}"))?;
     let free = disk.blocks_available().saturating_mul(disk.fragment_size());
-    let detail = format!("{path} ({} free)", bytes(free));
-    let advice = "free some disk; the local model needs some 300 MB with its cache";
-    let finding = if free < LITTLE_DISK {
-        Finding::poor("data folder", detail, advice)
-    } else {
-        Finding::well("data folder", detail)
-    };
-    vec![finding]
+    let detail = format!("{path} ({} free)", HumanBytes(free));
+    if free < LITTLE_DISK {
+        let advice = "free some disk; the local model needs some 300 MB with its cache";
+        return Ok(report.poor("data", detail, advice)?);
+    }
+    Ok(report.well("data", detail)?)
 }
 
-fn running(held: &Held) -> Finding {
-    let holder = held.holder.clone().unwrap_or_default();
-    let Some(address) = holder.address else {
-        return Finding::poor("daemon", held.to_string(), "");
-    };
-    let detail = format!("running on http://{address} (pid {})", holder.pid);
+fn running(held: &Held, report: &mut Report) -> io::Result<()> {
+    let Some(address) = held.holder.address else { return report.poor("daemon", held, "") };
+    let detail = format!("running on http://{address} (pid {})", held.holder.pid);
     let client = connection::url_of(address).map(Client::new);
     match client.and_then(|client| client.get("health/ready", &[])) {
-        Ok(_) => Finding::well("daemon", format!("{detail}; it has memory and models open")),
-        Err(error) => Finding::broken("daemon", format!("{detail}: {error:#}"), "look at its log"),
+        Ok(health) => report.well("daemon", format!("{detail}: {}", text(&health, "status"))),
+        Err(error) => report.broken("daemon", format!("{detail}: {error:#}"), "look at its log"),
     }
 }
 
-fn port(listen: SocketAddr) -> Finding {
-    match TcpListener::bind(listen) {
-        Ok(_) => Finding::well("address", format!("{listen} is free; no daemon is running here")),
-        Err(error) => Finding::broken(
+fn port(config: &Config, report: &mut Report) -> io::Result<()> {
+    match TcpListener::bind(config.listen) {
+        Ok(_) => report.well("address", format!("{} is free; no daemon runs here", config.listen)),
+        Err(error) => report.broken(
             "address",
-            format!("cannot listen on {listen}: {error}"),
+            format!("cannot listen on {}: {error}", config.listen),
             "set PORT or HOST to another one, or stop the program that has it",
         ),
     }
 }
 
-/// What needs a runtime.
-async fn inside(config: &Config) -> Vec<Finding> {
-    let mut findings = vec![memory(config).await];
-    match app::gateways(config) {
-        Ok(gateways) => {
-            for (kind, gateway) in gateways {
-                findings.push(provider(config, kind, gateway).await);
-            }
-        }
-        Err(error) => findings.push(Finding::broken("provider", format!("{error:#}"), "")),
+/// What needs a runtime, and the folder for itself.
+async fn inside(config: &Config, report: &mut Report) -> anyhow::Result<()> {
+    memory(config, report).await?;
+    for (kind, gateway) in app::gateways(config)? {
+        provider(kind, kind == config.provider, &*gateway, report).await?;
     }
-    findings
+    Ok(())
 }
 
-async fn memory(config: &Config) -> Finding {
+async fn memory(config: &Config, report: &mut Report) -> io::Result<()> {
     let name = banner::memory(config);
     let Some(database) = &config.database else {
-        return Finding::poor("memory", name, "unset SQLITE_DB_PATH to keep conversations");
+        return report.poor("memory", name, "unset SQLITE_DB_PATH to keep conversations");
     };
-    let advice =
-        "move the file away, or set SQLITE_DB_PATH to another one; a backup can be imported";
+    let advice = "move the file away, or set SQLITE_DB_PATH to another one";
     let store = match app::open_store(config, Arc::new(TokioClock::new())) {
         Ok(store) => store,
-        Err(error) => return Finding::broken("memory", format!("{error:#}"), advice),
+        Err(error) => return report.broken("memory", format!("{error:#}"), advice),
     };
-    let options = ListOptions { before: None, limit: 1000 };
-    match store.list(&Owner::local(), options).await {
+    match store.list(&Owner::local(), ListOptions { before: None, limit: 1000 }).await {
         Ok(sessions) => {
-            let size = database.path.metadata().map_or(0, |it| it.len());
+            let size = HumanBytes(database.path.metadata().map_or(0, |it| it.len()));
             let more = if sessions.len() < 1000 { "" } else { " or more" };
-            let count = sessions.len();
-            Finding::well("memory", format!("{name}, {}, {count}{more} sessions", bytes(size)))
+            report.well("memory", format!("{name}, {size}, sessions: {}{more}", sessions.len()))
         }
-        Err(error) => Finding::broken("memory", format!("{name}: {error}"), advice),
+        Err(error) => report.broken("memory", format!("{name}: {error}"), advice),
     }
 }
 
-async fn provider(config: &Config, kind: Provider, gateway: Arc<dyn LlmGateway>) -> Finding {
-    let (name, is_default) = (kind.name(), kind == config.provider);
-    let default = if is_default { ", the default" } else { "" };
-    let answer = tokio::time::timeout(PATIENCE, gateway.models()).await;
-    let problem = match answer {
+async fn provider(
+    kind: Provider,
+    is_default: bool,
+    gateway: &dyn LlmGateway,
+    report: &mut Report,
+) -> io::Result<()> {
+    let default = if is_default { " (the default)" } else { "" };
+    let problem = match timeout(PATIENCE, gateway.models()).await {
         Ok(Ok(models)) if !models.is_empty() => {
             let names: Vec<_> = models.iter().take(3).map(|it| it.id.as_str()).collect();
             let more = if 3 < models.len() { ", ..." } else { "" };
-            let (count, names) = (models.len(), names.join(", "));
-            return Finding::well(name, format!("{count} models: {names}{more}{default}"));
+            return report.well(kind.name(), format!("{}{more}{default}", names.join(", ")));
         }
         Ok(Ok(_)) => "it has no model".to_owned(),
         Ok(Err(error)) => error.to_string(),
         Err(_) => format!("no answer within {} s", PATIENCE.as_secs()),
     };
     let advice = match kind {
-        Provider::OpenAi => "look at OPENAI_BASE_URL and OPENAI_API_KEY".to_owned(),
-        Provider::Local => banner::GET_MODEL.to_owned(),
+        Provider::OpenAi => "look at OPENAI_BASE_URL and OPENAI_API_KEY",
+        Provider::Local => GET_MODEL,
     };
-    let finding = if is_default { Finding::broken } else { Finding::poor };
-    finding(name, format!("{problem}{default}"), advice)
-}
-
-fn bytes(count: u64) -> String {
-    indicatif::HumanBytes(count).to_string()
+    let detail = format!("{problem}{default}");
+    if is_default {
+        report.broken(kind.name(), detail, advice)
+    } else {
+        report.poor(kind.name(), detail, advice)
+    }
 }

@@ -1,6 +1,6 @@
 //! How commands end: exit codes, and the one place where an error becomes text for people.
 
-use std::{fmt, io};
+use std::io;
 
 use crate::{config::Problems, lock::Held, terminal};
 
@@ -15,23 +15,8 @@ pub(crate) const BUSY: u8 = 75;
 /// Stopped by Ctrl-C.
 pub(crate) const INTERRUPTED: u8 = 130;
 
-/// Ends a command with this code and without another word.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Quiet(pub(crate) u8);
-
-impl std::error::Error for Quiet {}
-
-impl fmt::Display for Quiet {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "exit code {}", self.0)
-    }
-}
-
 /// Tells people about `error`, once and with its causes, and returns the exit code for it.
 pub(crate) fn report(error: &anyhow::Error) -> u8 {
-    if let Some(Quiet(code)) = error.downcast_ref() {
-        return *code;
-    }
     if error.chain().any(is_broken_pipe) {
         // Whoever read our output has seen enough.
         return OK;

@@ -5,7 +5,6 @@ use std::{
     thread,
 };
 
-use anyhow::Context as _;
 use tokio::runtime::Builder;
 
 use crate::{client::Client, exit};
@@ -43,10 +42,7 @@ impl Interrupt {
                 }
             });
         };
-        thread::Builder::new()
-            .name("ctrl-c".to_owned())
-            .spawn(work)
-            .context("cannot start threads")?;
+        thread::Builder::new().name("ctrl-c".to_owned()).spawn(work)?;
         Ok(interrupt)
     }
 
@@ -77,11 +73,7 @@ impl Interrupt {
             State::Runs(turn) => client.cancel(&turn),
             State::Asked => {}
             State::Idle | State::Pressed => {
-                #[expect(
-                    clippy::exit,
-                    reason = "the main thread waits for input, or for a daemon that hangs"
-                )]
-                #[expect(clippy::disallowed_methods, reason = "this is what Ctrl-C means there")]
+                #[expect(clippy::disallowed_methods, reason = "the main thread may hang")]
                 std::process::exit(exit::INTERRUPTED.into());
             }
         }

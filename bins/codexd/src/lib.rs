@@ -41,7 +41,7 @@ use clap::{CommandFactory as _, Parser as _};
 use crate::{
     cli::{Cli, Command, Models, Reference},
     config::Config,
-    settings::{Origin, Settings},
+    settings::Settings,
     terminal::{Look, Style},
 };
 
@@ -86,8 +86,8 @@ fn dispatch(command: Option<Command>, started: Instant) -> anyhow::Result<u8> {
 fn with_settings(command: Command, started: Instant) -> anyhow::Result<u8> {
     let mut settings = Settings::read();
     if let Command::Serve { host, port } = &command {
-        host.iter().for_each(|host| settings.set("HOST", host, Origin::Flag));
-        port.iter().for_each(|port| settings.set("PORT", port, Origin::Flag));
+        host.iter().for_each(|host| settings.set("HOST", host, "command line"));
+        port.iter().for_each(|port| settings.set("PORT", port, "command line"));
     }
     let config = Config::new(&settings)?;
     let no_color = settings.get("NO_COLOR").is_some();
@@ -98,7 +98,9 @@ fn with_settings(command: Command, started: Instant) -> anyhow::Result<u8> {
         Command::Serve { .. } => serve::run(&config, started, style),
         Command::Chat(chat) => repl::run(&config, chat, style),
         Command::Ask { message, json, chat } => ask::run(&config, &message, json, chat),
-        Command::Sessions(sessions) => listing::sessions(&config, sessions, style),
+        Command::Sessions { command, target } => {
+            listing::sessions(&config, command, target.url, style)
+        }
         Command::Models { command: Some(Models::Pull { source, sha256 }), .. } => {
             pull::run(&config, &source, sha256.as_deref())
         }
@@ -119,7 +121,7 @@ fn check(settings: &Settings, config: &Config, style: Style) -> anyhow::Result<u
             None => setting.default,
         };
         let name = style.paint(Look::Bold, &format!("{:<18}", setting.name));
-        let origin = settings.origin(setting.name).map_or("default", Origin::as_str);
+        let origin = settings.origin(setting.name).unwrap_or("default");
         let origin = style.paint(Look::Dim, &format!("({origin})"));
         terminal::print(format_args!("{name}  {value}  {origin}\n"))?;
     }

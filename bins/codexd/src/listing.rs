@@ -4,33 +4,32 @@ use serde_json::Value;
 use url::Url;
 
 use crate::{
-    cli::{Sessions, SessionsCommand},
+    cli::Sessions,
     client::{Client, array, text},
     config::Config,
-    connection::Connection,
-    exit,
+    connection, exit,
     terminal::{self, Look, Style},
 };
 
 /// `codexd sessions`.
-pub(crate) fn sessions(config: &Config, sessions: Sessions, style: Style) -> anyhow::Result<u8> {
-    let connection = Connection::open(sessions.target.url, config)?;
-    let client = &connection.client;
-    let done = match sessions.command {
-        None | Some(SessionsCommand::List) => list_sessions(client, style),
-        Some(SessionsCommand::Show { id }) => show_session(client, &id, style),
-        Some(SessionsCommand::Delete { id }) => client.delete("memory/sessions", &[("id", &id)]),
-    };
-    connection.close();
-    done.map(|()| exit::OK)
+pub(crate) fn sessions(
+    config: &Config,
+    command: Option<Sessions>,
+    url: Option<Url>,
+    style: Style,
+) -> anyhow::Result<u8> {
+    connection::with(url, config, |client| match command {
+        None | Some(Sessions::List) => list_sessions(client, style),
+        Some(Sessions::Show { id }) => show_session(client, &id, style),
+        Some(Sessions::Delete { id }) => client.delete("memory/sessions", &[("id", &id)]),
+    })?;
+    Ok(exit::OK)
 }
 
 /// `codexd models list`.
 pub(crate) fn models(config: &Config, url: Option<Url>) -> anyhow::Result<u8> {
-    let connection = Connection::open(url, config)?;
-    let done = list_models(&connection.client);
-    connection.close();
-    done.map(|()| exit::OK)
+    connection::with(url, config, list_models)?;
+    Ok(exit::OK)
 }
 
 /// Prints one line a session, the newest first.

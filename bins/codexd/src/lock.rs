@@ -5,8 +5,9 @@
 
 use std::{
     fmt, fs,
-    fs::{File, TryLockError},
+    fs::{DirBuilder, File, TryLockError},
     net::SocketAddr,
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     process,
 };
@@ -15,42 +16,30 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 /// Who has a data folder.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Holder {
-    /// The process.
     pub(crate) pid: u32,
     /// Where it listens; `None` while it starts, or if it does not.
     pub(crate) address: Option<SocketAddr>,
 }
 
 /// Another process has the data folder.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Held {
-    /// The folder.
-    pub(crate) data_dir: PathBuf,
-    /// Who has it, if that can be told.
-    pub(crate) holder: Option<Holder>,
+    data_dir: PathBuf,
+    pub(crate) holder: Holder,
 }
 
 impl std::error::Error for Held {}
 
 impl fmt::Display for Held {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let folder = self.data_dir.display();
-        match &self.holder {
-            Some(Holder { pid, address: Some(address) }) => write!(
-                f,
-                "the data folder {folder} is in use by the codexd with pid {pid}, which listens on http://{address}; \
-                 use that one (`codexd chat` finds it), stop it (`kill {pid}`), or set CODEXD_DATA_DIR to another \
-                 folder"
-            ),
-            Some(Holder { pid, address: None }) => write!(
-                f,
-                "the data folder {folder} is in use by the codexd with pid {pid}; wait for it, or set CODEXD_DATA_DIR \
-                 to another folder"
-            ),
-            None => write!(f, "the data folder {folder} is in use by another process"),
+        let (folder, pid) = (self.data_dir.display(), self.holder.pid);
+        write!(f, "the data folder {folder} is in use by the codexd with pid {pid}")?;
+        if let Some(address) = self.holder.address {
+            write!(f, ", which listens on http://{address}; `codexd chat` speaks to that one")?;
         }
+        write!(f, "; stop it (`kill {pid}`), or set CODEXD_DATA_DIR to another folder")
     }
 }
 
@@ -62,40 +51,33 @@ pub(crate) struct DataLock {
 }
 
 impl DataLock {
-    /// Takes the folder, which is made if it is missing.
-    ///
-    /// # Errors
-    ///
-    /// [`Held`] if another process has it; else when the folder cannot be written.
+    /// Takes the folder, which is made if it is missing; [`Held`] if another process has it.
     pub(crate) fn acquire(data_dir: &Path) -> anyhow::Result<Self> {
-        let folder = data_dir.display();
-        fs::create_dir_all(data_dir).with_context(|| {
-            format!("cannot make the data folder {folder}; set CODEXD_DATA_DIR to one that you may write to")
-        })?;
-        let path = data_dir.join("daemon.lock");
-        let file = File::options().create(true).truncate(false).write(true).open(&path);
+        let (path, card) = (data_dir.join("daemon.lock"), data_dir.join("daemon.json"));
+        // Conversations are nobody else's business.
+        let folder = DirBuilder::new().recursive(true).mode(0o700).create(data_dir);
+        let file = folder
+            .and_then(|()| File::options().create(true).truncate(false).write(true).open(&path));
         let file = file.with_context(|| {
-            format!("cannot write to the data folder {folder}; set CODEXD_DATA_DIR to one that you may write to")
+            let folder = data_dir.display();
+            format!("cannot write to {folder}; set CODEXD_DATA_DIR to a folder of yours")
         })?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                return Err(Held { data_dir: data_dir.to_owned(), holder: holder(data_dir) }.into());
+                let holder = holder(&card).unwrap_or_default();
+                return Err(Held { data_dir: data_dir.to_owned(), holder }.into());
             }
             Err(TryLockError::Error(error)) => {
                 return Err(error).with_context(|| format!("cannot lock {}", path.display()));
             }
         }
-        let lock = Self { card: card(data_dir), _file: file };
+        let lock = Self { card, _file: file };
         lock.publish(None)?;
         Ok(lock)
     }
 
     /// Tells others where this process listens.
-    ///
-    /// # Errors
-    ///
-    /// When the folder cannot be written.
     pub(crate) fn publish(&self, address: Option<SocketAddr>) -> anyhow::Result<()> {
         let holder = Holder { pid: process::id(), address };
         let temporary = self.card.with_extension("json.new");
@@ -112,12 +94,6 @@ impl Drop for DataLock {
     }
 }
 
-/// Who has the folder, as it says; believe it only while the lock is held.
-#[must_use]
-pub(crate) fn holder(data_dir: &Path) -> Option<Holder> {
-    serde_json::from_slice(&fs::read(card(data_dir)).ok()?).ok()
-}
-
-fn card(data_dir: &Path) -> PathBuf {
-    data_dir.join("daemon.json")
+fn holder(card: &Path) -> Option<Holder> {
+    serde_json::from_slice(&fs::read(card).ok()?).ok()
 }

@@ -3,8 +3,8 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Read, Write as _},
-    path::{Path, PathBuf},
+    io::{self, Read},
+    path::Path,
     time::Duration,
 };
 
@@ -21,34 +21,25 @@ const MAGIC: &[u8] = b"GGUF";
 
 /// Fetches, verifies, installs.
 pub(crate) fn run(config: &Config, source: &str, sha256: Option<&str>) -> anyhow::Result<u8> {
-    let address = Url::parse(source).ok();
-    let address = address.filter(|url| matches!(url.scheme(), "http" | "https"));
-    let name = match &address {
-        Some(url) => url.path().rsplit('/').next().unwrap_or_default().to_owned(),
-        None => Path::new(source).file_name().unwrap_or_default().display().to_string(),
-    };
-    ensure!(
-        Path::new(&name).extension().is_some_and(|it| it == "gguf"),
-        "{} names no .gguf file; a wheel is fetched by scripts/get-model",
-        source
-    );
+    let is_address = source.starts_with("http://") || source.starts_with("https://");
+    let path = if is_address { Url::parse(source)?.path().to_owned() } else { source.to_owned() };
+    let path = Path::new(&path);
+    let name = path.file_name().filter(|_| path.extension().is_some_and(|it| it == "gguf"));
+    let name = name.with_context(|| format!("{source} is no .gguf file"))?;
     let folder = config.models_dir();
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let target = folder.join(&name);
-    let part = folder.join(format!("{name}.part"));
-    match &address {
-        Some(url) => download(url, &part)?,
-        None => copy(Path::new(source), &part)?,
-    }
+    // Named by its source, so that a part of one file is never taken for a part of another.
+    let part = folder.join(format!("{}.part", hex(&Sha256::digest(source))));
+    let fetched = if is_address { download(source, &part) } else { copy(path, &part) };
+    fetched?;
     let sum = verify(&part, sha256).inspect_err(|_| drop(fs::remove_file(&part)))?;
+    let target = folder.join(name);
     fs::rename(&part, &target).with_context(|| format!("cannot write {}", target.display()))?;
     terminal::print(format_args!("{}\nsha256 {sum}\n", target.display()))?;
-    if config.local.chat_model != target {
-        terminal::warn(format_args!(
-            "the local model is {}; set LOCAL_MODEL_PATH={} to use the new one\n",
-            config.local.chat_model.display(),
-            target.display()
-        ));
+    let (used, target) = (config.local.chat_model.display(), target.display());
+    if used.to_string() != target.to_string() {
+        let advice = format!("set LOCAL_MODEL_PATH={target} to use it in place of {used}");
+        terminal::warn(format_args!("{advice}, and start a running daemon again\n"));
     }
     Ok(exit::OK)
 }
@@ -56,11 +47,11 @@ pub(crate) fn run(config: &Config, source: &str, sha256: Option<&str>) -> anyhow
 fn copy(source: &Path, part: &Path) -> anyhow::Result<()> {
     let file = File::open(source).with_context(|| format!("cannot read {}", source.display()))?;
     let bar = progress(file.metadata()?.len());
-    write(bar.wrap_read(file), File::create(part)?, part)
+    write(bar.wrap_read(file), File::create(part)?)
 }
 
-/// Fetches what is missing of `part`, if the server can leave out the rest.
-fn download(url: &Url, part: &Path) -> anyhow::Result<()> {
+/// Fetches what is missing of `part`, or all of it if the server knows no parts.
+fn download(url: &str, part: &Path) -> anyhow::Result<()> {
     let have = part.metadata().map_or(0, |it| it.len());
     let agent: Agent = Agent::config_builder()
         .http_status_as_error(false)
@@ -68,70 +59,52 @@ fn download(url: &Url, part: &Path) -> anyhow::Result<()> {
         .timeout_recv_response(Some(Duration::from_secs(60)))
         .build()
         .into();
-    let mut request = agent.get(url.as_str());
-    if 0 < have {
-        request = request.header("range", format!("bytes={have}-"));
-    }
+    let request = agent.get(url).header("range", format!("bytes={have}-"));
     let response = request.call().map_err(|error| anyhow!("cannot fetch {url}: {error}"))?;
-    let resumes = match response.status() {
-        StatusCode::PARTIAL_CONTENT => true,
-        StatusCode::OK => false,
+    let done = match response.status() {
+        StatusCode::PARTIAL_CONTENT => have,
+        StatusCode::OK => 0,
         // All of it is there already.
         StatusCode::RANGE_NOT_SATISFIABLE if 0 < have => return Ok(()),
         status => bail!("{url} answered {status}"),
     };
-    let mut file = File::options().create(true).write(true).append(resumes).open(part)?;
-    if !resumes {
-        file.set_len(0)?;
-    }
-    file.flush()?;
-    let done = if resumes { have } else { 0 };
-    let bar = progress(done + response.body().content_length().unwrap_or(0));
-    bar.set_position(done);
-    write(bar.wrap_read(response.into_body().into_reader()), file, part)
+    let file = File::options().create(true).append(true).open(part)?;
+    file.set_len(done)?;
+    let bar = progress(done + response.body().content_length().unwrap_or(0)).with_position(done);
+    write(bar.wrap_read(response.into_body().into_reader()), file)
         .context("run the command again to fetch the rest")
 }
 
-fn write(mut from: impl Read, mut file: File, part: &Path) -> anyhow::Result<()> {
-    let failed = || format!("cannot fetch {}", part.display());
-    io::copy(&mut from, &mut file).with_context(failed)?;
-    file.sync_all().with_context(failed)
+fn write(mut from: impl Read, mut file: File) -> anyhow::Result<()> {
+    io::copy(&mut from, &mut file).and_then(|_| file.sync_all()).context("the file is not whole")
 }
 
 /// The SHA-256 of a file that is a model and has the expected one.
-fn verify(path: &PathBuf, expected: Option<&str>) -> anyhow::Result<String> {
-    let mut file = File::open(path)?;
-    let mut magic = Vec::new();
-    (&mut file).take(4).read_to_end(&mut magic)?;
-    ensure!(magic == MAGIC, "what was fetched is no GGUF file; it was removed");
-    let mut hash = Sha256::new();
-    hash.update(&magic);
-    io::copy(&mut file, &mut HashWriter(&mut hash))?;
-    let sum: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    ensure!(
-        expected.is_none_or(|expected| expected == sum),
-        "the file has sha256 {sum}, not the expected one; it was removed"
-    );
+fn verify(path: &Path, expected: Option<&str>) -> anyhow::Result<String> {
+    let (mut file, mut hash, mut is_model) = (File::open(path)?, Sha256::new(), None);
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        let count = file.read(&mut buffer)?;
+        let chunk = buffer.get(..count).unwrap_or_default();
+        is_model.get_or_insert(chunk.starts_with(MAGIC));
+        hash.update(chunk);
+        if chunk.is_empty() {
+            break;
+        }
+    }
+    ensure!(is_model == Some(true), "what was fetched is no GGUF file; it was removed");
+    let sum = hex(&hash.finalize());
+    ensure!(expected.is_none_or(|it| it == sum), "the file has sha256 {sum}; it was removed");
     Ok(sum)
 }
 
-struct HashWriter<'a>(&'a mut Sha256);
-
-impl io::Write for HashWriter<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A bar on a terminal's standard error; nothing elsewhere.
 fn progress(bytes: u64) -> ProgressBar {
     let template = "{bar:30} {bytes} of {total_bytes}, {bytes_per_sec}, {eta}";
-    let style =
-        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(bytes).with_style(style)
+    let style = ProgressStyle::with_template(template);
+    ProgressBar::new(bytes).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

@@ -2,29 +2,15 @@
 
 use crate::settings::{self, KEYS, LATER, Setting};
 
-const INTRODUCTION: &str = "\
-# Configuration
-
-<!-- Made by `codexd config docs`; edit bins/codexd/src/settings.env instead. -->
-
-codexd needs no configuration: without any, it keeps its memory in `memory.db` in the data folder
-and answers with the model that it finds there. What you set is read from the environment first,
-then from the file `.env` in the working directory; `.env.example` holds every name, ready to copy.
-An empty value is the same as none, except for `SQLITE_DB_PATH`.
-
-`codexd check` names every wrong setting at once and starts nothing; where nothing is wrong, it
-prints what holds. A wrong setting ends every command with exit code 64.
-";
-
 /// The text of `docs/CONFIGURATION.md`.
 #[must_use]
 pub fn markdown() -> String {
-    let mut page = INTRODUCTION.to_owned();
+    let mut page = include_str!("reference.md").to_owned();
     for (title, settings) in settings::sections() {
         page.push_str(&format!("\n## {title}\n"));
         settings.iter().for_each(|setting| page.push_str(&entry(setting)));
     }
-    let names = LATER.iter().map(|name| format!("- `{name}`\n")).collect::<String>();
+    let names = LATER.split_whitespace().map(|name| format!("- `{name}`\n")).collect::<String>();
     page.push_str(&format!(
         "\n## Not yet\n\nThese names belong to versions to come. Set today, they change nothing, \
          and `codexd check` says so.\n`{KEYS}` is refused, so that nobody relies on it before keys \

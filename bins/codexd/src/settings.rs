@@ -8,27 +8,16 @@ use std::{collections::BTreeMap, env, ffi::OsString, fmt, path::Path};
 pub const EXAMPLE: &str = include_str!("settings.env");
 
 /// Settings that later versions know. Set today, they change nothing, and `codexd check` says so.
-pub const LATER: &[&str] = &[
-    "AZURE_OPENAI_API_KEY",
-    "AZURE_OPENAI_API_VERSION",
-    "AZURE_OPENAI_DEPLOYMENT",
-    "AZURE_OPENAI_ENDPOINT",
-    "DATABASE_URL",
-    "MEMORY_BUDGET",
-    "MODEL_FALLBACK",
-    "OLLAMA_BASE_URL",
-    "REDIS_URL",
-    "SESSION_TTL",
-    "SUMMARY_MODEL",
-    "TABBYML_API_KEY",
-    "TABBYML_BASE_URL",
-];
+pub const LATER: &str = "AZURE_OPENAI_API_KEY AZURE_OPENAI_API_VERSION AZURE_OPENAI_DEPLOYMENT \
+                         AZURE_OPENAI_ENDPOINT DATABASE_URL MEMORY_BUDGET MODEL_FALLBACK \
+                         OLLAMA_BASE_URL REDIS_URL SESSION_TTL SUMMARY_MODEL TABBYML_API_KEY \
+                         TABBYML_BASE_URL";
 
 /// A setting that nobody should believe to protect anything before it does.
 pub(crate) const KEYS: &str = "CODEXD_API_KEYS";
 
 /// What else is read of the environment; no settings of ours.
-const SURROUNDINGS: &[&str] = &["HOME", "XDG_DATA_HOME", "NO_COLOR"];
+const SURROUNDINGS: [&str; 3] = ["HOME", "XDG_DATA_HOME", "NO_COLOR"];
 
 /// One setting, as [`EXAMPLE`] documents it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,33 +63,11 @@ pub fn all() -> impl Iterator<Item = Setting> {
     sections().into_iter().flat_map(|(_, settings)| settings)
 }
 
-/// Where a value came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// The command line.
-    Flag,
-    /// The environment.
-    Environment,
-    /// The file `.env` in the working directory.
-    File,
-}
-
-impl Origin {
-    /// Its name for people.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Flag => "command line",
-            Self::Environment => "environment",
-            Self::File => ".env",
-        }
-    }
-}
-
 /// The values that are set, unchecked.
 #[derive(Clone, Default)]
 pub struct Settings {
-    values: BTreeMap<String, (String, Origin)>,
+    /// By name, with where they came from.
+    values: BTreeMap<String, (String, &'static str)>,
     /// What could not be read at all, as sentences.
     pub problems: Vec<String>,
 }
@@ -129,7 +96,7 @@ impl Settings {
         for (name, value) in variables {
             let Some(name) = name.to_str().filter(|name| known.contains(name)) else { continue };
             match value.into_string() {
-                Ok(value) => self.set(name, value, Origin::Environment),
+                Ok(value) => self.set(name, value, "environment"),
                 Err(_) => self.problems.push(format!("{name}: the value is not UTF-8")),
             }
         }
@@ -143,7 +110,7 @@ impl Settings {
         };
         match pairs {
             Ok(Ok(pairs)) => {
-                pairs.into_iter().for_each(|(name, value)| self.set(&name, value, Origin::File));
+                pairs.into_iter().for_each(|(name, value)| self.set(&name, value, ".env"));
             }
             // The line itself may hold a secret.
             Ok(Err(dotenvy::Error::LineParse(..))) => self.problems.push(format!(
@@ -157,8 +124,8 @@ impl Settings {
         }
     }
 
-    /// Sets one value, in place of what is there.
-    pub fn set(&mut self, name: &str, value: impl Into<String>, origin: Origin) {
+    /// Sets one value, in place of what is there; `origin` is for people.
+    pub fn set(&mut self, name: &str, value: impl Into<String>, origin: &'static str) {
         self.values.insert(name.to_owned(), (value.into(), origin));
     }
 
@@ -176,7 +143,7 @@ impl Settings {
 
     /// Where the value of a setting came from.
     #[must_use]
-    pub fn origin(&self, name: &str) -> Option<Origin> {
+    pub fn origin(&self, name: &str) -> Option<&'static str> {
         self.values.get(name).map(|(_, origin)| *origin)
     }
 
@@ -188,6 +155,6 @@ impl Settings {
 }
 
 fn known() -> Vec<&'static str> {
-    let others = LATER.iter().chain(SURROUNDINGS).copied().chain([KEYS]);
+    let others = LATER.split_whitespace().chain(SURROUNDINGS).chain([KEYS]);
     all().map(|setting| setting.name).chain(others).collect()
 }

@@ -1,0 +1,116 @@
+//! `codexd ask`, with a daemon and without.
+
+use std::{fs, process::Stdio};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::Value;
+
+use crate::daemon::{Ended, Home};
+
+#[test]
+fn only_the_answer_goes_to_standard_output() {
+    let home = Home::new();
+    let ended = home.run(&["ask", "What", "is this?"]);
+    assert_eq!((ended.code, ended.out.as_str()), (0, "So you say: What is this?\n"));
+    assert_eq!(ended.err, "");
+}
+
+#[test]
+fn what_is_piped_in_stands_below_the_question() {
+    let home = Home::new();
+    let ended = home.run_with_input(&["ask", "Summarise:"], "one\ntwo\n");
+    assert_eq!(ended.out, "So you say: Summarise:\n\none\ntwo\n");
+    assert_eq!(home.run_with_input(&["ask"], "alone").out, "So you say: alone\n");
+    let ended = home.run(&["ask"]);
+    assert_eq!(ended.code, 1);
+    assert!(ended.err.contains("ask what?"));
+}
+
+#[test]
+fn a_running_daemon_is_found_and_remembers() {
+    let home = Home::new();
+    let daemon = home.serve();
+    assert_eq!(home.run(&["ask", "--session", "s", "One"]).code, 0);
+    let ended = home.run(&["ask", "--session", "s", "--system", "Be brief.", "Two"]);
+    assert_eq!(ended.out, "So you say: Two\n");
+    let shown = home.model.last_messages();
+    let shown: Vec<_> = shown.iter().map(|(role, text)| (role.as_str(), text.as_str())).collect();
+    let expected = [
+        ("system", "Be brief."),
+        ("user", "One"),
+        ("assistant", "So you say: One"),
+        ("user", "Two"),
+    ];
+    assert_eq!(shown, expected);
+    assert_eq!(daemon.messages("s").len(), 4);
+    let list = home.run(&["sessions"]);
+    assert!(list.out.starts_with("s  "), "{}", list.out);
+    assert!(home.run(&["sessions", "show", "s"]).out.contains("user: Two\n"));
+    assert_eq!(home.run(&["sessions", "delete", "s"]).code, 0);
+    assert_eq!(home.run(&["sessions"]).out, "");
+    assert_eq!(home.run(&["models"]).out.lines().next(), Some("openai/fake  (default)"));
+}
+
+#[test]
+fn without_a_daemon_memory_is_the_same() {
+    let home = Home::new();
+    home.run(&["ask", "--session", "s", "One"]);
+    let ended = home.run(&["ask", "--json", "--session", "s", "Two"]);
+    let answer: Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!(answer["status"], "completed");
+    assert_eq!(answer["session_id"], "s");
+    assert_eq!(answer["message"]["content"][0]["text"], "So you say: Two");
+    assert_eq!(home.model.last_messages().len(), 3);
+    assert!(!home.path().join("daemon.json").exists());
+}
+
+#[test]
+fn a_provider_that_refuses_is_a_failure_that_is_explained() {
+    let home = Home::new();
+    let ended = home.run(&["ask", "--session", "s", "fail"]);
+    assert_eq!((ended.code, ended.out.as_str()), (1, ""));
+    assert!(ended.err.starts_with("codexd: "), "{}", ended.err);
+    let daemon = home.serve();
+    let messages = daemon.messages("s");
+    assert_eq!(messages[0], ("user".into(), "complete".into(), "fail".into()));
+    assert_eq!(messages[1].1, "failed");
+}
+
+#[test]
+fn a_daemon_that_is_not_there_is_a_failure() {
+    let home = Home::new();
+    let ended = home.run(&["ask", "--url", "http://127.0.0.1:9", "Hello"]);
+    assert_eq!(ended.code, 1);
+    assert!(ended.err.contains("`codexd serve` starts one"), "{}", ended.err);
+    assert!(!home.database().exists());
+}
+
+#[test]
+fn a_damaged_model_is_explained_and_what_was_said_is_kept() {
+    let home = Home::new();
+    let model = home.path().join("damaged.gguf");
+    fs::write(&model, [b"GGUF".as_slice(), &[7; 4096]].concat()).unwrap();
+    let ask = ["ask", "--session", "s", "--model", "local/damaged", "Hello"];
+    let ended = Ended::of(&home.codexd(&ask).env("LOCAL_MODEL_PATH", &model).output().unwrap());
+    assert_eq!((ended.code, ended.out.as_str()), (1, ""));
+    assert!(ended.err.contains("damaged.gguf is damaged"), "{}", ended.err);
+    assert_eq!(home.serve().messages("s")[0].2, "Hello");
+}
+
+#[test]
+fn ctrl_c_stops_the_answer_and_keeps_what_there_is() {
+    let home = Home::new();
+    let daemon = home.serve();
+    let mut ask = home.codexd(&["ask", "--session", "s", "hang"]);
+    let mut child = ask.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut begin = [0; 100];
+    std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut begin).unwrap();
+    kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGINT).unwrap();
+    let ended = Ended::of(&child.wait_with_output().unwrap());
+    assert_eq!(ended.code, 130, "{}", ended.err);
+    let answer = &daemon.messages("s")[1];
+    assert_eq!((answer.1.as_str(), answer.2.len()), ("interrupted", crate::fake::LONG));
+}

@@ -1,0 +1,17 @@
+//! The daemon as people meet it: its settings, its commands, its end.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests may fail"
+)]
+
+mod ask;
+mod chat;
+mod crash;
+mod daemon;
+mod doctor;
+mod fake;
+mod pull;
+mod serve;
+mod settings;

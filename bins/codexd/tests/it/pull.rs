@@ -1,0 +1,85 @@
+//! `codexd models pull`: only whole and right files get in.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    net::TcpListener,
+    thread,
+};
+
+use crate::daemon::Home;
+
+/// A file that looks like a model.
+fn model() -> Vec<u8> {
+    let noise = (0..100_000_u32).flat_map(u32::to_le_bytes);
+    b"GGUF".iter().copied().chain(noise).collect()
+}
+
+/// Serves [`model`] three times: half of it and then nothing, what a range asks for, all of it.
+fn server() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/tiny.gguf?x=1", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for (number, stream) in listener.incoming().enumerate() {
+            let mut stream = stream.unwrap();
+            let head = BufReader::new(&stream).lines().map(Result::unwrap);
+            let head: Vec<_> = head.take_while(|line| !line.is_empty()).collect();
+            let range = head.iter().find_map(|it| it.strip_prefix("range: bytes="));
+            let from: usize = range.unwrap().trim_end_matches('-').parse().unwrap();
+            let (model, end) = (model(), if number == 0 { 1000 } else { usize::MAX });
+            let (status, rest) =
+                if number == 2 { ("200 OK", &model[..]) } else { ("206 Part", &model[from..]) };
+            let length = rest.len();
+            write!(stream, "HTTP/1.1 {status}\r\ncontent-length: {length}\r\n").unwrap();
+            write!(stream, "connection: close\r\n\r\n").unwrap();
+            stream.write_all(&rest[..length.min(end)]).unwrap();
+        }
+    });
+    url
+}
+
+#[test]
+fn a_file_is_copied_and_verified() {
+    let home = Home::new();
+    let source = home.path().join("tiny.gguf");
+    fs::write(&source, model()).unwrap();
+    let source = source.to_str().unwrap();
+    let wrong = home.run(&["models", "pull", source, "--sha256", &"0".repeat(64)]);
+    assert_eq!(wrong.code, 1);
+    let sum = wrong.err.split("sha256 ").nth(1).unwrap()[..64].to_owned();
+    let folder = home.path().join("models");
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+    let right = home.run(&["models", "pull", source, "--sha256", &sum]);
+    assert_eq!(right.code, 0, "{}", right.err);
+    assert_eq!(fs::read(folder.join("tiny.gguf")).unwrap(), model());
+    assert!(home.run(&["check"]).out.contains("tiny") || right.out.contains(&sum));
+}
+
+#[test]
+fn what_is_no_model_does_not_get_in() {
+    let home = Home::new();
+    let source = home.path().join("page.gguf");
+    fs::write(&source, "<html>not found</html>").unwrap();
+    let ended = home.run(&["models", "pull", source.to_str().unwrap()]);
+    assert_eq!(ended.code, 1);
+    assert!(ended.err.contains("no GGUF file"), "{}", ended.err);
+    assert_eq!(fs::read_dir(home.path().join("models")).unwrap().count(), 0);
+    assert!(home.run(&["models", "pull", "model.whl"]).err.contains("no .gguf file"));
+    assert!(home.run(&["models", "pull", "gone.gguf"]).err.contains("cannot read gone.gguf"));
+}
+
+#[test]
+fn a_download_that_broke_goes_on() {
+    let home = Home::new();
+    let (url, target) = (server(), home.path().join("models/tiny.gguf"));
+    let broken = home.run(&["models", "pull", &url]);
+    assert_eq!(broken.code, 1);
+    assert!(broken.err.contains("run the command again"), "{}", broken.err);
+    assert!(!target.exists());
+    for _ in 0..2 {
+        let whole = home.run(&["models", "pull", &url]);
+        assert_eq!(whole.code, 0, "{}", whole.err);
+        assert_eq!(fs::read(&target).unwrap(), model());
+        fs::remove_file(&target).unwrap();
+    }
+}

@@ -1,0 +1,125 @@
+//! `codexd serve`: who may start, and how it ends.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    net::TcpListener,
+    process::Stdio,
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::Value;
+
+use crate::{
+    daemon::{Daemon, Ended, Home},
+    fake::LONG,
+};
+
+#[test]
+fn a_second_daemon_on_the_folder_leaves_and_names_the_first() {
+    let home = Home::new();
+    let first = home.serve();
+    let second = home.run(&["serve", "--port", "0"]);
+    assert_eq!((second.code, second.out.as_str()), (75, ""));
+    let pid = format!("pid {}", first.pid());
+    assert!(second.err.contains(&pid) && second.err.contains(&first.url), "{}", second.err);
+    let card = fs::read(home.path().join("daemon.json")).unwrap();
+    let card: Value = serde_json::from_slice(&card).unwrap();
+    assert_eq!(card["pid"], first.pid());
+    // The lock ends with its process, and nobody believes the card without it.
+    first.kill();
+    assert!(home.path().join("daemon.json").exists());
+    assert_eq!(home.serve().stop().0, 0);
+}
+
+#[test]
+fn a_port_in_use_is_one_sentence() {
+    let home = Home::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let ended = home.run(&["serve", "--port", &port]);
+    assert_eq!(ended.code, 1);
+    let sentence = format!("codexd: port {port} of 127.0.0.1 is in use; set PORT to another one");
+    assert!(ended.err.contains(&sentence), "{}", ended.err);
+}
+
+#[test]
+fn what_is_not_our_database_is_refused_untouched() {
+    let home = Home::new();
+    fs::write(home.database(), "Dear diary,\n").unwrap();
+    for command in [vec!["serve", "--port", "0"], vec!["ask", "Hello"]] {
+        let ended = home.run(&command);
+        assert_eq!(ended.code, 1);
+        assert!(ended.err.contains("memory.db` is not a database"), "{}", ended.err);
+    }
+    assert_eq!(fs::read_to_string(home.database()).unwrap(), "Dear diary,\n");
+    assert!(!home.path().join("memory.db-wal").exists());
+}
+
+#[test]
+fn sigterm_lets_answers_end() {
+    let home = Home::new();
+    let mut daemon = home.serve();
+    let mut events = daemon.chat("s", "hold");
+    events.until("text.delta");
+    daemon.signal(Signal::SIGTERM);
+    // Whoever comes now is refused: that the daemon drains can be seen.
+    while ureq::get(format!("{}/health/live", daemon.url)).call().is_ok() {}
+    home.model.release();
+    let answer = events.until("turn.completed");
+    let text = answer["message"]["content"][0]["text"].as_str().unwrap();
+    assert!(text.ends_with("So you say: hold"));
+    assert_eq!(daemon.wait().0, 0);
+    assert_eq!(home.serve().messages("s")[1].1, "complete");
+}
+
+#[test]
+fn what_does_not_end_in_time_is_stopped_and_kept() {
+    let home = Home::new();
+    let mut command = home.codexd(&["serve", "--port", "0"]);
+    let mut daemon = Daemon::start({
+        command.env("DRAIN_SECONDS", "0");
+        command
+    });
+    daemon.chat("s", "hang").until("text.delta");
+    daemon.signal(Signal::SIGTERM);
+    let (code, log) = daemon.wait();
+    assert_eq!(code, 0, "{log}");
+    assert!(log.contains("stopped turns"), "{log}");
+    let answer = &home.serve().messages("s")[1];
+    assert_eq!((answer.1.as_str(), answer.2.len()), ("interrupted", LONG));
+}
+
+#[test]
+fn a_second_signal_stops_at_once() {
+    let home = Home::new();
+    let mut daemon = home.serve();
+    let mut events = daemon.chat("s", "hang");
+    events.until("text.delta");
+    daemon.signal(Signal::SIGINT);
+    while ureq::get(format!("{}/health/live", daemon.url)).call().is_ok() {}
+    daemon.signal(Signal::SIGTERM);
+    events.until("turn.interrupted");
+    assert_eq!(daemon.wait().0, 0);
+}
+
+#[test]
+fn production_logs_json_and_no_banner() {
+    let home = Home::new();
+    let mut command = home.codexd(&["serve", "--port", "0"]);
+    command.env("ENV", "production").stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let log = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut messages = log.map(|line| {
+        let line: Value = serde_json::from_str(&line.unwrap()).unwrap();
+        line["message"].as_str().unwrap().to_owned()
+    });
+    assert!(messages.any(|it| it == "ready"));
+    kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
+    assert_eq!(messages.last().unwrap(), "stopped");
+    let ended = Ended::of(&child.wait_with_output().unwrap());
+    assert_eq!((ended.code, ended.out.as_str()), (0, ""));
+}

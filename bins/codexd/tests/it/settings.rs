@@ -1,0 +1,161 @@
+//! Settings: what they may be, what is said about those that are wrong, and what is never said.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use codexd::{
+    config::Config,
+    reference,
+    settings::{self, Settings},
+};
+use tempfile::TempDir;
+
+use crate::daemon::Home;
+
+/// The settings `pairs`, in a data folder of their own.
+fn settings(folder: &TempDir, pairs: &[(&str, &str)]) -> Settings {
+    let mut settings = Settings::default();
+    settings.set("CODEXD_DATA_DIR", folder.path().to_str().unwrap(), "test");
+    pairs.iter().for_each(|(name, value)| settings.set(name, *value, "test"));
+    settings
+}
+
+fn problems(pairs: &[(&str, &str)]) -> Vec<String> {
+    let folder = TempDir::new().unwrap();
+    Config::new(&settings(&folder, pairs)).map_or_else(|it| it.0, |_| Vec::new())
+}
+
+#[test]
+fn the_documents_are_what_the_code_says() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    for (file, command, text) in [
+        ("docs/CONFIGURATION.md", "docs", reference::markdown()),
+        (".env.example", "env", settings::EXAMPLE.to_owned()),
+    ] {
+        let stored = fs::read_to_string(root.join(file)).unwrap();
+        assert!(stored == text, "run: cargo run -p codexd -- config {command} > {file}");
+    }
+}
+
+#[test]
+fn every_setting_is_documented_and_read() {
+    let examples = settings::EXAMPLE.lines().filter(|it| it.starts_with('#') && it.contains('='));
+    let examples = examples.filter(|line| !line.starts_with("# ")).count();
+    assert_eq!(settings::all().count(), examples, "a block of settings.env is not understood");
+    let code = include_str!("../../src/config.rs");
+    for setting in settings::all() {
+        assert!(code.contains(&format!("\"{}\"", setting.name)), "{} is not read", setting.name);
+        assert!(!(setting.meaning.is_empty() || setting.default.is_empty()));
+    }
+}
+
+#[test]
+fn examples_are_values_that_will_do() {
+    let folder = TempDir::new().unwrap();
+    let files = ["LOCAL_MODEL_PATH", "CODEXD_DATA_DIR", "SQLITE_DB_PATH"];
+    let mut settings = settings(&folder, &[]);
+    for setting in settings::all().filter(|it| !files.contains(&it.name)) {
+        settings.set(setting.name, setting.example, "test");
+    }
+    Config::new(&settings).unwrap();
+}
+
+#[test]
+fn every_problem_is_named_at_once() {
+    let wrong = [
+        ("ENV", "staging"),
+        ("PORT", "http"),
+        ("HOST", "example.org"),
+        ("MODEL_PROVIDER", "azure"),
+        ("OPENAI_BASE_URL", "localhost:8000"),
+        ("LOCAL_MODEL_PATH", "/nowhere/model.gguf"),
+        ("LOCAL_THREADS", "0"),
+        ("EMBEDDING_MODEL", "/nowhere"),
+        ("SQLITE_DB_PATH", "/nowhere/memory.db"),
+        ("SQLITE_SYNCHRONOUS", "off"),
+        ("ALLOW_NO_KEY", "perhaps"),
+        ("ALLOWED_HOSTS", "http://example.org/"),
+        ("MAX_BODY_BYTES", "1"),
+        ("DRAIN_SECONDS", "-1"),
+        ("LOG", "a=b=c"),
+        ("CODEXD_API_KEYS", "secret"),
+    ];
+    let found = problems(&wrong);
+    let named: BTreeSet<_> = found.iter().map(|it| it.split(':').next().unwrap()).collect();
+    assert_eq!(named, wrong.iter().map(|(name, _)| *name).collect(), "{found:#?}");
+    assert_eq!(found.len(), wrong.len(), "{found:#?}");
+}
+
+#[test]
+fn listening_beyond_this_machine_must_be_meant() {
+    let production = [("ENV", "production"), ("HOST", "0.0.0.0")];
+    assert_eq!(problems(&production).len(), 1);
+    assert!(problems(&[production.as_slice(), &[("ALLOW_NO_KEY", "1")]].concat()).is_empty());
+    assert!(problems(&[("ENV", "production"), ("HOST", "::1")]).is_empty());
+    let home = Home::new();
+    let check = home.codexd(&["check"]).env("HOST", "0.0.0.0").output().unwrap();
+    assert!(String::from_utf8(check.stdout).unwrap().contains("warning: HOST"));
+}
+
+#[test]
+fn a_provider_must_be_configured_to_be_chosen() {
+    assert_eq!(problems(&[("MODEL_PROVIDER", "openai")]).len(), 1);
+    assert!(problems(&[("MODEL_PROVIDER", "openai"), ("OPENAI_API_KEY", "k")]).is_empty());
+    assert!(problems(&[("MODEL_PROVIDER", ""), ("PORT", " ")]).is_empty());
+}
+
+#[test]
+fn no_secret_is_shown() {
+    let home = Home::new();
+    let secrets =
+        [("OPENAI_API_KEY", "sk-hunter2"), ("OPENAI_BASE_URL", "https://me:hunter2@example.org")];
+    let folder = TempDir::new().unwrap();
+    let settings = settings(&folder, &secrets);
+    let config = Config::new(&settings);
+    assert!(!format!("{settings:?} {config:?}").contains("hunter2"));
+    let config = Config::new(&self::settings(&folder, &secrets[..1])).unwrap();
+    assert!(!format!("{config:?}").contains("hunter2"));
+    let check = home.codexd(&["check"]).env("OPENAI_API_KEY", "sk-hunter2").output().unwrap();
+    let text = String::from_utf8(check.stdout).unwrap();
+    assert!(!text.contains("hunter2"));
+    assert!(text.contains("OPENAI_API_KEY      set  (environment)"), "{text}");
+    // Nor what cannot be read of a file that holds secrets.
+    fs::write(home.path().join(".env"), "OPENAI_API_KEY=sk hunter2\n").unwrap();
+    let ended = home.run(&["check"]);
+    assert_eq!(ended.code, 64);
+    assert!(ended.err.contains(".env: a line cannot be read"), "{}", ended.err);
+    assert!(!ended.err.contains("hunter2"));
+}
+
+#[test]
+fn the_environment_wins_over_the_file() {
+    let home = Home::new();
+    let file = "# a comment\nPORT=1111\nexport DRAIN_SECONDS='7'\nREDIS_URL=redis://x\nTYPO=1\n";
+    fs::write(home.path().join(".env"), file).unwrap();
+    let output = home.codexd(&["check"]).env("PORT", "2222").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("PORT                2222  (environment)"), "{text}");
+    assert!(text.contains("DRAIN_SECONDS       7  (.env)"), "{text}");
+    assert!(text.contains("REDIS_URL: not supported by this version yet"), "{text}");
+    assert!(text.contains("TYPO: there is no such setting"), "{text}");
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn wrong_settings_start_nothing() {
+    let home = Home::new();
+    for command in ["check", "serve", "ask", "doctor"] {
+        let output = home.codexd(&[command]).env("PORT", "x").env("ENV", "y").output().unwrap();
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(64), "{err}");
+        assert!(err.contains("PORT: `x`") && err.contains("ENV: `y`"), "{err}");
+    }
+    assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn an_emptied_database_is_no_database() {
+    let home = Home::new();
+    let output = home.codexd(&["ask", "Hello"]).env("SQLITE_DB_PATH", "").output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "So you say: Hello\n");
+    assert!(!home.database().exists());
+}
