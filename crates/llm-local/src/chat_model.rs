@@ -238,10 +238,10 @@ fn check_kind(path: &Path, file: &ModelFile) -> Result<(), LlmError> {
         Some(other) => return wrong(format!("has the tokenizer `{other}`")),
         None => return wrong("names no tokenizer".to_owned()),
     }
-    if file.text("tokenizer.chat_template").is_none() {
-        return wrong("has no chat template".to_owned());
+    match file.text("tokenizer.chat_template") {
+        Some("") | None => wrong("has no chat template".to_owned()),
+        Some(_) => Ok(()),
     }
-    Ok(())
 }
 
 /// Tells the reader how far loading is, but not for every tensor.
@@ -253,11 +253,11 @@ struct ProgressReport<'a> {
 
 impl ProgressReport<'_> {
     fn report(&mut self, step: Step, done: u64, total: u64) {
-        let tenth = done.saturating_mul(REPORTS) / total.max(1);
-        if self.last == Some(tenth) {
+        let part = done.saturating_mul(REPORTS) / total.max(1);
+        if self.last == Some(part) {
             return;
         }
-        self.last = Some(tenth);
+        self.last = Some(part);
         let stage = match step {
             Step::Load => format!("loading {}", self.name),
             Step::Convert => format!("preparing {} for this machine (once)", self.name),

@@ -9,17 +9,30 @@ use brain_core::{
     llm::{LlmError, LlmErrorKind},
 };
 
-/// There is no model file where one is expected.
-pub(crate) fn no_model(what: &str, path: Option<&Path>) -> LlmError {
-    let found = match path {
-        Some(path) => format!("there is no {what} model at {}", path.display()),
-        None => format!("no {what} model is installed"),
-    };
+/// There is no chat model where one is expected.
+pub(crate) fn no_chat_model(path: Option<&Path>) -> LlmError {
     let message = format!(
-        "{found}; run `scripts/get-model` or `codexd models pull PATH_OR_URL`, or set \
-         LOCAL_MODEL_PATH to a model file"
+        "{}; run `scripts/get-model` or `codexd models pull PATH_OR_URL`, or set LOCAL_MODEL_PATH \
+         to a model file",
+        absence("chat", path)
     );
     LlmError::new(LlmErrorKind::ModelNotFound, message)
+}
+
+/// There is no embedding model where one is expected.
+pub(crate) fn no_embedding_model(path: Option<&Path>) -> LlmError {
+    let message = format!(
+        "{}; run `scripts/get-model`, or set EMBEDDING_MODEL to a model's folder",
+        absence("embedding", path)
+    );
+    LlmError::new(LlmErrorKind::ModelNotFound, message)
+}
+
+fn absence(what: &str, path: Option<&Path>) -> String {
+    match path {
+        Some(path) => format!("there is no {what} model at {}", path.display()),
+        None => format!("no {what} model is installed"),
+    }
 }
 
 /// The gateway has a model, but not the one that was asked for.

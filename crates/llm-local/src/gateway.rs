@@ -112,19 +112,19 @@ impl LocalGateway {
     }
 
     fn chat(&self, model: &str) -> Result<&Chat, LlmError> {
-        let chat = self.chat.as_ref().ok_or_else(|| error::no_model("chat", None))?;
+        let chat = self.chat.as_ref().ok_or_else(|| error::no_chat_model(None))?;
         if !is(&chat.id, model) {
             return Err(error::unknown_model(model, &chat.id));
         }
         if file_size(&chat.path).is_none() {
-            return Err(error::no_model("chat", Some(&chat.path)));
+            return Err(error::no_chat_model(Some(&chat.path)));
         }
         Ok(chat)
     }
 
     fn embedding(&self, model: &str) -> Result<&Embedding, LlmError> {
         let Some(embedding) = &self.embedding else {
-            return Err(error::no_model("embedding", None));
+            return Err(error::no_embedding_model(None));
         };
         if !is(&embedding.id, model) {
             let message =
@@ -136,7 +136,7 @@ impl LocalGateway {
             .map(|name| embedding.path.join(name))
             .find(|it| file_size(it).is_none());
         match missing {
-            Some(path) => Err(error::no_model("embedding", Some(&path))),
+            Some(path) => Err(error::no_embedding_model(Some(&path))),
             None => Ok(embedding),
         }
     }

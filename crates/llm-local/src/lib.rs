@@ -25,6 +25,8 @@ mod error;
 mod gateway;
 mod lane;
 mod llama;
+#[cfg(test)]
+mod real_model;
 mod request;
 mod template;
 mod threads;

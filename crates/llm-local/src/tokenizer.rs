@@ -132,3 +132,36 @@ fn byte_alphabet() -> HashMap<char, u8> {
     let shifted = ('\u{100}'..).zip(others);
     (0..=u8::MAX).filter(visible).map(|byte| (char::from(byte), byte)).chain(shifted).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Tokenizer;
+    use crate::real_model::weights;
+
+    const PROBE: &str = "<|im_start|>user\nIn 2026, cafés cost 12.50 €!\n\n  It's 'fine' — 👍 naïve\ttabs<|im_end|>\n";
+
+    /// From an implementation of its own of llama.cpp's rules for `smollm`.
+    const PROBE_IDS: [u32; 38] = [
+        1, 4093, 198, 788, 216, 34, 32, 34, 38, 28, 20879, 17842, 1708, 216, 33, 34, 30, 37, 32,
+        24927, 17, 8866, 657, 506, 637, 38066, 23, 1841, 15107, 235, 231, 15486, 46494, 197, 100,
+        7366, 2, 198,
+    ];
+
+    #[test]
+    fn a_probe_has_the_ids_it_should_and_turns_back_into_its_bytes() {
+        let cache = tempfile::tempdir().unwrap();
+        let tokenizer = Tokenizer::new(&weights(cache.path())).unwrap();
+        let ids = tokenizer.encode(PROBE).unwrap();
+        assert_eq!(ids, PROBE_IDS);
+        let bytes: Vec<u8> =
+            ids.iter().filter_map(|&id| tokenizer.bytes(id)).flatten().copied().collect();
+        let text = PROBE.replace("<|im_start|>", "").replace("<|im_end|>", "");
+        assert_eq!(String::from_utf8(bytes).unwrap(), text);
+        assert!(tokenizer.at_least(PROBE.len()) <= ids.len());
+
+        let harmless = tokenizer.harmless(PROBE.to_owned());
+        let ids = tokenizer.encode(&harmless).unwrap();
+        assert!(ids.iter().all(|&id| tokenizer.bytes(id).is_some()), "no control token is left");
+        assert_eq!(harmless.replace('\u{200b}', ""), PROBE);
+    }
+}

@@ -1,37 +1,18 @@
 //! The forward pass beside candle's own, on the real model.
 
-use std::{
-    fs::File,
-    path::{Path, PathBuf},
-};
+use std::fs::File;
 
 use candle_core::{Device, Tensor, quantized::gguf_file::Content};
 use candle_transformers::models::quantized_llama::ModelWeights;
 
 use super::Llama;
-use crate::weights::{ModelFile, Weights};
+use crate::real_model::weights;
 
 /// Twenty-five tokens, more than one chunk of the tests below.
 const TOKENS: [u32; 25] = [
     1, 9690, 198, 2683, 359, 253, 5356, 5646, 11173, 3365, 3511, 308, 34519, 28, 7018, 411, 407,
     19712, 8182, 2, 198, 1, 4093, 198, 19556,
 ];
-
-fn model() -> PathBuf {
-    let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../data/models");
-    let path = Path::new(option_env!("CODEXD_TEST_MODEL_DIR").unwrap_or(default))
-        .join("SmolLM2-135M-Instruct.Q4_1.gguf");
-    assert!(path.exists(), "there is no model at {}; run scripts/get-model", path.display());
-    path
-}
-
-fn weights(cache: &Path) -> Weights {
-    let path = model();
-    ModelFile::new(&path, File::open(&path).unwrap())
-        .unwrap()
-        .load(cache, &mut |_, _, _| ())
-        .unwrap()
-}
 
 /// Our model, and candle's from the same converted tensors.
 fn both() -> (Llama, ModelWeights) {

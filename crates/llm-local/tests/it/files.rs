@@ -10,11 +10,15 @@ use brain_core::{
     chat::Message,
     llm::{ChatEvent, EmbedRequest, LlmError, LlmErrorKind, LlmGateway, LlmGatewayExt},
 };
+use candle_core::quantized::gguf_file::Value;
 use futures_util::TryStreamExt;
 use llm_local::{LocalConfig, LocalGateway};
 use tempfile::TempDir;
 
-use crate::{cache, chat_model, models, request, short};
+use crate::{
+    cache, models, request, short,
+    tiny::{self, number},
+};
 
 fn gateway(model: &Path, cache: &Path) -> LocalGateway {
     LocalGateway::new(LocalConfig { chat_model: Some(model.to_owned()), ..LocalConfig::new(cache) })
@@ -26,23 +30,22 @@ async fn failure(model: &Path) -> LlmError {
     gateway.complete(request(vec![Message::user("Hi")], short(1))).await.unwrap_err()
 }
 
-/// A model file whose bytes are `change`d.
-async fn failure_of(change: impl FnOnce(Vec<u8>) -> Vec<u8>) -> LlmError {
+/// What a file of these bytes leads to.
+async fn failure_of(bytes: &[u8]) -> LlmError {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.gguf");
-    fs::write(&path, change(fs::read(chat_model()).unwrap())).unwrap();
+    fs::write(&path, bytes).unwrap();
     failure(&path).await
 }
 
-fn replace(mut bytes: Vec<u8>, old: &[u8], new: &[u8]) -> Vec<u8> {
-    let at = bytes.windows(old.len()).position(|window| window == old).expect("the old bytes");
-    bytes.splice(at..at + old.len(), new.iter().copied());
-    bytes
-}
-
-/// The bytes of a GGUF metadata entry of a 32-bit number.
-fn entry(key: &str, value: u32) -> Vec<u8> {
-    [key.as_bytes(), &4u32.to_le_bytes(), &value.to_le_bytes()].concat()
+/// What a small model leads to whose metadata has this value.
+async fn failure_with(key: &str, value: Value) -> LlmError {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.gguf");
+    tiny::write(&path, |metadata| {
+        metadata.insert(key.to_owned(), value);
+    });
+    failure(&path).await
 }
 
 #[tokio::test]
@@ -63,14 +66,16 @@ async fn a_missing_model_says_how_to_get_one() {
 
 #[tokio::test]
 async fn a_file_that_is_no_model_is_named() {
-    for change in [
-        (|_| b"This is not a model.".to_vec()) as fn(Vec<u8>) -> Vec<u8>,
-        |_| Vec::new(),
-        |bytes| bytes[..1000].to_vec(),
-        |bytes| bytes[..bytes.len() / 2].to_vec(),
-        |bytes| replace(bytes, &8192u32.to_le_bytes(), &0u32.to_le_bytes()),
-    ] {
-        let error = failure_of(change).await;
+    let model = tiny::bytes();
+    let damaged: [&[u8]; 5] = [
+        b"",
+        b"This is not a model.",
+        &model[..1000],
+        &model[..model.len() / 2],
+        &model[..model.len() - 100],
+    ];
+    for bytes in damaged {
+        let error = failure_of(bytes).await;
         assert_eq!(error.kind(), LlmErrorKind::Unavailable, "{error}");
         assert!(error.to_string().contains("model.gguf"), "{error}");
     }
@@ -78,94 +83,107 @@ async fn a_file_that_is_no_model_is_named() {
 
 #[tokio::test]
 async fn numbers_that_do_not_fit_the_tensors_are_refused() {
-    for (key, right, wrong) in [
-        ("llama.block_count", 30, 31),
-        ("llama.block_count", 30, u32::MAX),
-        ("llama.embedding_length", 576, 0),
-        ("llama.embedding_length", 576, 577),
-        ("llama.attention.head_count", 9, 0),
-        ("llama.attention.head_count_kv", 3, 9),
-        ("llama.rope.dimension_count", 64, 63),
-        ("llama.feed_forward_length", 1536, 1535),
+    let names = || Value::Array(vec![Value::String("a".to_owned())]);
+    for (key, value) in [
+        ("llama.block_count", number(2)),
+        ("llama.block_count", Value::U32(u32::MAX)),
+        ("llama.block_count", Value::String("1".to_owned())),
+        ("llama.context_length", number(0)),
+        ("llama.embedding_length", number(0)),
+        ("llama.embedding_length", number(65)),
+        ("llama.attention.head_count", number(0)),
+        ("llama.attention.head_count_kv", number(2)),
+        ("llama.rope.dimension_count", number(31)),
+        ("llama.feed_forward_length", number(95)),
+        ("tokenizer.ggml.tokens", names()),
+        ("tokenizer.ggml.token_type", names()),
+        ("tokenizer.ggml.merges", names()),
+        ("tokenizer.chat_template", Value::String("{% if".to_owned())),
     ] {
-        let error =
-            failure_of(|bytes| replace(bytes, &entry(key, right), &entry(key, wrong))).await;
-        assert_eq!(error.kind(), LlmErrorKind::Unavailable, "{key} = {wrong}: {error}");
+        let error = failure_with(key, value.clone()).await;
+        assert_eq!(error.kind(), LlmErrorKind::Unavailable, "{key} = {value:?}: {error}");
     }
 }
 
 #[tokio::test]
 async fn an_engine_that_panics_is_survived() {
-    // An alignment of 0 divides by zero in the engine's reader.
-    let key = b"general.size_label\x08\0\0\0\x04\0\0\0\0\0\0\x00135M";
-    let zero = [&b"general.alignment\x04\0\0\0"[..], &0u32.to_le_bytes()].concat();
-    let error = failure_of(|bytes| {
-        let bytes = replace(bytes, key, &zero);
-        replace(
-            bytes,
-            &[&18u64.to_le_bytes()[..], b"general.alignment"].concat(),
-            &[&17u64.to_le_bytes()[..], b"general.alignment"].concat(),
-        )
-    })
-    .await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.gguf");
+    // An alignment of 0 makes the engine's reader divide by zero.
+    tiny::write(&path, |metadata| {
+        metadata.insert("general.alignment".to_owned(), number(0));
+    });
+    let gateway = gateway(&path, folder.path());
+    let ask = || gateway.complete(request(vec![Message::user("Hi")], short(1)));
+    let error = ask().await.unwrap_err();
     assert_eq!(error.kind(), LlmErrorKind::Unavailable, "{error}");
     assert!(error.to_string().contains("get-model"), "{error}");
+
+    // The thread goes on, and the file may be replaced by a good one.
+    tiny::write(&path, |_| ());
+    ask().await.unwrap();
 }
 
 #[tokio::test]
 async fn another_kind_of_model_is_unsupported() {
-    let value = |text: &str| [&(text.len() as u64).to_le_bytes()[..], text.as_bytes()].concat();
-    let error = failure_of(|bytes| replace(bytes, &value("llama"), &value("qwen2"))).await;
-    assert_eq!(error.kind(), LlmErrorKind::Unsupported);
-    assert!(error.to_string().contains("qwen2"), "{error}");
-    let error = failure_of(|bytes| replace(bytes, &value("smollm"), &value("qwen2."))).await;
-    assert_eq!(error.kind(), LlmErrorKind::Unsupported);
-    let error =
-        failure_of(|bytes| replace(bytes, b"tokenizer.chat_template", b"tokenizer.chat_templatf"))
-            .await;
-    assert_eq!(error.kind(), LlmErrorKind::Unsupported);
+    for (key, value) in [
+        ("general.architecture", "qwen2"),
+        ("tokenizer.ggml.pre", "llama-bpe"),
+        ("tokenizer.chat_template", ""),
+    ] {
+        let error = failure_with(key, Value::String(value.to_owned())).await;
+        assert_eq!(error.kind(), LlmErrorKind::Unsupported, "{error}");
+        assert!(error.to_string().contains(value), "{error}");
+    }
 }
 
-/// A copy of the model in a folder of its own, and a cache folder beside it.
-struct Copy {
+#[tokio::test]
+async fn a_template_that_refuses_is_the_clients_to_know() {
+    let refusing = Value::String("{{ raise_exception('roles must alternate') }}".to_owned());
+    let error = failure_with("tokenizer.chat_template", refusing).await;
+    assert_eq!(error.kind(), LlmErrorKind::Rejected);
+}
+
+/// A model in a folder of its own, and a cache folder beside it.
+struct Installed {
     _folder: TempDir,
-    model: PathBuf,
+    path: PathBuf,
     cache: PathBuf,
 }
 
-fn copy() -> Copy {
+fn installed() -> Installed {
     let folder = tempfile::tempdir().unwrap();
-    let model = folder.path().join("copy.gguf");
-    fs::copy(chat_model(), &model).unwrap();
+    let path = folder.path().join("model.gguf");
+    tiny::write(&path, |_| ());
     let cache = folder.path().join("cache");
-    Copy { _folder: folder, model, cache }
+    Installed { _folder: folder, path, cache }
 }
 
 /// Loads the model; whether it had to be converted for that.
-async fn converts(copy: &Copy) -> bool {
-    let gateway = gateway(&copy.model, &copy.cache);
+async fn converts(model: &Installed) -> bool {
+    let gateway = gateway(&model.path, &model.cache);
     let stream = gateway.stream(request(vec![Message::user("Hi")], short(1))).await.unwrap();
     let events: Vec<ChatEvent> = stream.try_collect().await.unwrap();
     let Some(ChatEvent::Progress(first)) = events.first() else { panic!("{events:?}") };
     first.stage.starts_with("preparing")
 }
 
-fn cached(copy: &Copy) -> PathBuf {
-    let files: Vec<_> = fs::read_dir(&copy.cache).unwrap().map(|it| it.unwrap().path()).collect();
+fn cached(model: &Installed) -> PathBuf {
+    let files: Vec<_> = fs::read_dir(&model.cache).unwrap().map(|it| it.unwrap().path()).collect();
     let [file] = files.as_slice() else { panic!("{files:?}") };
     file.clone()
 }
 
 #[tokio::test]
 async fn the_converted_copy_is_made_once_and_anew_when_it_is_damaged_or_outdated() {
-    let copy = copy();
-    assert!(converts(&copy).await, "the first time");
-    assert!(!converts(&copy).await, "the second time");
+    let model = installed();
+    assert!(converts(&model).await, "the first time");
+    assert!(!converts(&model).await, "the second time");
 
-    let file = cached(&copy);
+    let file = cached(&model);
     let length = fs::metadata(&file).unwrap().len();
     File::options().write(true).open(&file).unwrap().set_len(length / 2).unwrap();
-    assert!(converts(&copy).await, "cut off");
+    assert!(converts(&model).await, "cut off");
     assert_eq!(fs::metadata(&file).unwrap().len(), length, "whole again");
 
     let mut flipped = File::options().read(true).write(true).open(&file).unwrap();
@@ -175,24 +193,24 @@ async fn the_converted_copy_is_made_once_and_anew_when_it_is_damaged_or_outdated
     flipped.seek(SeekFrom::Start(length / 2)).unwrap();
     flipped.write_all(&[!byte[0]]).unwrap();
     drop(flipped);
-    assert!(converts(&copy).await, "one byte wrong");
+    assert!(converts(&model).await, "one byte wrong");
 
     fs::write(&file, b"short").unwrap();
-    assert!(converts(&copy).await, "too short");
+    assert!(converts(&model).await, "too short");
 
-    let model = File::options().write(true).open(&copy.model).unwrap();
-    model.set_modified(std::time::UNIX_EPOCH).unwrap();
-    assert!(converts(&copy).await, "another source");
-    assert!(!converts(&copy).await, "and the copy is kept");
-    cached(&copy);
+    let source = File::options().write(true).open(&model.path).unwrap();
+    source.set_modified(std::time::UNIX_EPOCH).unwrap();
+    assert!(converts(&model).await, "another source");
+    assert!(!converts(&model).await, "and the copy is kept");
+    cached(&model);
 }
 
 #[tokio::test]
 async fn a_cache_that_cannot_be_written_is_done_without() {
-    let mut copy = copy();
-    fs::write(&copy.cache, b"a file, not a folder").unwrap();
-    copy.cache.push("below");
-    assert!(converts(&copy).await);
+    let mut model = installed();
+    fs::write(&model.cache, b"a file, not a folder").unwrap();
+    model.cache.push("below");
+    assert!(converts(&model).await);
 }
 
 #[tokio::test]

@@ -9,6 +9,8 @@
 mod chat;
 mod embeddings;
 mod files;
+mod suite;
+mod tiny;
 
 use std::{
     path::{Path, PathBuf},
@@ -22,7 +24,8 @@ use brain_core::{
 use llm_local::{LocalConfig, LocalGateway};
 
 /// One gateway for all tests of a process, so that the model is loaded once.
-static GATEWAY: LazyLock<LocalGateway> = LazyLock::new(|| LocalGateway::new(config(64)));
+static GATEWAY: LazyLock<Arc<LocalGateway>> =
+    LazyLock::new(|| Arc::new(LocalGateway::new(config(64))));
 
 fn config(queue: usize) -> LocalConfig {
     LocalConfig {
