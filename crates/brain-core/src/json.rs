@@ -8,6 +8,10 @@ use std::{collections::BTreeMap, fmt};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::value::RawValue;
 
+/// Deepest nesting of lists and objects.
+const MAX_DEPTH: usize = 128;
+const TOO_DEEP: &str = "the value nests deeper than 128 levels";
+
 /// One JSON value as canonical text: no white space, keys sorted, the last of equal keys wins,
 /// strings escaped the way serde_json does, numbers untouched.
 ///
@@ -24,7 +28,7 @@ impl RawJson {
     pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
         let raw: &RawValue = serde_json::from_str(text)?;
         let mut canonical = String::with_capacity(text.len());
-        write_canonical(raw, &mut canonical)?;
+        write_canonical(raw, &mut canonical, MAX_DEPTH)?;
         RawValue::from_string(canonical).map(Self)
     }
 
@@ -50,20 +54,29 @@ impl RawJson {
     }
 }
 
-fn write_canonical(raw: &RawValue, out: &mut String) -> Result<(), serde_json::Error> {
+/// Writes `raw`, which may nest `depth` levels deep; serde_json does not count those that a
+/// [`RawValue`] skips.
+fn write_canonical(
+    raw: &RawValue,
+    out: &mut String,
+    depth: usize,
+) -> Result<(), serde_json::Error> {
     let text = raw.get();
+    let deeper = || depth.checked_sub(1).ok_or_else(|| serde_json::Error::custom(TOO_DEEP));
     match text.as_bytes().first() {
         Some(b'{') => {
+            let depth = deeper()?;
             let members: BTreeMap<String, &RawValue> = serde_json::from_str(text)?;
             write_list(out, ('{', '}'), members, |out, (key, value)| {
                 out.push_str(&serde_json::to_string(&key)?);
                 out.push(':');
-                write_canonical(value, out)
+                write_canonical(value, out, depth)
             })
         }
         Some(b'[') => {
+            let depth = deeper()?;
             let items: Vec<&RawValue> = serde_json::from_str(text)?;
-            write_list(out, ('[', ']'), items, |out, item| write_canonical(item, out))
+            write_list(out, ('[', ']'), items, |out, item| write_canonical(item, out, depth))
         }
         Some(b'"') => {
             let string: String = serde_json::from_str(text)?;
@@ -150,6 +163,11 @@ mod tests {
     #[test]
     fn lone_surrogates_and_deep_nesting_are_refused() {
         assert!(RawJson::parse(r#"{"a":"\ud800"}"#).is_err());
-        assert!(RawJson::parse(&"[".repeat(100_000)).is_err());
+        let nested = |depth: usize| format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
+        check(&nested(128), &nested(128));
+        for depth in [129, 100_000] {
+            assert!(RawJson::parse(&nested(depth)).is_err());
+            assert!(serde_json::from_str::<RawJson>(&nested(depth)).is_err());
+        }
     }
 }
