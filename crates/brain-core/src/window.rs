@@ -48,7 +48,7 @@ pub struct Window {
 pub struct ContextReport {
     /// Entries of the branch that were sent.
     pub used_entries: usize,
-    /// Entries that were read but not sent: too old for the budget, or failed.
+    /// Entries that were read but not sent: too old for the budget, failed or empty.
     pub dropped_entries: usize,
     /// Whether the branch has entries older than those that were read.
     pub older_entries: bool,
@@ -93,7 +93,7 @@ pub fn estimate_message(message: &Message) -> u64 {
 
 /// Chooses the messages to send.
 ///
-/// Failed answers are left out; neighbours of one role are merged, since some providers insist on
+/// Failed answers, and those that say nothing, are left out; neighbours of one role are merged, since some providers insist on
 /// alternation; the first message after the system prompt is a user's.
 ///
 /// # Errors
@@ -176,7 +176,7 @@ fn can_merge(last: &Message, next: &Message) -> bool {
 }
 
 /// The branch from its end, in pieces that go into a window whole or not at all: one message, or a
-/// tool round. Failed entries and incomplete rounds are skipped.
+/// tool round. Failed entries, answers that say nothing and incomplete rounds are skipped.
 struct Units<'a> {
     rest: &'a [Entry],
 }
@@ -193,7 +193,7 @@ impl<'a> Iterator for Units<'a> {
     fn next(&mut self) -> Option<&'a [Entry]> {
         loop {
             let (last, before) = self.rest.split_last()?;
-            if last.body.status == EntryStatus::Failed {
+            if last.body.status == EntryStatus::Failed || says_nothing(&last.body.message) {
                 self.rest = before;
                 continue;
             }
@@ -212,6 +212,11 @@ impl<'a> Iterator for Units<'a> {
             }
         }
     }
+}
+
+/// Whether it is an answer without content: it broke off before its text. Some providers refuse it.
+fn says_nothing(message: &Message) -> bool {
+    message.role == Role::Assistant && message.content.is_empty() && message.tool_calls.is_empty()
 }
 
 fn is_whole_round(round: &[Entry]) -> bool {

@@ -78,6 +78,14 @@ fn failed_answers_are_left_out_and_neighbours_merged() {
 }
 
 #[test]
+fn an_answer_that_broke_off_before_its_text_is_left_out() {
+    let thought = Message { reasoning: Some("hm".into()), ..Message::assistant("") };
+    let mut branch = branch(vec![Message::user("a"), thought.clone(), Message::user("b")]);
+    branch[1] = entry(2, thought, EntryStatus::Interrupted);
+    assert_eq!(roles(&window(&branch, 1_000)), "su");
+}
+
+#[test]
 fn rounds_are_whole_or_absent() {
     let (ask, again) = (Message::user("a"), Message::user("b"));
     let whole =
