@@ -92,7 +92,10 @@ impl LlmGateway for Router {
                 Ok(found) => models.extend(
                     found.into_iter().map(|it| ModelInfo { id: format!("{name}/{}", it.id), ..it }),
                 ),
-                Err(error) => failure = Some(error),
+                Err(error) => {
+                    tracing::warn!(provider = name, %error, "could not list the models");
+                    failure = Some(error);
+                }
             }
         }
         match failure {
