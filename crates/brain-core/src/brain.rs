@@ -31,7 +31,11 @@ use std::{
 use futures_channel::oneshot;
 use futures_util::future::{self, Either};
 
-use self::{driver::Driver, live::LiveTurns, open::OpenedTurn};
+use self::{
+    driver::Driver,
+    live::{Admission, LiveTurns},
+    open::OpenedTurn,
+};
 pub use self::{
     error::ChatError,
     event::{
@@ -45,7 +49,7 @@ pub use self::{
 use crate::{
     ids::{HolderId, Owner, SessionId, SessionKey, TurnId},
     llm::LlmGateway,
-    memory::{Entry, Forgotten, MemoryError, MemoryStore, TurnRecord},
+    memory::{Checkpoint, Entry, Forgotten, MemoryError, MemoryStore, TurnRecord},
     task::Spawner,
     time::Clock,
     tool::{ToolBox, ToolClass},
@@ -82,7 +86,7 @@ pub struct BrainConfig {
 pub struct Limits {
     /// Most bytes of one user message.
     pub message_bytes: usize,
-    /// Most turns at once.
+    /// Most turns at once, those included that wait for another one of their session.
     pub turns: usize,
     /// Most tool rounds of one turn.
     pub tool_rounds: u32,
@@ -92,7 +96,8 @@ pub struct Limits {
     pub turn_time: Duration,
     /// Longest time that a turn waits for another one of its session.
     pub busy_wait: Duration,
-    /// How long a turn is held without being renewed.
+    /// How long a turn is held without being renewed; a holder that cannot renew gives up 2 s
+    /// earlier, so it must be longer than that.
     pub lease: Duration,
     /// How often it is renewed.
     pub renew_every: Duration,
@@ -163,7 +168,7 @@ pub struct Brain {
 struct Inner {
     ports: Ports,
     config: BrainConfig,
-    live: LiveTurns,
+    live: Arc<LiveTurns>,
     holder: HolderId,
     draining: AtomicBool,
 }
@@ -172,7 +177,7 @@ impl Brain {
     /// A brain that holds no turn yet.
     #[must_use]
     pub fn new(ports: Ports, config: BrainConfig) -> Self {
-        let (live, holder) = (LiveTurns::default(), HolderId::random());
+        let (live, holder) = (Arc::default(), HolderId::random());
         let draining = AtomicBool::new(false);
         Self { inner: Arc::new(Inner { ports, config, live, holder, draining }) }
     }
@@ -196,14 +201,15 @@ impl Brain {
     ///
     /// # Errors
     ///
-    /// See [`ChatError`]; nothing is stored then.
+    /// See [`ChatError`]. Nothing is stored then, except that after
+    /// [`OutcomeUnknown`](crate::memory::MemoryErrorKind::OutcomeUnknown) nobody knows.
     pub async fn chat(
         &self,
         owner: &Owner,
         request: TurnRequest,
     ) -> Result<StartedTurn, ChatError> {
         let (inner, owner) = (Arc::clone(&self.inner), owner.clone());
-        inner.admit(&request)?;
+        let admission = inner.admit(&request)?;
         let (reply, started) = oneshot::channel();
         self.inner.ports.spawner.spawn(Box::pin(async move {
             match open::open(&inner, &owner, &request).await {
@@ -220,6 +226,7 @@ impl Brain {
                 }
                 Err(error) => drop(reply.send(Err(error))),
             }
+            drop(admission);
         }));
         started.await.unwrap_or(Err(ChatError::ShuttingDown))
     }
@@ -251,15 +258,13 @@ impl Brain {
         let Some(mut record) = self.inner.ports.store.turn(owner, turn).await? else {
             return Ok(None);
         };
-        if let Some(live) = self.inner.live(owner, turn)
-            && record.state.is_open()
+        if record.state.is_open()
+            && let Some(live) = self.inner.live(owner, turn)
+            && let Some((last_event, snapshot)) = live.log.snapshot()
         {
-            live.log.update_snapshot(|snapshot| {
-                record.checkpoint.text.clone_from(&snapshot.text);
-                record.checkpoint.reasoning.clone_from(&snapshot.reasoning);
-                record.checkpoint.calls.clone_from(&snapshot.calls);
-            });
-            record.checkpoint.last_event = live.log.last();
+            let TurnSnapshot { text, reasoning, calls, .. } = snapshot;
+            record.checkpoint =
+                Checkpoint { text, reasoning, calls, last_event, ..record.checkpoint };
         }
         let answer = self.inner.answer_of(&record).await?;
         Ok(Some(TurnView { record, answer }))
@@ -287,7 +292,8 @@ impl Brain {
         self.turn(owner, turn).await
     }
 
-    /// Erases a session; a turn of it that this process holds is stopped first.
+    /// Erases a session; a turn of it that this process holds is stopped first, and the logs of
+    /// its turns go too.
     ///
     /// # Errors
     ///
@@ -299,7 +305,9 @@ impl Brain {
                 self.inner.wait_at_most(Duration::from_secs(2), live.log.ended()).await;
             }
         }
-        self.inner.ports.store.forget(key).await
+        let forgotten = self.inner.ports.store.forget(key).await?;
+        self.inner.live.forget(key);
+        Ok(forgotten)
     }
 
     /// Ends what a predecessor on the same storage left open, keeping what there was of each
@@ -324,27 +332,30 @@ impl Brain {
     pub async fn drain(&self, grace: Duration) -> usize {
         self.inner.draining.store(true, Ordering::SeqCst);
         self.inner.wait_at_most(grace, self.inner.live.idle()).await;
-        let late = self.inner.live.running();
-        late.iter().for_each(|live| live.stop());
+        let late = self.inner.live.stop_all();
         self.inner.wait_at_most(Duration::from_secs(10), self.inner.live.idle()).await;
-        late.len()
+        late
     }
 }
 
 impl Inner {
-    fn admit(&self, request: &TurnRequest) -> Result<(), ChatError> {
-        if self.draining.load(Ordering::SeqCst) {
-            return Err(ChatError::ShuttingDown);
-        }
-        let running = self.live.running_count();
-        if self.config.limits.turns <= running {
-            return Err(ChatError::TooManyTurns(running));
-        }
+    fn admit(&self, request: &TurnRequest) -> Result<Admission, ChatError> {
         let unknown = request.tools.iter().flatten().find(|it| self.ports.tools.get(it).is_none());
         if let Some(name) = unknown {
             return Err(ChatError::UnknownTool(name.clone()));
         }
-        request.validate(self.config.limits.message_bytes)
+        request.validate(self.config.limits.message_bytes)?;
+        let admission = self.live.admit(self.config.limits.turns);
+        let admission = admission.map_err(ChatError::TooManyTurns)?;
+        // Asked last: whoever drains waits for all that were admitted before.
+        if self.is_draining() {
+            return Err(ChatError::ShuttingDown);
+        }
+        Ok(admission)
+    }
+
+    fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::SeqCst)
     }
 
     fn live(&self, owner: &Owner, turn: TurnId) -> Option<Arc<live::Live>> {

@@ -164,6 +164,13 @@ impl ToolBox {
         self
     }
 
+    /// Those of the same tools that are named.
+    #[must_use]
+    pub fn only(mut self, names: &[String]) -> Self {
+        self.tools.retain(|name, _| names.contains(name));
+        self
+    }
+
     /// What the model is told, sorted by name.
     #[must_use]
     pub fn specs(&self) -> Vec<ToolSpec> {

@@ -3,6 +3,7 @@
 mod ending;
 mod lease;
 mod model;
+mod persist;
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -17,10 +18,10 @@ use crate::{
     ids::{AppendId, Seq, SessionId, TurnId},
     llm::PartialReply,
     memory::{
-        Append, CallRecord, Checkpoint, Draft, Entry, EntryBody, Expect, Fence, TurnRecord,
-        TurnState,
+        Append, Appended, CallRecord, Checkpoint, Draft, Entry, EntryBody, Expect, Fence,
+        MemoryError, TurnRecord, TurnState,
     },
-    tool::{ToolContext, ToolError, ToolSpec},
+    tool::{ToolBox, ToolContext, ToolError},
     window::ContextReport,
 };
 
@@ -35,7 +36,8 @@ pub(super) struct Driver {
     record: TurnRecord,
     request: TurnRequest,
     system: Option<String>,
-    tools: Vec<ToolSpec>,
+    /// Those that the request lets the model call.
+    tools: ToolBox,
     branch: Vec<Entry>,
     has_older: bool,
     turn: Turn,
@@ -80,8 +82,11 @@ impl Driver {
         live.log.push(TurnEventKind::Started(TurnStarted { session_id, turn_id, input_seq }));
         inner.live.insert(Arc::clone(&live));
         let listener = listener::of_live(inner, Arc::clone(&live), 0, false);
-        let mut tools = inner.ports.tools.specs();
-        tools.retain(|it| request.tools.as_ref().is_none_or(|names| names.contains(&it.name)));
+        let tools = inner.ports.tools.clone();
+        let tools = match &request.tools {
+            Some(names) => tools.only(names),
+            None => tools,
+        };
         let driver = Self {
             inner: Arc::clone(inner),
             live,
@@ -149,12 +154,13 @@ impl Driver {
     /// Runs a call once: that it may have run is stored before it does.
     async fn run_tool(&mut self, position: usize) -> Result<(), Stop> {
         self.turn.on_started(position);
+        self.show_calls();
         self.checkpoint().await?;
         let Some(CallRecord { call, .. }) = self.turn.calls().get(position).cloned() else {
             return Ok(());
         };
         let context = ToolContext { session: self.record.session.clone() };
-        let result = match (self.inner.ports.tools.get(&call.name), call.arguments.trim()) {
+        let result = match (self.tools.get(&call.name), call.arguments.trim()) {
             (None, _) => Err(ToolError::Refused(format!("there is no tool named `{}`", call.name))),
             (Some(tool), text) => {
                 let text = if text.is_empty() { "{}" } else { text };
@@ -175,8 +181,13 @@ impl Driver {
         self.checkpoint().await
     }
 
-    fn tell_result(&self, outcome: ToolOutcome) {
+    /// Tells whoever comes late where the calls of the round stand.
+    fn show_calls(&self) {
         self.live.log.update_snapshot(|it| it.calls = self.turn.calls().to_vec());
+    }
+
+    fn tell_result(&self, outcome: ToolOutcome) {
+        self.show_calls();
         self.live.log.push(TurnEventKind::ToolResult(outcome));
     }
 
@@ -196,7 +207,7 @@ impl Driver {
             fence: Some(self.fence()),
             drafts: drafts.clone(),
         };
-        let appended = self.inner.ports.store.append(&self.record.session, append).await?;
+        let appended = self.append(append).await?;
         let last = appended.last.unwrap_or_default().0;
         let first = last.saturating_sub(drafts.len() as u64) + 1;
         for (seq, draft) in (first..).map(Seq).zip(drafts) {
@@ -204,12 +215,14 @@ impl Driver {
             self.branch.push(Entry { seq, parent, body: Arc::clone(draft.body()) });
         }
         self.turn.on_round_stored();
-        self.live.log.update_snapshot(|snapshot| {
-            snapshot.text.clear();
-            snapshot.reasoning.clear();
-            snapshot.calls.clear();
-        });
+        self.live.log.update_snapshot(TurnSnapshot::clear);
         self.checkpoint().await
+    }
+
+    /// Appends once: a reply that was lost is asked for again.
+    async fn append(&self, append: Append) -> Result<Appended, MemoryError> {
+        let (store, session) = (&self.inner.ports.store, &self.record.session);
+        self.persist(|| store.append(session, append.clone())).await
     }
 
     /// Position of the last entry of the branch.
@@ -223,8 +236,9 @@ impl Driver {
 
     /// Stores what there is.
     async fn checkpoint(&mut self) -> Result<(), Stop> {
-        let checkpoint = self.take_checkpoint();
-        Ok(self.inner.ports.store.checkpoint(self.fence(), checkpoint).await?)
+        let (checkpoint, fence, store) =
+            (self.take_checkpoint(), self.fence(), &self.inner.ports.store);
+        Ok(self.persist(|| store.checkpoint(fence, checkpoint.clone())).await?)
     }
 
     /// What there is, and notes that it is about to be stored.

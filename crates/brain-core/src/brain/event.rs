@@ -5,7 +5,7 @@
 use serde::Serialize;
 
 use crate::{
-    chat::{ToolCall, Usage},
+    chat::{Message, ToolCall, Usage},
     ids::{Seq, SessionId, TurnId},
     llm::Progress,
     memory::{CallRecord, Entry, EntryError, TurnState},
@@ -85,15 +85,19 @@ impl TurnEventKind {
             Self::TextDelta(text) | Self::ReasoningDelta(text) => text.len(),
             Self::ToolCall(call) => call.arguments.len() + call.name.len(),
             Self::ToolResult(outcome) => outcome.result.len(),
-            Self::Started(_)
-            | Self::Progress(_)
-            | Self::Snapshot(_)
-            | Self::Completed(_)
-            | Self::Interrupted(_)
-            | Self::Failed(_) => 256,
+            Self::Started(_) | Self::Progress(_) | Self::Snapshot(_) => 256,
+            Self::Completed(end) | Self::Interrupted(end) | Self::Failed(end) => {
+                let message = end.answer.as_ref().map(|it| &it.body.message);
+                256 + message.map_or(0, |it| message_bytes(it))
+            }
         };
         payload + 64
     }
+}
+
+fn message_bytes(message: &Message) -> usize {
+    let texts: usize = message.texts().map(str::len).sum();
+    texts + message.reasoning.as_ref().map_or(0, String::len)
 }
 
 /// A turn has begun.
@@ -135,6 +139,15 @@ pub struct TurnSnapshot {
     pub reasoning: String,
     /// The tool calls of the round under way.
     pub calls: Vec<CallRecord>,
+}
+
+impl TurnSnapshot {
+    /// Lets go of what belongs to the model call under way.
+    pub(super) fn clear(&mut self) {
+        self.text = String::new();
+        self.reasoning = String::new();
+        self.calls = Vec::new();
+    }
 }
 
 /// How a turn ended.

@@ -12,7 +12,7 @@ use std::{
 use event_listener::Event;
 
 use super::{log::TurnLog, request::OnDisconnect};
-use crate::ids::{Owner, SessionId, TurnId};
+use crate::ids::{Owner, SessionId, SessionKey, TurnId};
 
 /// How long the log of an ended turn stays.
 const KEEP_ENDED: Duration = Duration::from_secs(300);
@@ -96,13 +96,30 @@ impl Live {
 #[derive(Debug, Default)]
 pub(super) struct LiveTurns {
     turns: Mutex<Turns>,
-    one_ended: Event,
+    one_left: Event,
 }
 
 #[derive(Debug, Default)]
 struct Turns {
+    /// Requests that are being opened, and turns that run.
+    admitted: usize,
     running: HashMap<TurnId, Arc<Live>>,
     ended: Vec<(Duration, Arc<Live>)>,
+    /// Whether a turn that begins now is too late.
+    stopped: bool,
+}
+
+/// The place of one request among all that are worked on, from its admission to its turn's end.
+#[derive(Debug)]
+pub(super) struct Admission {
+    turns: Arc<LiveTurns>,
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        self.turns.lock().admitted -= 1;
+        self.turns.one_left.notify(usize::MAX);
+    }
 }
 
 impl LiveTurns {
@@ -111,8 +128,23 @@ impl LiveTurns {
         self.turns.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A place for one request more, or how many there are if that is the limit.
+    pub(super) fn admit(self: &Arc<Self>, limit: usize) -> Result<Admission, usize> {
+        let mut turns = self.lock();
+        if limit <= turns.admitted {
+            return Err(turns.admitted);
+        }
+        turns.admitted += 1;
+        Ok(Admission { turns: Arc::clone(self) })
+    }
+
+    /// The turn runs from now on; it is stopped at once if all were stopped already.
     pub(super) fn insert(&self, live: Arc<Live>) {
-        self.lock().running.insert(live.turn, live);
+        let mut turns = self.lock();
+        if turns.stopped {
+            live.stop();
+        }
+        turns.running.insert(live.turn, live);
     }
 
     /// The turn has ended; its log stays a while. `now` is the clock's elapsed time.
@@ -122,8 +154,11 @@ impl LiveTurns {
             turns.ended.push((now, live));
         }
         turns.drop_old(now);
-        drop(turns);
-        self.one_ended.notify(usize::MAX);
+    }
+
+    /// Lets go of the logs of a session's ended turns.
+    pub(super) fn forget(&self, key: &SessionKey) {
+        self.lock().ended.retain(|(_, live)| live.owner != key.owner || live.session != key.id);
     }
 
     pub(super) fn get(&self, turn: TurnId, now: Duration) -> Option<Arc<Live>> {
@@ -141,14 +176,22 @@ impl LiveTurns {
         self.lock().running.len()
     }
 
-    /// Returns once no turn runs.
+    /// Stops every turn that runs or still begins; returns how many run.
+    pub(super) fn stop_all(&self) -> usize {
+        let mut turns = self.lock();
+        turns.stopped = true;
+        turns.running.values().for_each(|live| live.stop());
+        turns.running.len()
+    }
+
+    /// Returns once no request is worked on.
     pub(super) async fn idle(&self) {
         loop {
-            let ended = self.one_ended.listen();
-            if self.running_count() == 0 {
+            let left = self.one_left.listen();
+            if self.lock().admitted == 0 {
                 return;
             }
-            ended.await;
+            left.await;
         }
     }
 }

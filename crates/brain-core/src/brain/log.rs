@@ -57,7 +57,9 @@ impl TurnLog {
         state.bytes += kind.weight();
         let number = state.last;
         state.events.push_back(Arc::new(TurnEvent { number, kind }));
-        state.trim(self.limit_bytes);
+        if !state.ended {
+            state.trim(self.limit_bytes);
+        }
         drop(state);
         self.changed.notify(usize::MAX);
     }
@@ -65,6 +67,13 @@ impl TurnLog {
     /// Changes what a snapshot will say beyond the texts.
     pub(super) fn update_snapshot(&self, change: impl FnOnce(&mut TurnSnapshot)) {
         change(&mut self.lock().snapshot);
+    }
+
+    /// What a snapshot would say now, and the number of the newest event; `None` once the turn has
+    /// ended: the last event says it all.
+    pub(super) fn snapshot(&self) -> Option<(u64, TurnSnapshot)> {
+        let state = self.lock();
+        (!state.ended).then(|| (state.last, state.snapshot.clone()))
     }
 
     /// Number of the newest event, 0 before the first.
@@ -134,10 +143,10 @@ impl State {
             | TurnEventKind::Progress(_)
             | TurnEventKind::ToolCall(_)
             | TurnEventKind::ToolResult(_)
-            | TurnEventKind::Snapshot(_)
-            | TurnEventKind::Completed(_)
+            | TurnEventKind::Snapshot(_) => {}
+            TurnEventKind::Completed(_)
             | TurnEventKind::Interrupted(_)
-            | TurnEventKind::Failed(_) => {}
+            | TurnEventKind::Failed(_) => self.snapshot.clear(),
         }
     }
 
@@ -153,10 +162,14 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::{TurnEventKind, TurnLog, TurnSnapshot};
     use crate::{
-        ids::{SessionId, TurnId},
-        memory::TurnState,
+        brain::TurnEnd,
+        chat::Message,
+        ids::{Seq, SessionId, TurnId},
+        memory::{Entry, EntryBody, TurnState},
         time::Timestamp,
     };
 
@@ -197,5 +210,27 @@ mod tests {
         assert_eq!(snapshot.text, "abcdef");
         log.push(TurnEventKind::TextDelta("g".into()));
         assert_eq!(log.next(6).await.unwrap().kind, TurnEventKind::TextDelta("g".into()));
+    }
+
+    #[test]
+    fn an_ended_log_counts_its_answer_and_keeps_no_second_copy_of_it() {
+        let log = log(300);
+        log.push(TurnEventKind::TextDelta("x".repeat(100)));
+        let message = Message::assistant("x".repeat(100_000));
+        let body = Arc::new(EntryBody::complete(message, Timestamp::default()));
+        let (_, snapshot) = log.snapshot().unwrap();
+        log.push(TurnEventKind::Completed(Box::new(TurnEnd {
+            session_id: snapshot.session_id,
+            turn_id: snapshot.turn_id,
+            status: TurnState::Completed,
+            answer: Some(Entry { seq: Seq(2), parent: None, body }),
+            usage: None,
+            context: None,
+            error: None,
+        })));
+        assert!((100_000..101_000).contains(&log.bytes()), "{}", log.bytes());
+        assert_eq!(log.lock().events.len(), 2, "the last event pushes nothing out");
+        assert_eq!(log.lock().snapshot.text, "");
+        assert!(log.snapshot().is_none());
     }
 }

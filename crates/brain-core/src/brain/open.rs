@@ -63,6 +63,9 @@ pub(super) async fn open(
         let draft = turn.append.drafts.first().cloned();
         match ask(inner, turn).await {
             Ok(Opened::Started { turn: record, appended }) => {
+                if let Some(session) = &place.session {
+                    keep_with_session(inner, &key, request, session).await;
+                }
                 let seq = appended.last.unwrap_or_default();
                 let parent = place.entries.last().map(|it| it.seq);
                 let mut branch = place.entries;
@@ -87,6 +90,9 @@ pub(super) async fn open(
                 if request.on_busy == OnBusy::Reject || left.is_zero() {
                     return Err(ChatError::TurnInProgress { turn: turn.id, lease_left });
                 }
+                if inner.is_draining() {
+                    return Err(ChatError::ShuttingDown);
+                }
                 wait_for(inner, &turn, left).await;
             }
             Err(error)
@@ -107,7 +113,7 @@ fn session_id(inner: &Inner, owner: &Owner, request: &TurnRequest) -> SessionId 
     }
 }
 
-/// Reads the branch to answer, and brings up to date what the request keeps with the session.
+/// Reads the branch to answer.
 async fn find_place(
     inner: &Inner,
     key: &SessionKey,
@@ -126,7 +132,6 @@ async fn find_place(
         }
         return Ok(Place { session: None, entries: Vec::new(), has_older: false });
     };
-    keep_with_session(inner, key, request, &branch.session).await?;
     let has_older = branch.has_older();
     let Branch { session, mut entries } = branch;
     if let TurnInput::Regenerate(seq) = &request.input {
@@ -137,12 +142,16 @@ async fn find_place(
     Ok(Place { session: Some(session), entries, has_older })
 }
 
+/// Brings up to date what the request keeps with a session that was there before.
+///
+/// Only once the turn is open: a request that is refused or was made before changes nothing. The
+/// turn goes on without it, since what the user said is stored.
 async fn keep_with_session(
     inner: &Inner,
     key: &SessionKey,
     request: &TurnRequest,
     session: &Session,
-) -> Result<(), ChatError> {
+) {
     let changed = |new: &Option<String>, old: &Option<String>| {
         new.clone().filter(|it| Some(it) != old.as_ref()).map(Some)
     };
@@ -153,10 +162,11 @@ async fn keep_with_session(
         system: changed(&request.system, &session.system),
         recall: request.recall.filter(|it| *it != session.recall),
     };
-    if patch != SessionPatch::default() {
-        inner.ports.store.patch(key, patch).await?;
+    if patch != SessionPatch::default()
+        && let Err(error) = inner.ports.store.patch(key, patch).await
+    {
+        tracing::error!(%error, "could not keep a request's title, metadata or prompt");
     }
-    Ok(())
 }
 
 fn open_turn(
@@ -201,15 +211,20 @@ fn open_turn(
 
 /// Opens the turn; where the store does not say whether it did, asks again for the same turn.
 async fn ask(inner: &Inner, turn: OpenTurn) -> Result<Opened, MemoryError> {
-    for _ in 0..UNKNOWN_TRIES {
+    let mut unknown = None;
+    for _ in 0..=UNKNOWN_TRIES {
         match inner.ports.store.open(turn.clone()).await {
             Err(error) if error.kind() == MemoryErrorKind::OutcomeUnknown => {
                 tracing::warn!(turn.id = %turn.id, %error, "asking again");
+                unknown = Some(error);
             }
+            // A store that cannot be asked any more does not undo what it may have done.
+            Err(error) if error.is_transient() => return Err(unknown.unwrap_or(error)),
             answer @ (Ok(_) | Err(_)) => return answer,
         }
     }
-    inner.ports.store.open(turn).await
+    Err(unknown
+        .unwrap_or_else(|| MemoryError::new("open the turn", MemoryErrorKind::OutcomeUnknown)))
 }
 
 /// Returns when the session may be free, or after `left`.

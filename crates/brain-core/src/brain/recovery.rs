@@ -26,9 +26,8 @@ pub(super) async fn recover(inner: &Arc<Inner>) -> Result<usize, MemoryError> {
         if record.state != TurnState::Running || record.holder == inner.holder {
             continue;
         }
-        let close = closing(inner, &record, Authority::Exclusive)?;
-        match inner.ports.store.close(close).await {
-            Ok(_) => ended += 1,
+        match end(inner, &record, Authority::Exclusive).await {
+            Ok(()) => ended += 1,
             Err(error) => tracing::error!(turn.id = %record.id, %error, "could not end a turn"),
         }
     }
@@ -44,11 +43,15 @@ pub(super) async fn end_lapsed(inner: &Arc<Inner>, record: &TurnRecord) -> Resul
             Authority::Lapsed
         }
     };
-    let close = closing(inner, record, authority)?;
-    match inner.ports.store.close(close).await {
+    match end(inner, record, authority).await {
         Err(error) if error.kind() != MemoryErrorKind::Superseded => Err(error),
-        Ok(_) | Err(_) => Ok(()),
+        Ok(()) | Err(_) => Ok(()),
     }
+}
+
+async fn end(inner: &Inner, record: &TurnRecord, authority: Authority) -> Result<(), MemoryError> {
+    inner.ports.store.close(closing(inner, record, authority)?).await?;
+    Ok(())
 }
 
 fn closing(

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use brain_core::{
-    brain::TurnRequest,
-    ids::Owner,
-    memory::{Catalog, TurnState},
+    brain::{OnBusy, TurnRequest},
+    ids::{IdempotencyKey, Owner},
+    memory::{Catalog, SessionPatch, TurnState},
 };
 use brain_testkit::{Answer, Gate, ScriptedLlm};
 
@@ -29,6 +29,37 @@ async fn system_prompt_and_title_stay_with_the_session() {
     assert_eq!(llm.requests()[2].messages[0].joined_text(), "be long");
     let session = store.session(&key("s")).await.unwrap().unwrap();
     assert_eq!((session.title.as_deref(), session.system.as_deref()), (Some("t"), Some("be long")));
+}
+
+#[tokio::test]
+async fn a_request_that_is_refused_or_made_again_changes_nothing() {
+    let (store, gate) = (in_memory(), Gate::new());
+    let answers = [Answer::text("a"), Answer::new().say("b").wait(&gate).finish()];
+    let brain = brain(store.clone(), Arc::new(ScriptedLlm::new(answers)));
+    let titled = |title: &str| TurnRequest {
+        title: Some(title.into()),
+        ..TurnRequest::text(Some(id("s")), "hi")
+    };
+    let key_of_first = Some(IdempotencyKey::new("k").unwrap());
+    let first = TurnRequest { idempotency_key: key_of_first, ..titled("first") };
+    brain.chat(&owner(), first.clone()).await.unwrap().events.end().await.unwrap();
+    let renamed = SessionPatch { title: Some(Some("mine".into())), ..SessionPatch::default() };
+    store.patch(&key("s"), renamed).await.unwrap();
+    let title = async || store.session(&key("s")).await.unwrap().unwrap().title.unwrap();
+
+    assert!(brain.chat(&owner(), first.clone()).await.unwrap().replayed);
+    assert_eq!(title().await, "mine");
+    let reused = TurnRequest { title: Some("other".into()), ..first };
+    brain.chat(&owner(), reused).await.unwrap_err();
+    assert_eq!(title().await, "mine");
+
+    let running = brain.chat(&owner(), titled("second")).await.unwrap();
+    assert_eq!(title().await, "second");
+    let late = TurnRequest { on_busy: OnBusy::Reject, ..titled("late") };
+    brain.chat(&owner(), late).await.unwrap_err();
+    assert_eq!(title().await, "second");
+    gate.open();
+    running.events.end().await.unwrap();
 }
 
 #[tokio::test]
@@ -59,4 +90,5 @@ async fn forgetting_stops_the_turn_and_nothing_comes_back() {
     until(&mut started.events, "turn.interrupted").await;
     assert!(store.session(&key("s")).await.unwrap().is_none());
     assert!(brain.turn(&owner(), started.turn).await.unwrap().is_none());
+    assert!(brain.listen(&owner(), started.turn, 0).await.unwrap().is_none(), "its log is gone");
 }

@@ -3,12 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use brain_core::{
-    brain::{Brain, BrainConfig, Limits, SUPERSEDED, TurnRequest},
-    memory::{MemoryErrorKind, TurnState},
+    brain::{Brain, BrainConfig, CANCELLED, Limits, SUPERSEDED, TurnRequest},
+    memory::{MemoryErrorKind, TurnIndex, TurnState},
 };
 use brain_testkit::{Answer, FaultyStore, Gate, Operation, ScriptedLlm};
 
-use crate::fixture::{id, in_memory, owner, ports, say, transcript};
+use crate::fixture::{id, in_memory, owner, ports, say, transcript, until};
 
 fn faulty_brain(
     answers: impl IntoIterator<Item = Answer>,
@@ -76,4 +76,56 @@ async fn a_message_that_cannot_be_stored_is_refused() {
     assert_eq!(error.code(), "memory_unavailable");
     assert_eq!(llm.requests().len(), 0, "no model is asked");
     assert!(transcript(&*store, "s").await.is_empty());
+}
+
+#[tokio::test]
+async fn a_store_that_goes_away_without_saying_whether_it_opened_leaves_it_unknown() {
+    let (brain, store, _) = faulty_brain([Answer::text("yes")]);
+    store.lose_reply(Operation::Open, 1);
+    store.fail(Operation::Open, 2, MemoryErrorKind::Unavailable);
+    let request = TurnRequest::text(Some(id("s")), "hi");
+    let error = brain.chat(&owner(), request).await.unwrap_err();
+    assert_eq!(error.code(), "outcome_unknown");
+    assert_eq!(transcript(&*store, "s").await, ["user:complete:hi"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_said_before_a_silence_is_stored_in_time() {
+    let store = in_memory();
+    let llm = ScriptedLlm::new([Answer::new().say("half").wait(&Gate::new())]);
+    let brain = Brain::new(ports(store.clone(), Arc::new(llm)), BrainConfig::default());
+    let request = TurnRequest::text(Some(id("s")), "hi");
+    let mut started = brain.chat(&owner(), request).await.unwrap();
+    until(&mut started.events, "text.delta").await;
+    brain.ports().clock.sleep(Duration::from_millis(2_100)).await;
+    let record = store.turn(&owner(), started.turn).await.unwrap().unwrap();
+    assert_eq!(record.checkpoint.text, "half");
+}
+
+#[tokio::test]
+async fn draining_waits_for_a_turn_that_is_being_opened_and_stops_it() {
+    let store = Arc::new(FaultyStore::new(in_memory()));
+    let opening = store.hold(Operation::Open, 1);
+    let llm = Arc::new(ScriptedLlm::new([Answer::new().wait(&Gate::new())]));
+    let limits = Limits { turns: 1, ..Limits::default() };
+    let config = BrainConfig { limits, ..BrainConfig::default() };
+    let brain = Brain::new(ports(store.clone(), llm), config);
+    let (me, request) = (owner(), || TurnRequest::text(Some(id("s")), "hi"));
+    let (started, (), ()) = tokio::join!(
+        brain.chat(&me, request()),
+        async {
+            opening.reached_by(1).await;
+            let error = brain.chat(&me, request()).await.unwrap_err();
+            assert_eq!(error.code(), "too_many_turns", "the one that is being opened counts");
+            brain.drain(Duration::from_millis(5)).await;
+            assert_eq!(transcript(&*store, "s").await.len(), 2, "the turn has ended");
+        },
+        async {
+            opening.reached_by(1).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            opening.open();
+        },
+    );
+    let end = started.unwrap().events.end().await.unwrap();
+    assert_eq!(end.error.unwrap().code, CANCELLED);
 }

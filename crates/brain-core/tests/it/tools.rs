@@ -7,13 +7,13 @@ use std::sync::{
 
 use brain_core::{
     brain::{Brain, BrainConfig, Ports, TurnRequest},
-    memory::TurnState,
+    memory::{CallState, Catalog, MemoryErrorKind, TurnState},
     tool::{ToolBox, ToolClass, ToolContext, ToolError, TypedTool},
 };
-use brain_testkit::{Answer, ScriptedLlm};
+use brain_testkit::{Answer, FaultyStore, Gate, Operation, ScriptedLlm};
 use serde_json::{Value, json};
 
-use crate::fixture::{id, in_memory, owner, ports, say, transcript, until};
+use crate::fixture::{id, in_memory, key, owner, ports, say, transcript, until};
 
 #[derive(Debug)]
 struct Double(Arc<AtomicUsize>);
@@ -123,4 +123,70 @@ async fn a_model_that_never_stops_calling_is_stopped() {
     let end = say(&brain, "s", "go").await;
     assert_eq!(end.error.unwrap().code, "too_many_tool_rounds");
     assert_eq!(runs.load(Ordering::SeqCst), 9);
+}
+
+#[tokio::test]
+async fn a_tool_that_the_request_leaves_out_does_not_run() {
+    let (brain, llm, runs) = brain_with(vec![call("c", "double", "1"), Answer::text("sorry")]);
+    let request =
+        TurnRequest { tools: Some(Vec::new()), ..TurnRequest::text(Some(id("s")), "no tools") };
+    let started = brain.chat(&owner(), request).await.unwrap();
+    assert_eq!(started.events.end().await.unwrap().status, TurnState::Completed);
+    assert_eq!(runs.load(Ordering::SeqCst), 0);
+    let result = llm.requests().pop().unwrap().messages.pop().unwrap().joined_text();
+    assert_eq!(result, "there is no tool named `double`");
+}
+
+/// Answers when its gate is opened.
+#[derive(Debug)]
+struct Slow(Gate);
+
+impl TypedTool for Slow {
+    const NAME: &'static str = "slow";
+    const DESCRIPTION: &'static str = "Takes its time.";
+    const CLASS: ToolClass = ToolClass::Read;
+    type Args = ();
+    type Output = ();
+
+    fn parameters(&self) -> Value {
+        json!({ "type": "null" })
+    }
+
+    async fn run(&self, _context: &ToolContext, _args: ()) -> Result<(), ToolError> {
+        self.0.pass().await;
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_call_under_way_is_shown_as_started() {
+    let gate = Gate::new();
+    let llm = Arc::new(ScriptedLlm::new([call("c", "slow", "null"), Answer::text("done")]));
+    let tools = ToolBox::default().with(Slow(gate.clone()));
+    let ports = Ports { tools, ..ports(in_memory(), llm) };
+    let brain = Brain::new(ports, BrainConfig::default());
+    let request = TurnRequest::text(Some(id("s")), "go");
+    let started = brain.chat(&owner(), request).await.unwrap();
+    gate.reached_by(1).await;
+    let view = brain.turn(&owner(), started.turn).await.unwrap().unwrap();
+    let states: Vec<_> = view.record.checkpoint.calls.iter().map(|it| it.state).collect();
+    assert_eq!(states, [CallState::Started]);
+    gate.open();
+    assert_eq!(started.events.end().await.unwrap().status, TurnState::Completed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_round_whose_append_lost_its_reply_is_stored_once() {
+    let store = Arc::new(FaultyStore::new(in_memory()));
+    store.lose_reply(Operation::Append, 1);
+    store.fail(Operation::Checkpoint, 1, MemoryErrorKind::Unavailable);
+    let llm = Arc::new(ScriptedLlm::new([call("c", "double", "21"), Answer::text("42")]));
+    let runs = Arc::new(AtomicUsize::new(0));
+    let tools = ToolBox::default().with(Double(runs.clone()));
+    let brain = Brain::new(Ports { tools, ..ports(store.clone(), llm) }, BrainConfig::default());
+    assert_eq!(say(&brain, "s", "double 21").await.status, TurnState::Completed);
+    assert_eq!(runs.load(Ordering::SeqCst), 1);
+    let session = store.session(&key("s")).await.unwrap().unwrap();
+    assert_eq!(session.entries, 4, "nothing is there twice");
+    assert_eq!(transcript(&*store, "s").await[3], "assistant:complete:42");
 }

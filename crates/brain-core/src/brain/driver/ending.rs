@@ -1,6 +1,6 @@
 //! The end of a turn: appending the answer, or what there is of it, once.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use super::{
     super::{CANCELLED, SUPERSEDED, TurnEnd, recovery::CLOSING_STEP, turn},
@@ -17,14 +17,6 @@ use crate::{
     tool::ToolError,
     window::{WindowTooSmall, estimate_message},
 };
-
-/// Waits between attempts to store an answer, as long as a lease bears.
-const RETRY_AFTER: [Duration; 4] = [
-    Duration::from_millis(50),
-    Duration::from_millis(250),
-    Duration::from_secs(1),
-    Duration::from_secs(3),
-];
 
 /// Why a turn ended before its answer was whole.
 #[derive(Debug, thiserror::Error)]
@@ -142,20 +134,7 @@ impl Driver {
             usage: self.usage(),
             last_event: self.live.log.last() + 1,
         };
-        let mut waits = RETRY_AFTER.iter();
-        loop {
-            let error = match self.inner.ports.store.close(close.clone()).await {
-                Ok(record) => return Ok(record),
-                Err(error) => error,
-            };
-            match waits.next() {
-                Some(wait) if error.is_transient() => {
-                    tracing::warn!(%error, "could not store an answer yet");
-                    self.inner.ports.clock.sleep(*wait).await;
-                }
-                Some(_) | None => return Err(error),
-            }
-        }
+        self.persist(|| self.inner.ports.store.close(close.clone())).await
     }
 
     fn closing_drafts(
@@ -208,12 +187,11 @@ impl Driver {
             sum += usage;
             sum
         });
-        let said = self.turn.answer().cloned();
-        let said = said.unwrap_or_else(|| self.partial.clone().into_partial_message());
         told.or_else(|| {
+            let partial = || estimate_message(&self.partial.clone().into_partial_message());
             Some(Usage {
                 input_tokens: self.context?.estimated_tokens,
-                output_tokens: estimate_message(&said),
+                output_tokens: self.turn.answer().map_or_else(partial, estimate_message),
                 cached_tokens: 0,
                 estimated: true,
             })

@@ -1,6 +1,6 @@
 //! Asking the model: the window, the stream, and a checkpoint beside it every now and then.
 
-use std::{mem, sync::Arc};
+use std::{mem, sync::Arc, time::Duration};
 
 use futures_util::{
     FutureExt, StreamExt,
@@ -22,22 +22,27 @@ impl Driver {
     pub(super) async fn ask_model(&mut self) -> Result<(), Stop> {
         let request = self.chat_request()?;
         self.partial = PartialReply::default();
-        let mut stream = self.inner.ports.llm.stream(request).await?.fuse();
-        let mut saving = Fuse::terminated();
+        let inner = Arc::clone(&self.inner);
+        let mut stream = inner.ports.llm.stream(request).await?.fuse();
+        let (mut saving, mut due) = (Fuse::terminated(), Fuse::terminated());
         loop {
-            let event = select_biased! {
-                saved = saving => {
-                    note_saved(saved)?;
-                    continue;
-                }
-                event = stream.next() => event,
-            };
-            match event {
-                Some(event) => self.on_event(event?),
-                None => break,
+            select_biased! {
+                saved = saving => note_saved(saved)?,
+                () = due => {}
+                event = stream.next() => match event {
+                    Some(event) => self.on_event(event?),
+                    None => break,
+                },
             }
-            if saving.is_terminated() && self.is_checkpoint_due() {
-                saving = self.save().fuse();
+            match self.until_checkpoint() {
+                Some(left) if left.is_zero() && saving.is_terminated() => {
+                    saving = self.save().fuse();
+                }
+                // A model that falls silent must not keep what it said from being stored.
+                Some(left) if !left.is_zero() && due.is_terminated() => {
+                    due = inner.ports.clock.sleep(left).fuse();
+                }
+                Some(_) | None => {}
             }
         }
         if !self.partial.is_finished() {
@@ -54,7 +59,7 @@ impl Driver {
         let capabilities = self.inner.ports.llm.capabilities(model);
         let context = u64::from(capabilities.context_tokens.unwrap_or(limits.context_tokens));
         let output = u64::from(options.max_tokens.unwrap_or(limits.output_tokens));
-        let tools = if capabilities.tools { self.tools.clone() } else { Vec::new() };
+        let tools = if capabilities.tools { self.tools.specs() } else { Vec::new() };
         let window = window::build(WindowInput {
             system: self.system.as_deref(),
             branch: &self.branch,
@@ -101,11 +106,12 @@ impl Driver {
     }
 
     fn on_reply(&mut self, reply: Reply) {
-        let (tools, limits) = (&self.inner.ports.tools, &self.inner.config.limits);
+        let (tools, limits) = (&self.tools, &self.inner.config.limits);
         let allowed = |name: &str| {
             tools.get(name).is_none_or(|it| limits.allowed_tools.contains(&it.class()))
         };
         self.turn.on_reply(reply, allowed, DENIAL);
+        self.show_calls();
         for call in self.turn.calls().iter().filter(|it| it.state == CallState::Denied) {
             let (call_id, name) = (call.call.id.clone(), call.call.name.clone());
             let result = DENIAL.to_owned();
@@ -113,12 +119,14 @@ impl Driver {
         }
     }
 
-    fn is_checkpoint_due(&self) -> bool {
+    /// How long what is new may still wait to be stored; `None` if nothing is new.
+    fn until_checkpoint(&self) -> Option<Duration> {
         let bytes = self.partial.text().len() + self.partial.reasoning().len();
-        let new = bytes.saturating_sub(self.checkpointed.bytes);
+        let new = bytes.checked_sub(self.checkpointed.bytes).filter(|new| *new != 0)?;
         let limits = &self.inner.config.limits;
         let since = self.inner.ports.clock.elapsed().saturating_sub(self.checkpointed.at);
-        0 < new && (limits.checkpoint_bytes <= new || limits.checkpoint_every <= since)
+        let left = limits.checkpoint_every.saturating_sub(since);
+        Some(if limits.checkpoint_bytes <= new { Duration::ZERO } else { left })
     }
 
     /// A checkpoint that is stored while the stream goes on.
