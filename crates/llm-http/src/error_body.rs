@@ -4,9 +4,6 @@
 
 use serde_json::{Map, Value};
 
-/// Most characters of a plain-text body that are taken for a message.
-const MAX_TEXT_CHARS: usize = 500;
-
 /// What a server said in the body of an error; every field may be missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ErrorBody {
@@ -32,8 +29,7 @@ impl ErrorBody {
         }
         let text = text.trim();
         let readable = !text.starts_with(['<', '{', '[']);
-        let message =
-            if readable { text.chars().take(MAX_TEXT_CHARS).collect() } else { String::new() };
+        let message = if readable { text } else { "" }.to_owned();
         Self { message, ..Self::default() }
     }
 

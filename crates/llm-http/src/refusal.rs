@@ -7,8 +7,8 @@ use http::{HeaderMap, StatusCode};
 
 use crate::{Endpoint, ErrorBody, classify::classify, retry_after::retry_after};
 
-/// Most characters of the body that are kept for the log.
-const MAX_RAW_CHARS: usize = 2_000;
+/// Most characters of the body, and of what it says, that are kept.
+const MAX_CHARS: usize = 2_000;
 
 /// A server answered with an error, by its status or inside a stream.
 ///
@@ -41,14 +41,15 @@ impl Refusal {
         body: &[u8],
     ) -> Self {
         let read = ErrorBody::read(body);
-        let raw: String = String::from_utf8_lossy(body).chars().take(MAX_RAW_CHARS).collect();
+        // Cut last: half a key would not be found.
+        let shown = |text: &str| endpoint.redact(text).chars().take(MAX_CHARS).collect();
         let request_id = headers.get("x-request-id").and_then(|id| id.to_str().ok());
         Self {
             status,
-            body: ErrorBody { message: endpoint.redact(&read.message), ..read },
+            body: ErrorBody { message: shown(&read.message), ..read },
             retry_after: retry_after(headers),
             request_id: request_id.map(str::to_owned),
-            raw: endpoint.redact(&raw),
+            raw: shown(&String::from_utf8_lossy(body)),
         }
     }
 
@@ -73,3 +74,24 @@ impl fmt::Display for Refusal {
 }
 
 impl std::error::Error for Refusal {}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, header::AUTHORIZATION};
+
+    use super::{MAX_CHARS, Refusal};
+    use crate::Endpoint;
+
+    #[test]
+    fn a_key_at_the_cut_is_not_shown_in_part() {
+        let endpoint = Endpoint::new("http://x")
+            .and_then(|it| it.with_secret_header(AUTHORIZATION, "Bearer hunter2hunter2"))
+            .unwrap();
+        for visible in 1..13 {
+            let text = "x".repeat(MAX_CHARS - visible - 1);
+            let body = format!("{text} hunter2hunter2");
+            let refusal = Refusal::new(&endpoint, None, &HeaderMap::new(), body.as_bytes());
+            assert!(!format!("{refusal} {refusal:?}").contains(" h"), "{visible}");
+        }
+    }
+}
