@@ -46,8 +46,9 @@ impl Endpoint {
     ///
     /// When it is not such a URL or holds credentials.
     pub fn new(base_url: &str) -> Result<Self, InvalidEndpoint> {
-        // Whatever stands before an @ may be a password.
+        // Whatever stands before an @ may be a password, and a query may hold a key.
         let shown = base_url.rsplit('@').next().unwrap_or_default();
+        let shown = shown.split(['?', '#']).next().unwrap_or_default();
         let invalid = || InvalidEndpoint::Url(shown.to_owned());
         let url = Url::parse(base_url.trim()).map_err(|_| invalid())?;
         let host = url.host_str().unwrap_or_default();
@@ -158,6 +159,8 @@ mod tests {
             "https://me:hunter2@x y",
             "http://x/v1?key=hunter2",
             "http://x/#hunter2",
+            "https://x y/v1?key=hunter2",
+            "x.y/v1#hunter2",
         ] {
             let error = Endpoint::new(bad).unwrap_err();
             assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
