@@ -17,6 +17,10 @@ mod ask;
 mod banner;
 mod cli;
 mod client;
+#[cfg_attr(
+    not(all(feature = "sqlite", feature = "openai", feature = "local")),
+    expect(dead_code, reason = "settings are read whatever is built in")
+)]
 pub mod config;
 mod connection;
 pub mod daemon;
