@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     fs::{self, File},
+    io::{BufWriter, Write},
     path::Path,
     sync::LazyLock,
 };
@@ -65,8 +66,9 @@ pub(crate) fn write(path: &Path, change: impl FnOnce(&mut Metadata)) {
     .map(|(name, shape)| (format!("{name}.weight"), tensor(&shape)));
     let metadata: Vec<_> = metadata.iter().map(|(key, value)| (key.as_str(), value)).collect();
     let tensors: Vec<_> = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
-    let mut file = File::create(path).unwrap();
+    let mut file = BufWriter::new(File::create(path).unwrap());
     gguf_file::write(&mut file, &metadata, &tensors).unwrap();
+    file.flush().unwrap();
 }
 
 /// The bytes of the model.
