@@ -227,7 +227,11 @@ impl Turns for SqliteStore {
     }
 
     async fn checkpoint(&self, fence: Fence, checkpoint: Checkpoint) -> Result<(), MemoryError> {
-        let bytes = checkpoint.text.len() + checkpoint.reasoning.len();
+        let calls = checkpoint
+            .calls
+            .iter()
+            .map(|it| it.call.arguments.len() + it.result.as_ref().map_or(0, String::len));
+        let bytes = checkpoint.text.len() + checkpoint.reasoning.len() + calls.sum::<usize>();
         self.write("keep the checkpoint", bytes, move |connection, _| {
             turns::checkpoint(connection, fence, &checkpoint)
         })
