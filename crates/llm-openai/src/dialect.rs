@@ -129,7 +129,8 @@ pub(crate) fn complaint<T>(
     let code = refusal.body.code.as_deref().unwrap_or_default().to_lowercase();
     let unknown = UNKNOWN_CODES.iter().any(|it| code.contains(it))
         || UNKNOWN_WORDS.iter().any(|it| message.contains(it));
-    if !unknown {
+    // A field of which other values are named is known: the client's value is wrong.
+    if !unknown || message.contains("supported values are") {
         return None;
     }
     let param = refusal.body.param.as_deref();
@@ -248,6 +249,14 @@ mod tests {
             r#"{"error":{"message":"temperature must be at most 2","param":"temperature","code":"invalid_value"}}"#,
             None,
         );
+        let effort = GenerationOptions {
+            reasoning_effort: Some("vast".to_owned()),
+            ..GenerationOptions::default()
+        };
+        let chat = ChatRequest { options: effort, ..ChatRequest::default() };
+        let wrong_value = r#"{"error":{"message":"Unsupported value: 'reasoning_effort' does not support 'vast' with this model. Supported values are: 'low' and 'high'.","param":"reasoning_effort","code":"unsupported_value"}}"#;
+        let sent = request::chat(&chat, "m", &plain);
+        assert_eq!(plain.without_refused(&refusal(400, wrong_value), &sent), None);
         check(&plain, 400, r#"{"error":"unsupported field tools"}"#, None);
         check(&plain, 400, r#"{"error":"unsupported field top_p"}"#, None);
         check(&plain, 400, r#"{"error":"unsupported: temperature_scale"}"#, None);
