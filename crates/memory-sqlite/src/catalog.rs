@@ -48,27 +48,14 @@ pub(crate) fn insert(
     new: &NewSession,
     now: Timestamp,
 ) -> Outcome<StoredSession> {
-    let NewSession { title, metadata, system, recall, class } = new.clone();
-    let session = Session {
-        id: key.id.clone(),
-        title,
-        metadata,
-        system,
-        recall,
-        class,
-        head: None,
-        token: Token::random(),
-        entries: 0,
-        created_at: now,
-        updated_at: now,
-    };
+    let session = Session::new(key.id.clone(), new.clone(), now);
     let sql = "INSERT INTO sessions (owner, name, recall, class, token, entries, \
                                      created_at, updated_at) \
                VALUES (?1, ?2, FALSE, ?3, '', 0, ?4, ?4)";
     connection.prepare_cached(sql)?.execute((
         key.owner.as_str().as_bytes(),
         key.id.as_str().as_bytes(),
-        rows::class_name(class),
+        rows::class_name(session.class),
         now.as_millis(),
     ))?;
     let row = connection.last_insert_rowid();
@@ -141,12 +128,7 @@ pub(crate) fn patch(
     now: Timestamp,
 ) -> Outcome<Option<Session>> {
     let Some(StoredSession { row, mut session }) = find(connection, key)? else { return Ok(None) };
-    let SessionPatch { title, metadata, system, recall } = patch.clone();
-    title.into_iter().for_each(|it| session.title = it);
-    metadata.into_iter().for_each(|it| session.metadata = it);
-    system.into_iter().for_each(|it| session.system = it);
-    recall.into_iter().for_each(|it| session.recall = it);
-    session.updated_at = now;
+    session.apply(patch.clone(), now);
     save(connection, row, &session)?;
     Ok(Some(session))
 }

@@ -91,12 +91,11 @@ pub(crate) fn append_to(
     now: Timestamp,
 ) -> Outcome<Appended> {
     let StoredSession { row, mut session } = stored;
-    check_state(&session, append.expect)?;
+    if !session.is_as(append.expect) {
+        return Err(MemoryErrorKind::Conflict.into());
+    }
     check_exists(connection, row, append.parent)?;
-    let head_moves = match append.expect {
-        Expect::Absent | Expect::At(_) => true,
-        Expect::Attach => session.head == append.parent,
-    };
+    let head_moves = session.head_follows(append.expect, append.parent);
     if head_moves {
         check_round(connection, row, append.parent, &append.drafts)?;
     }
@@ -111,15 +110,6 @@ pub(crate) fn append_to(
     let appended = Appended { last, head: session.head, token: session.token };
     remember(connection, row, &append.append_id, appended)?;
     Ok(appended)
-}
-
-fn check_state(session: &Session, expect: Expect) -> Outcome<()> {
-    let as_expected = match expect {
-        Expect::Absent => session.entries == 0,
-        Expect::At(token) => session.token == token,
-        Expect::Attach => true,
-    };
-    if as_expected { Ok(()) } else { Err(MemoryErrorKind::Conflict.into()) }
 }
 
 fn check_exists(connection: &Connection, session: i64, entry: Option<Seq>) -> Outcome<()> {

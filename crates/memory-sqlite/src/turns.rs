@@ -6,7 +6,7 @@ use brain_core::{
     BoxError,
     ids::{IdempotencyKey, Owner, TurnId},
     memory::{
-        Appended, Authority, Checkpoint, CloseTurn, Fence, MemoryErrorKind, OpenTurn, Opened,
+        Appended, Checkpoint, CloseTurn, Fence, Idempotency, MemoryErrorKind, OpenTurn, Opened,
         Signals, TurnRecord, TurnState,
     },
     time::Timestamp,
@@ -20,9 +20,6 @@ use crate::{
     log,
     rows::{self, StoredSession, StoredTurn, turn_columns},
 };
-
-/// How long an idempotency key is known.
-const KEY_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The row of a turn that somebody holds.
 #[derive(Clone, Copy, Debug)]
@@ -124,7 +121,7 @@ pub(crate) fn open(connection: &Connection, open: &OpenTurn, now: Timestamp) -> 
         }
     };
     if let Some(turn) = open_of(connection, stored.row)? {
-        let lease_left = lease_left(&turn, now);
+        let lease_left = turn.lease_left(now);
         return Ok(Opened::Busy { turn, lease_left });
     }
     let session = stored.row;
@@ -132,7 +129,7 @@ pub(crate) fn open(connection: &Connection, open: &OpenTurn, now: Timestamp) -> 
         Some(known) => known,
         None => log::append_to(connection, stored, &open.append, now)?,
     };
-    let turn = started(open, appended, now);
+    let turn = TurnRecord::opened(open.clone(), appended, now);
     insert(connection, session, &turn)?;
     Ok(Opened::Started { turn, appended })
 }
@@ -148,26 +145,6 @@ fn known_key(
         return Err(MemoryErrorKind::KeyReused.into());
     }
     Ok(known)
-}
-
-fn started(open: &OpenTurn, appended: Appended, now: Timestamp) -> TurnRecord {
-    TurnRecord {
-        id: open.id,
-        session: open.session.clone(),
-        idempotency: open.idempotency.clone(),
-        request: open.request.clone(),
-        state: TurnState::Running,
-        holder: open.holder,
-        lease_until: Some(now.plus(open.lease)),
-        checkpoint: Checkpoint { tail: appended.last, ..Checkpoint::default() },
-        cancel_requested: false,
-        input: appended.last.filter(|_| !open.append.drafts.is_empty()),
-        answer: None,
-        error: None,
-        usage: None,
-        opened_at: now,
-        ended_at: None,
-    }
 }
 
 fn insert(connection: &Connection, session: i64, turn: &TurnRecord) -> Outcome<()> {
@@ -191,10 +168,6 @@ fn insert(connection: &Connection, session: i64, turn: &TurnRecord) -> Outcome<(
     Ok(())
 }
 
-fn lease_left(turn: &TurnRecord, now: Timestamp) -> Option<Duration> {
-    turn.lease_until.map(|until| until.since(now)).filter(|left| !left.is_zero())
-}
-
 /// Holds a turn again that nobody else holds.
 pub(crate) fn take(
     connection: &Connection,
@@ -204,8 +177,7 @@ pub(crate) fn take(
 ) -> Outcome<TurnRecord> {
     let StoredTurn { row, record: turn, .. } =
         by_id(connection, fence.turn)?.ok_or(MemoryErrorKind::Superseded)?;
-    let free = turn.holder == fence.holder || lease_left(&turn, now).is_none();
-    if !turn.state.is_open() || !free {
+    if !turn.may_be_taken_by(fence.holder, now) {
         return Err(MemoryErrorKind::Superseded.into());
     }
     let lease_until = now.plus(lease);
@@ -273,7 +245,7 @@ pub(crate) fn close(
     if !stored.record.state.is_open() && known.is_some() {
         return Ok(stored.record);
     }
-    if !may_end(&stored.record, close.authority, now) || close.state.is_open() {
+    if !stored.record.may_be_ended_by(close.authority, now) || close.state.is_open() {
         return Err(MemoryErrorKind::Superseded.into());
     }
     let appended = match known {
@@ -284,34 +256,10 @@ pub(crate) fn close(
             log::append_to(connection, session, &close.append, now)?
         }
     };
-    let turn = ended(stored.record, close, appended, now);
+    let mut turn = stored.record;
+    turn.end(close, appended, now);
     save_end(connection, stored.row, &turn)?;
     Ok(turn)
-}
-
-fn may_end(turn: &TurnRecord, authority: Authority, now: Timestamp) -> bool {
-    match authority {
-        Authority::Holder(holder) => turn.state == TurnState::Running && turn.holder == holder,
-        Authority::Lapsed => turn.state == TurnState::Running && lease_left(turn, now).is_none(),
-        Authority::Exclusive => turn.state.is_open(),
-    }
-}
-
-fn ended(turn: TurnRecord, close: &CloseTurn, appended: Appended, now: Timestamp) -> TurnRecord {
-    TurnRecord {
-        state: close.state,
-        lease_until: None,
-        checkpoint: Checkpoint {
-            last_event: close.last_event,
-            tail: appended.last,
-            ..Checkpoint::default()
-        },
-        answer: appended.last.filter(|_| !close.append.drafts.is_empty()),
-        error: close.error.clone(),
-        usage: close.usage,
-        ended_at: Some(now),
-        ..turn
-    }
 }
 
 fn save_end(connection: &Connection, row: i64, turn: &TurnRecord) -> Outcome<()> {
@@ -355,7 +303,7 @@ pub(crate) fn by_key(
     let sql = select!("t.owner = ?1 AND t.key = ?2 ORDER BY t.row DESC LIMIT 1");
     let names = (owner.as_str().as_bytes(), key.as_str().as_bytes());
     let turn = find(connection, sql, names)?.map(|it| it.record);
-    Ok(turn.filter(|it| now.since(it.opened_at) < KEY_LIFE))
+    Ok(turn.filter(|it| now.since(it.opened_at) < Idempotency::LIFE))
 }
 
 /// Asks whoever holds the turn to stop.

@@ -163,7 +163,7 @@ impl Turns for InMemoryStore {
     }
 
     async fn close(&self, close: CloseTurn) -> Result<TurnRecord, MemoryError> {
-        self.state().close(close, self.now())
+        self.state().close(&close, self.now())
     }
 }
 

@@ -47,6 +47,56 @@ pub struct Session {
     pub updated_at: Timestamp,
 }
 
+impl Session {
+    /// An empty session, as every store makes it.
+    #[must_use]
+    pub fn new(id: SessionId, new: NewSession, now: Timestamp) -> Self {
+        let NewSession { title, metadata, system, recall, class } = new;
+        Self {
+            id,
+            title,
+            metadata,
+            system,
+            recall,
+            class,
+            head: None,
+            token: Token::random(),
+            entries: 0,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+
+    /// Changes what the patch names, as every store does.
+    pub fn apply(&mut self, patch: SessionPatch, now: Timestamp) {
+        let SessionPatch { title, metadata, system, recall } = patch;
+        title.into_iter().for_each(|it| self.title = it);
+        metadata.into_iter().for_each(|it| self.metadata = it);
+        system.into_iter().for_each(|it| self.system = it);
+        recall.into_iter().for_each(|it| self.recall = it);
+        self.updated_at = now;
+    }
+
+    /// Whether the session is as an appender expects.
+    #[must_use]
+    pub fn is_as(&self, expect: Expect) -> bool {
+        match expect {
+            Expect::Absent => self.entries == 0,
+            Expect::At(token) => self.token == token,
+            Expect::Attach => true,
+        }
+    }
+
+    /// Whether an append that expects this and goes below `parent` moves the head.
+    #[must_use]
+    pub fn head_follows(&self, expect: Expect, parent: Option<Seq>) -> bool {
+        match expect {
+            Expect::Absent | Expect::At(_) => true,
+            Expect::Attach => self.head == parent,
+        }
+    }
+}
+
 /// What a new session is made with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NewSession {

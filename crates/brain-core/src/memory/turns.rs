@@ -60,6 +60,11 @@ pub struct Idempotency {
     pub request_hash: String,
 }
 
+impl Idempotency {
+    /// How long a key is known.
+    pub const LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+}
+
 /// Proof that an append or a checkpoint comes from whoever holds the turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fence {
@@ -160,6 +165,70 @@ pub struct TurnRecord {
     pub opened_at: Timestamp,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
+}
+
+impl TurnRecord {
+    /// A turn that was just opened, as every store makes it.
+    #[must_use]
+    pub fn opened(open: OpenTurn, appended: Appended, now: Timestamp) -> Self {
+        Self {
+            id: open.id,
+            session: open.session,
+            idempotency: open.idempotency,
+            request: open.request,
+            state: TurnState::Running,
+            holder: open.holder,
+            lease_until: Some(now.plus(open.lease)),
+            checkpoint: Checkpoint { tail: appended.last, ..Checkpoint::default() },
+            cancel_requested: false,
+            input: appended.last.filter(|_| !open.append.drafts.is_empty()),
+            answer: None,
+            error: None,
+            usage: None,
+            opened_at: now,
+            ended_at: None,
+        }
+    }
+
+    /// How much of the lease is left at `now`; `None` when it has lapsed or nobody holds the turn.
+    #[must_use]
+    pub fn lease_left(&self, now: Timestamp) -> Option<Duration> {
+        self.lease_until.map(|until| until.since(now)).filter(|left| !left.is_zero())
+    }
+
+    /// Whether this holder holds the turn; a lapsed lease that nobody took still holds.
+    #[must_use]
+    pub fn is_held_by(&self, holder: HolderId) -> bool {
+        self.state == TurnState::Running && self.holder == holder
+    }
+
+    /// Whether `holder` may [take](crate::memory::Turns::take) the turn at `now`.
+    #[must_use]
+    pub fn may_be_taken_by(&self, holder: HolderId, now: Timestamp) -> bool {
+        self.state.is_open() && (self.holder == holder || self.lease_left(now).is_none())
+    }
+
+    /// Whether the turn may be ended by this right at `now`.
+    #[must_use]
+    pub fn may_be_ended_by(&self, authority: Authority, now: Timestamp) -> bool {
+        match authority {
+            Authority::Holder(holder) => self.is_held_by(holder),
+            Authority::Lapsed => self.state == TurnState::Running && self.lease_left(now).is_none(),
+            Authority::Exclusive => self.state.is_open(),
+        }
+    }
+
+    /// Ends the turn, whose answer was appended, as every store does.
+    pub fn end(&mut self, close: &CloseTurn, appended: Appended, now: Timestamp) {
+        let (last_event, tail) = (close.last_event, appended.last);
+        self.checkpoint = Checkpoint { last_event, tail, ..Checkpoint::default() };
+        self.state = close.state;
+        self.lease_until = None;
+        self.answer = appended.last.filter(|_| !close.append.drafts.is_empty());
+        self.error.clone_from(&close.error);
+        self.usage = close.usage;
+        self.ended_at = Some(now);
+    }
 }
 
 /// A turn to open.

@@ -6,8 +6,8 @@ use super::conflict;
 use crate::{
     ids::{AppendId, Seq, SessionKey, Token, TurnId},
     memory::{
-        Append, Appended, Branch, Entry, Expect, ExportedSession, MemoryError, MemoryErrorKind,
-        NewSession, ReadFrom, ReadOptions, Restored, Session, SessionPatch, inside_tool_round,
+        Append, Appended, Branch, Entry, ExportedSession, MemoryError, MemoryErrorKind, NewSession,
+        ReadFrom, ReadOptions, Restored, Session, SessionPatch, inside_tool_round,
     },
     time::Timestamp,
 };
@@ -41,20 +41,7 @@ pub(super) struct StoredSession {
 
 impl StoredSession {
     pub(super) fn new(key: &SessionKey, new: NewSession, now: Timestamp) -> Self {
-        let NewSession { title, metadata, system, recall, class } = new;
-        let session = Session {
-            id: key.id.clone(),
-            title,
-            metadata,
-            system,
-            recall,
-            class,
-            head: None,
-            token: Token::random(),
-            entries: 0,
-            created_at: now,
-            updated_at: now,
-        };
+        let session = Session::new(key.id.clone(), new, now);
         Self { session, open_turn: None, entries: Vec::new(), appends: HashMap::new() }
     }
 
@@ -92,12 +79,11 @@ impl StoredSession {
         now: Timestamp,
         arrivals: &mut Arrivals,
     ) -> Result<Appended, MemoryError> {
-        self.check_state(append.expect)?;
+        if !self.session.is_as(append.expect) {
+            return Err(conflict("append to the session"));
+        }
         self.check_exists(append.parent)?;
-        let head_moves = match append.expect {
-            Expect::Absent | Expect::At(_) => true,
-            Expect::Attach => self.session.head == append.parent,
-        };
+        let head_moves = self.session.head_follows(append.expect, append.parent);
         if head_moves {
             self.check_round(append)?;
         }
@@ -109,15 +95,6 @@ impl StoredSession {
         let appended = Appended { last, head: self.session.head, token: self.session.token };
         self.appends.insert(append.append_id.clone(), appended);
         Ok(appended)
-    }
-
-    fn check_state(&self, expect: Expect) -> Result<(), MemoryError> {
-        let as_expected = match expect {
-            Expect::Absent => self.entries.is_empty(),
-            Expect::At(token) => self.session.token == token,
-            Expect::Attach => true,
-        };
-        if as_expected { Ok(()) } else { Err(conflict("append to the session")) }
     }
 
     /// Refuses to let the head end inside a tool round.
@@ -182,14 +159,8 @@ impl StoredSession {
     }
 
     pub(super) fn patch(&mut self, patch: SessionPatch, now: Timestamp) -> Session {
-        let SessionPatch { title, metadata, system, recall } = patch;
-        let session = &mut self.session;
-        title.into_iter().for_each(|it| session.title = it);
-        metadata.into_iter().for_each(|it| session.metadata = it);
-        system.into_iter().for_each(|it| session.system = it);
-        recall.into_iter().for_each(|it| session.recall = it);
-        session.updated_at = now;
-        session.clone()
+        self.session.apply(patch, now);
+        self.session.clone()
     }
 
     /// The session that an import makes.

@@ -6,25 +6,14 @@ use super::{conflict, state::State};
 use crate::{
     ids::{IdempotencyKey, Owner, SessionKey, TurnId},
     memory::{
-        Append, Appended, Authority, Checkpoint, CloseTurn, Fence, Idempotency, MemoryError,
-        MemoryErrorKind, OpenTurn, Opened, Signals, TurnRecord, TurnState,
+        Append, Appended, Checkpoint, CloseTurn, Fence, Idempotency, MemoryError, MemoryErrorKind,
+        OpenTurn, Opened, Signals, TurnRecord, TurnState,
     },
     time::Timestamp,
 };
 
-/// How long an idempotency key is known.
-const KEY_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
-
 fn superseded() -> MemoryError {
     MemoryError::new("act for the turn", MemoryErrorKind::Superseded)
-}
-
-fn lease_left(turn: &TurnRecord, now: Timestamp) -> Option<Duration> {
-    turn.lease_until.map(|until| until.since(now)).filter(|left| !left.is_zero())
-}
-
-fn is_held_by(turn: &TurnRecord, fence: Fence) -> bool {
-    turn.state == TurnState::Running && turn.holder == fence.holder
 }
 
 /// What the turn has appended is history now: its checkpoint goes on from there.
@@ -36,7 +25,10 @@ fn passed(turn: &mut TurnRecord, appended: Appended) {
 impl State {
     /// The turn, if the fence holds it.
     fn held(&mut self, fence: Fence) -> Result<&mut TurnRecord, MemoryError> {
-        self.turns.get_mut(&fence.turn).filter(|it| is_held_by(it, fence)).ok_or_else(superseded)
+        self.turns
+            .get_mut(&fence.turn)
+            .filter(|it| it.is_held_by(fence.holder))
+            .ok_or_else(superseded)
     }
 
     /// Whether the session may be appended to by whoever shows this fence.
@@ -69,13 +61,13 @@ impl State {
             return Ok(Opened::Known(turn.clone()));
         }
         if let Some(turn) = self.open_turn(&open.session) {
-            return Ok(Opened::Busy { turn: turn.clone(), lease_left: lease_left(turn, now) });
+            return Ok(Opened::Busy { turn: turn.clone(), lease_left: turn.lease_left(now) });
         }
         let appended = match self.known_append(&open.session, &open.append) {
             Some(known) => known,
             None => self.write(&open.session, &open.append, open.create.clone(), now)?,
         };
-        let turn = started(open, appended, now);
+        let turn = TurnRecord::opened(open, appended, now);
         if let Some(session) = self.sessions.get_mut(&turn.session) {
             session.open_turn = Some(turn.id);
         }
@@ -124,8 +116,7 @@ impl State {
         now: Timestamp,
     ) -> Result<TurnRecord, MemoryError> {
         let turn = self.turns.get_mut(&fence.turn).ok_or_else(superseded)?;
-        let free = turn.holder == fence.holder || lease_left(turn, now).is_none();
-        if !turn.state.is_open() || !free {
+        if !turn.may_be_taken_by(fence.holder, now) {
             return Err(superseded());
         }
         turn.state = TurnState::Running;
@@ -162,7 +153,7 @@ impl State {
 
     pub(super) fn close(
         &mut self,
-        close: CloseTurn,
+        close: &CloseTurn,
         now: Timestamp,
     ) -> Result<TurnRecord, MemoryError> {
         let turn = self.turns.get(&close.turn).ok_or_else(superseded)?;
@@ -171,7 +162,7 @@ impl State {
         if !turn.state.is_open() && known.is_some() {
             return Ok(turn.clone());
         }
-        if !may_end(turn, close.authority, now) || close.state.is_open() {
+        if !turn.may_be_ended_by(close.authority, now) || close.state.is_open() {
             return Err(superseded());
         }
         let appended = match known {
@@ -182,7 +173,7 @@ impl State {
             session.open_turn = None;
         }
         let turn = self.turns.get_mut(&close.turn).ok_or_else(superseded)?;
-        end(turn, close, appended, now);
+        turn.end(close, appended, now);
         Ok(turn.clone())
     }
 
@@ -197,7 +188,7 @@ impl State {
         now: Timestamp,
     ) -> Option<&TurnRecord> {
         let turn = self.keys.get(&(owner.clone(), key.clone()))?;
-        self.turns.get(turn).filter(|it| now.since(it.opened_at) < KEY_LIFE)
+        self.turns.get(turn).filter(|it| now.since(it.opened_at) < Idempotency::LIFE)
     }
 
     pub(super) fn request_cancel(&mut self, owner: &Owner, turn: TurnId) -> Option<TurnRecord> {
@@ -215,43 +206,4 @@ impl State {
         self.turns.retain(|_, turn| turn.session != *key);
         self.keys.retain(|_, turn| self.turns.contains_key(turn));
     }
-}
-
-fn started(open: OpenTurn, appended: Appended, now: Timestamp) -> TurnRecord {
-    TurnRecord {
-        id: open.id,
-        session: open.session,
-        idempotency: open.idempotency,
-        request: open.request,
-        state: TurnState::Running,
-        holder: open.holder,
-        lease_until: Some(now.plus(open.lease)),
-        checkpoint: Checkpoint { tail: appended.last, ..Checkpoint::default() },
-        cancel_requested: false,
-        input: appended.last.filter(|_| !open.append.drafts.is_empty()),
-        answer: None,
-        error: None,
-        usage: None,
-        opened_at: now,
-        ended_at: None,
-    }
-}
-
-fn may_end(turn: &TurnRecord, authority: Authority, now: Timestamp) -> bool {
-    match authority {
-        Authority::Holder(holder) => is_held_by(turn, Fence { turn: turn.id, holder }),
-        Authority::Lapsed => turn.state == TurnState::Running && lease_left(turn, now).is_none(),
-        Authority::Exclusive => turn.state.is_open(),
-    }
-}
-
-fn end(turn: &mut TurnRecord, close: CloseTurn, appended: Appended, now: Timestamp) {
-    passed(turn, appended);
-    turn.checkpoint.last_event = close.last_event;
-    turn.state = close.state;
-    turn.lease_until = None;
-    turn.answer = appended.last.filter(|_| !close.append.drafts.is_empty());
-    turn.error = close.error;
-    turn.usage = close.usage;
-    turn.ended_at = Some(now);
 }
