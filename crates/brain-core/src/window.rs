@@ -93,46 +93,64 @@ pub fn estimate_message(message: &Message) -> u64 {
 
 /// Chooses the messages to send.
 ///
-/// Failed answers, and those that say nothing, are left out; neighbours of one role are merged, since some providers insist on
-/// alternation; the first message after the system prompt is a user's.
+/// The newest message of the user's is always among them, and so is what came last; in between and
+/// before that, the oldest go first. Failed answers and messages that say nothing are left out;
+/// neighbours of one role are merged, since some providers insist on alternation; the first message
+/// after the system prompt is a user's, if there is any.
 ///
 /// # Errors
 ///
-/// When the newest message does not fit.
+/// When the newest messages do not fit.
 pub fn build(input: WindowInput<'_>) -> Result<Window, WindowTooSmall> {
+    let units: Vec<&[Entry]> = Units::new(input.branch).collect();
+    let user = units.iter().position(|unit| starts_with_user(unit)).unwrap_or(units.len());
+    let (since, before) = units.split_at_checked(user).unwrap_or((&units, &[]));
+    let (question, older) = before.split_at_checked(1).unwrap_or((&[], &[]));
+
     let fixed = fixed_tokens(&input);
-    let mut tokens = fixed;
-    let mut chosen: Vec<&[Entry]> = Vec::new();
-    for unit in Units::new(input.branch) {
-        let cost: u64 = unit.iter().map(|entry| estimate_message(&entry.body.message)).sum();
-        if input.budget_tokens < tokens.saturating_add(cost) {
-            break;
-        }
-        tokens += cost;
-        chosen.push(unit);
+    let needed_tokens = fixed + cost(question) + since.first().map_or(0, |it| cost(&[it]));
+    if units.is_empty() || input.budget_tokens < needed_tokens {
+        return Err(WindowTooSmall { needed_tokens, budget_tokens: input.budget_tokens });
     }
-    while let Some(oldest) = chosen.last()
-        && chosen.len() > 1
-        && !starts_with_user(oldest)
-    {
-        tokens -= oldest.iter().map(|entry| estimate_message(&entry.body.message)).sum::<u64>();
-        chosen.pop();
-    }
-    if chosen.is_empty() {
-        let newest = Units::new(input.branch).next().unwrap_or_default();
-        let newest: u64 = newest.iter().map(|entry| estimate_message(&entry.body.message)).sum();
-        let (needed_tokens, budget_tokens) = (fixed + newest, input.budget_tokens);
-        return Err(WindowTooSmall { needed_tokens, budget_tokens });
+    let mut room = input.budget_tokens - fixed - cost(question);
+    let mut chosen = fitting(since, &mut room).to_vec();
+    let is_gapless = chosen.len() == since.len();
+    chosen.extend(question);
+    if is_gapless {
+        chosen.extend(until_user(fitting(older, &mut room)));
     }
     let used_entries = chosen.iter().map(|unit| unit.len()).sum();
     let report = ContextReport {
         used_entries,
         dropped_entries: input.branch.len() - used_entries,
         older_entries: input.has_older,
-        estimated_tokens: tokens,
+        estimated_tokens: fixed + cost(&chosen),
         budget_tokens: input.budget_tokens,
     };
     Ok(Window { messages: messages(input.system, &chosen), report })
+}
+
+/// The newest of `units` that fit into `room` together, which they take.
+fn fitting<'a, 'e>(units: &'a [&'e [Entry]], room: &mut u64) -> &'a [&'e [Entry]] {
+    let fits = |unit: &&&[Entry]| match room.checked_sub(cost(&[**unit])) {
+        Some(left) => {
+            *room = left;
+            true
+        }
+        None => false,
+    };
+    let count = units.iter().take_while(fits).count();
+    units.get(..count).unwrap_or_default()
+}
+
+/// The units from the newest on whose oldest is a user's.
+fn until_user<'a, 'e>(units: &'a [&'e [Entry]]) -> &'a [&'e [Entry]] {
+    let count = units.iter().rposition(|unit| starts_with_user(unit)).map_or(0, |it| it + 1);
+    units.get(..count).unwrap_or_default()
+}
+
+fn cost(units: &[&[Entry]]) -> u64 {
+    units.iter().copied().flatten().map(|entry| estimate_message(&entry.body.message)).sum()
 }
 
 fn fixed_tokens(input: &WindowInput<'_>) -> u64 {
@@ -206,7 +224,13 @@ impl<'a> Iterator for Units<'a> {
             }
             let start = if start == self.rest.len() { start - 1 } else { start.saturating_sub(1) };
             let (before, round) = self.rest.split_at_checked(start)?;
-            self.rest = before;
+            let (first, results) = round.split_first()?;
+            // Results without a call go alone; what stands before them is no part of a round.
+            let is_round = !first.body.message.tool_calls.is_empty() || results.is_empty();
+            self.rest = match is_round {
+                true => before,
+                false => self.rest.get(..=start)?,
+            };
             if is_whole_round(round) {
                 return Some(round);
             }

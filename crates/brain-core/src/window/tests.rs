@@ -101,6 +101,20 @@ fn rounds_are_whole_or_absent() {
     }
 }
 
+#[test]
+fn the_question_stays_when_its_tool_rounds_fill_the_window() {
+    let round = |id: &str| [call(&[id]), Message::tool(id, "x".repeat(90))];
+    let mut messages = vec![Message::user("old"), Message::assistant("b"), Message::user("why?")];
+    messages.extend(["1", "2", "3"].iter().flat_map(|id| round(id)));
+    let branch = branch(messages);
+    let window = window(&branch, 120);
+    assert_eq!(roles(&window), "suatat", "one round is too old, and so is what was before");
+    assert_eq!(window.messages[1].joined_text(), "why?");
+    let (system, has_older, tools) = (None, false, &[]);
+    let small = WindowInput { system, branch: &branch, has_older, tools, budget_tokens: 50 };
+    assert!(build(small).is_err(), "the newest round does not fit beside its question");
+}
+
 fn any_message() -> impl Strategy<Value = Message> {
     prop_oneof![
         ".{0,40}".prop_map(Message::user),
@@ -124,6 +138,9 @@ proptest! {
         let input = WindowInput { system, branch: &branch, has_older, tools, budget_tokens: budget };
         let Ok(window) = build(input) else { return Ok(()) };
         prop_assert!(window.report.estimated_tokens <= budget);
+        if branch.iter().any(|it| it.body.message.role == Role::User && !it.body.message.content.is_empty()) {
+            prop_assert_eq!(window.messages[0].role, Role::User);
+        }
         let mut open: Vec<&str> = Vec::new();
         for message in &window.messages {
             match message.role {
