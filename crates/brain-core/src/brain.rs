@@ -86,6 +86,8 @@ pub struct BrainConfig {
 pub struct Limits {
     /// Most bytes of one user message.
     pub message_bytes: usize,
+    /// Most bytes of one answer, its reasoning included.
+    pub answer_bytes: usize,
     /// Most turns at once, those included that wait for another one of their session.
     pub turns: usize,
     /// Most tool rounds of one turn.
@@ -103,7 +105,7 @@ pub struct Limits {
     pub renew_every: Duration,
     /// How often what there is of an answer is stored.
     pub checkpoint_every: Duration,
-    /// After how many new bytes it is stored earlier.
+    /// After how many new bytes it is stored earlier, while they are an eighth of it.
     pub checkpoint_bytes: usize,
     /// Most entries of a branch that are read for a context window.
     pub window_entries: usize,
@@ -119,6 +121,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             message_bytes: 1024 * 1024,
+            answer_bytes: 4 * 1024 * 1024,
             turns: 1_024,
             tool_rounds: 8,
             allowed_tools: vec![ToolClass::Read],

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     ids::{AppendId, Seq, SessionId, TurnId},
-    llm::PartialReply,
+    llm::{FinishReason, PartialReply},
     memory::{
         Append, Appended, CallRecord, Checkpoint, Draft, Entry, EntryBody, Expect, Fence,
         MemoryError, TurnRecord, TurnState,
@@ -45,6 +45,8 @@ pub(super) struct Driver {
     partial: PartialReply,
     /// The model that answered last, as the provider names it.
     model: Option<String>,
+    /// Why it stopped.
+    finish_reason: Option<FinishReason>,
     context: Option<ContextReport>,
     appends: u32,
     calls: u32,
@@ -99,6 +101,7 @@ impl Driver {
             turn: Turn::new(inner.config.limits.tool_rounds),
             partial: PartialReply::default(),
             model: None,
+            finish_reason: None,
             context: None,
             appends: 0,
             calls: 0,
@@ -195,8 +198,10 @@ impl Driver {
     async fn store_round(&mut self) -> Result<(), Stop> {
         let now = self.inner.ports.clock.now();
         let bodies = self.turn.round().into_iter().map(|message| {
-            let model = self.model.clone().filter(|_| !message.tool_calls.is_empty());
-            EntryBody { model, ..EntryBody::complete(message, now) }
+            let calls = !message.tool_calls.is_empty();
+            let model = self.model.clone().filter(|_| calls);
+            let finish_reason = self.finish_reason.filter(|_| calls);
+            EntryBody { model, finish_reason, ..EntryBody::complete(message, now) }
         });
         let drafts = bodies.map(Draft::new).collect::<Result<Vec<_>, _>>()?;
         self.appends += 1;

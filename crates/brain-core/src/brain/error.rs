@@ -24,7 +24,7 @@ pub enum ChatError {
         max_bytes: usize,
     },
     /// A tool that the request names is not there.
-    #[error("there is no tool named `{0}`; see GET /tools")]
+    #[error("there is no tool named `{0}`; leave it out of `tools`")]
     UnknownTool(String),
     /// The session to regenerate in is not there.
     #[error("there is no such session")]

@@ -103,7 +103,8 @@ pub(super) fn of_live(inner: &Arc<Inner>, live: Arc<Live>, after: u64, resumed: 
 
 /// Listens to a turn by its record.
 pub(super) fn of_record(inner: &Arc<Inner>, record: TurnRecord, after: u64) -> Listener {
-    let follower = Follower { inner: Arc::clone(inner), record, after, shown: None, over: false };
+    let over = !record.state.is_open() && record.checkpoint.last_event <= after;
+    let follower = Follower { inner: Arc::clone(inner), record, after, shown: None, over };
     let events = stream::unfold(follower, |mut it| async move {
         let event = it.next().await?;
         Some((event, it))

@@ -13,6 +13,10 @@ use crate::{
     time::Timestamp,
 };
 
+/// More events than a holder can have told between a checkpoint and its end: the last event of a
+/// turn that it did not end itself is numbered above all that anybody may have seen.
+const UNSEEN_EVENTS: u64 = 1 << 32;
+
 /// The step number of a turn's closing append; higher than any round's.
 pub(super) const CLOSING_STEP: u32 = u32::MAX;
 
@@ -84,7 +88,7 @@ fn closing(
         },
         error: Some(error),
         usage: record.usage,
-        last_event: kept.last_event.saturating_add(1),
+        last_event: kept.last_event.saturating_add(UNSEEN_EVENTS),
     })
 }
 

@@ -119,6 +119,10 @@ impl TurnRequest {
                 return Err(ChatError::Invalid("`message` is empty; say something".to_owned()));
             }
         }
+        if self.model.as_ref().is_some_and(|it| !it.is_empty() && it.trim().is_empty()) {
+            let message = "`model` is blank; name one, or leave it out";
+            return Err(ChatError::Invalid(message.to_owned()));
+        }
         if self.metadata.as_ref().is_some_and(|it| !it.is_object()) {
             return Err(ChatError::Invalid("`metadata` must be a JSON object".to_owned()));
         }

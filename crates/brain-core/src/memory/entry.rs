@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use crate::{
     chat::{Message, Usage},
     ids::Seq,
+    llm::FinishReason,
     memory::{MemoryError, MemoryErrorKind},
     time::Timestamp,
 };
@@ -92,6 +93,9 @@ pub struct EntryBody {
     /// What the turn cost up to here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
+    /// Why the model stopped; `length` and `content_filter` say that it had more to say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finish_reason: Option<FinishReason>,
     /// Why it is not whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<EntryError>,
@@ -109,6 +113,7 @@ impl EntryBody {
             status: EntryStatus::Complete,
             model: None,
             usage: None,
+            finish_reason: None,
             error: None,
             created_at,
         }
@@ -180,6 +185,7 @@ mod tests {
         chat::{Message, ToolCall, Usage},
         ids::Seq,
         json::RawJson,
+        llm::FinishReason,
         memory::MemoryErrorKind,
         time::Timestamp,
     };
@@ -197,6 +203,7 @@ mod tests {
         EntryBody {
             status: EntryStatus::Interrupted,
             model: Some("m".into()),
+            finish_reason: Some(FinishReason::Length),
             usage: Some(Usage { input_tokens: 1, output_tokens: 2, ..Usage::default() }),
             ..EntryBody::complete(message, Timestamp::from_millis(0))
         }

@@ -101,6 +101,15 @@ async fn a_panic_ends_the_turn_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn an_answer_without_end_is_cut() {
+    let piece = "x".repeat(1024 * 1024);
+    let endless = (0..8).fold(Answer::new(), |answer, _| answer.say(piece.as_str())).finish();
+    let (_, status, code, line) = broken(endless).await;
+    assert_eq!((status, code.as_str()), (TurnState::Interrupted, "answer_too_long"));
+    assert!(line.len() < 6 * 1024 * 1024);
+}
+
+#[tokio::test]
 async fn failed_answers_are_not_shown_to_the_model() {
     let answers =
         [Answer::new().fail(LlmErrorKind::Unavailable, "as scripted"), Answer::new().finish()];

@@ -92,4 +92,9 @@ async fn a_turn_that_ended_elsewhere_is_told_from_its_record() {
     assert_eq!(events.len(), 1);
     assert!(2 < events[0].number);
     assert_eq!(events[0].kind.end().unwrap().answer, end.answer);
+    let seen = events[0].number;
+    for after in [seen, seen + 7] {
+        let again = here.listen(&owner(), started.turn, after).await.unwrap().unwrap();
+        assert_eq!(again.collect::<Vec<_>>().await, [], "nothing is told twice");
+    }
 }

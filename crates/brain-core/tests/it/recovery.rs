@@ -41,8 +41,12 @@ async fn a_successor_keeps_what_was_checkpointed_and_supersedes_the_old_holder()
     assert_eq!(lines, ["user:complete:hi", "assistant:interrupted:half"]);
     assert_eq!(say(&new, "s", "next").await.status, TurnState::Completed);
 
-    let events = new.listen(&owner(), started.turn, 1).await.unwrap().unwrap();
-    let end = events.end().await.unwrap();
+    // Whatever a client had seen of it, the end is news, once.
+    let mut events = new.listen(&owner(), started.turn, 999).await.unwrap().unwrap();
+    let last = events.next().await.unwrap();
+    let end = last.kind.end().unwrap().clone();
+    let events = new.listen(&owner(), started.turn, last.number).await.unwrap().unwrap();
+    assert_eq!(events.collect::<Vec<_>>().await, []);
     assert_eq!(end.error.unwrap().code, RESTARTED);
     assert_eq!(end.answer.unwrap().body.message.joined_text(), "half");
 

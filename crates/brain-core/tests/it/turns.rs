@@ -129,6 +129,20 @@ async fn regenerating_makes_a_sibling_and_loses_nothing() {
 }
 
 #[tokio::test]
+async fn an_answer_that_was_cut_short_says_so() {
+    use brain_core::llm::FinishReason;
+    let store = in_memory();
+    let answers =
+        [Answer::new().say("and then").finish_for(FinishReason::Length), Answer::text("a")];
+    let brain = brain(store.clone(), Arc::new(ScriptedLlm::new(answers)));
+    let end = say(&brain, "s", "go on").await;
+    assert_eq!(end.status, TurnState::Completed);
+    assert_eq!(end.answer.unwrap().body.finish_reason, Some(FinishReason::Length));
+    let end = say(&brain, "s", "again").await;
+    assert_eq!(end.answer.unwrap().body.finish_reason, Some(FinishReason::Stop));
+}
+
+#[tokio::test]
 async fn reasoning_is_shown_and_kept_beside_the_answer() {
     let store = in_memory();
     let llm = ScriptedLlm::new([Answer::new().think("hm").say("yes").finish()]);

@@ -27,6 +27,8 @@ pub(super) enum Stop {
     Superseded,
     #[error("the turn took too long; ask for less at once")]
     TimeUp,
+    #[error("the answer became too long; ask for less at once")]
+    TooLong,
     #[error("the model kept calling tools; ask for less at once")]
     TooManyRounds,
     #[error("an internal error ended the turn; it is in the log")]
@@ -63,6 +65,7 @@ impl Stop {
             Self::Cancelled => CANCELLED,
             Self::Superseded => SUPERSEDED,
             Self::TimeUp => "turn_timeout",
+            Self::TooLong => "answer_too_long",
             Self::TooManyRounds => "too_many_tool_rounds",
             Self::Panicked => "internal_error",
             Self::Tool(..) => "tool_broken",
@@ -156,6 +159,9 @@ impl Driver {
         let body = |(position, message): (usize, Message)| EntryBody {
             status: if position == 0 { status } else { EntryStatus::Complete },
             model: self.model.clone().filter(|_| position == 0),
+            finish_reason: self
+                .finish_reason
+                .filter(|_| position == 0 && state == TurnState::Completed),
             usage: self.usage().filter(|_| position == 0),
             error: error.filter(|_| position == 0).cloned(),
             ..EntryBody::complete(message, now)
@@ -207,7 +213,7 @@ fn log_stop(stop: &Stop) {
     let source = std::error::Error::source(stop);
     match stop {
         Stop::Cancelled | Stop::Superseded => tracing::info!(code = stop.code(), "{stop}"),
-        Stop::TimeUp | Stop::TooManyRounds | Stop::Window(_) | Stop::Llm(_) => {
+        Stop::TimeUp | Stop::TooLong | Stop::TooManyRounds | Stop::Window(_) | Stop::Llm(_) => {
             tracing::warn!(code = stop.code(), ?source, "{stop}");
         }
         Stop::Panicked | Stop::Tool(..) | Stop::Memory(_) => {

@@ -30,7 +30,7 @@ impl Driver {
                 saved = saving => note_saved(saved)?,
                 () = due => {}
                 event = stream.next() => match event {
-                    Some(event) => self.on_event(event?),
+                    Some(event) => self.on_event(event?)?,
                     None => break,
                 },
             }
@@ -72,7 +72,8 @@ impl Driver {
         Ok(ChatRequest { model, messages: window.messages, tools, options })
     }
 
-    fn on_event(&mut self, event: ChatEvent) {
+    /// Tells listeners what came, and keeps it.
+    fn on_event(&mut self, event: ChatEvent) -> Result<(), Stop> {
         let event = match event {
             ChatEvent::ToolCall(call) => ChatEvent::ToolCall(self.name_call(call)),
             other @ (ChatEvent::Progress(_)
@@ -89,12 +90,18 @@ impl Driver {
             ChatEvent::ToolCall(call) => Some(TurnEventKind::ToolCall(call.clone())),
             ChatEvent::Finished(finish) => {
                 self.model = Some(finish.model.clone());
+                self.finish_reason = Some(finish.reason);
                 None
             }
             ChatEvent::ToolCallDelta(_) | ChatEvent::Usage(_) => None,
         };
         self.partial.push(event);
         told.into_iter().for_each(|kind| self.live.log.push(kind));
+        let bytes = self.partial.text().len() + self.partial.reasoning().len();
+        if self.inner.config.limits.answer_bytes < bytes {
+            return Err(Stop::TooLong);
+        }
+        Ok(())
     }
 
     /// Gives a call an id of ours, unique in the session, and keeps the provider's.
@@ -126,7 +133,9 @@ impl Driver {
         let limits = &self.inner.config.limits;
         let since = self.inner.ports.clock.elapsed().saturating_sub(self.checkpointed.at);
         let left = limits.checkpoint_every.saturating_sub(since);
-        Some(if limits.checkpoint_bytes <= new { Duration::ZERO } else { left })
+        // A checkpoint writes all there is: of a long answer that comes fast, a share must be new.
+        let enough = limits.checkpoint_bytes.max(bytes / 8);
+        Some(if enough <= new { Duration::ZERO } else { left })
     }
 
     /// A checkpoint that is stored while the stream goes on.
