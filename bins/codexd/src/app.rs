@@ -1,8 +1,9 @@
 //! The wiring: which store and which gateways a configuration means. The only file that names them.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use anyhow::Context as _;
+use async_trait::async_trait;
 use brain_core::{
     brain::{Brain, BrainConfig, Ports},
     llm::{LlmGateway, Router},
@@ -11,8 +12,9 @@ use brain_core::{
     tool::ToolBox,
 };
 use brain_tokio::{TokioClock, TokioSpawner};
+use http_api::HealthCheck;
 
-use crate::config::{Config, Database, OPENAI_MODEL, OpenAi, Provider};
+use crate::config::{Config, Database, GET_MODEL, OPENAI_MODEL, OpenAi, Provider};
 
 type Store = Arc<dyn MemoryStore>;
 type Gateway = Arc<dyn LlmGateway>;
@@ -108,6 +110,27 @@ fn local(config: &Config) -> Option<(Provider, Gateway)> {
 #[cfg(not(feature = "local"))]
 fn local(_: &Config) -> Option<(Provider, Gateway)> {
     None
+}
+
+/// What `GET /health/ready` looks at besides memory; nothing that asks another machine.
+pub(crate) fn checks(config: &Config) -> Vec<Arc<dyn HealthCheck>> {
+    let local = (config.provider == Provider::Local).then(|| config.local.chat_model.clone());
+    local.into_iter().map(|path| Arc::new(LocalModel(path)) as Arc<dyn HealthCheck>).collect()
+}
+
+/// The file of the model that answers.
+#[derive(Debug)]
+struct LocalModel(PathBuf);
+
+#[async_trait]
+impl HealthCheck for LocalModel {
+    fn name(&self) -> &str {
+        "model"
+    }
+
+    async fn check(&self) -> Result<(), String> {
+        if self.0.is_file() { Ok(()) } else { Err(format!("there is no model yet; {GET_MODEL}")) }
+    }
 }
 
 /// Tells the local model's engine how many threads it may use; the process must have one yet.

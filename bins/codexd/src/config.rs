@@ -147,11 +147,6 @@ impl Config {
         }
         Err(Problems(reader.problems))
     }
-
-    /// Where the models are kept.
-    pub(crate) fn models_dir(&self) -> PathBuf {
-        self.data_dir.join("models")
-    }
 }
 
 /// Reads one setting after the other, and remembers what is wrong.

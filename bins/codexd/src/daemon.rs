@@ -64,12 +64,8 @@ impl Daemon {
         self.address
     }
 
-    /// Returns if the server ends by itself, which it should not.
-    ///
-    /// # Errors
-    ///
-    /// Always: why it ended.
-    pub async fn failed(&mut self) -> anyhow::Result<()> {
+    /// Returns if the server ends by itself, which it should not: why.
+    pub(crate) async fn failed(&mut self) -> anyhow::Result<()> {
         let ended = self.server.join_next().await;
         ended.context("the server has not been started")?.context("the server broke")??;
         Err(anyhow!("the server has stopped"))
@@ -114,6 +110,8 @@ fn api_config(config: &Config) -> ApiConfig {
         allowed_hosts: config.allowed_hosts.clone(),
         max_body_bytes: config.max_body_bytes,
         max_import_bytes: default.max_import_bytes.max(config.max_body_bytes),
+        max_held_bytes: default.max_held_bytes.max(config.max_body_bytes),
+        checks: app::checks(config),
         drain: config.drain + CLOSING,
         ..default
     }

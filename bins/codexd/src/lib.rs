@@ -68,23 +68,18 @@ fn dispatch(command: Option<Command>, started: Instant) -> anyhow::Result<u8> {
         terminal::print(format_args!("{}", Cli::command().render_long_help()))?;
         return Ok(exit::OK);
     };
-    match command {
+    let text = match command {
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "codexd", &mut script);
-            terminal::print(format_args!("{}", String::from_utf8_lossy(&script)))?;
-            Ok(exit::OK)
+            String::from_utf8(script)?
         }
-        Command::Config { file } => {
-            let text = match file {
-                Reference::Docs => reference::markdown(),
-                Reference::Env => settings::EXAMPLE.to_owned(),
-            };
-            terminal::print(format_args!("{text}"))?;
-            Ok(exit::OK)
-        }
-        command => with_settings(command, started),
-    }
+        Command::Config { file: Reference::Docs } => reference::markdown(),
+        Command::Config { file: Reference::Env } => settings::EXAMPLE.to_owned(),
+        command => return with_settings(command, started),
+    };
+    terminal::print(format_args!("{text}"))?;
+    Ok(exit::OK)
 }
 
 fn with_settings(command: Command, started: Instant) -> anyhow::Result<u8> {
@@ -108,7 +103,9 @@ fn with_settings(command: Command, started: Instant) -> anyhow::Result<u8> {
         Command::Models { command: Some(Models::Pull { source, sha256 }), .. } => {
             pull::run(&config, &source, sha256.as_deref())
         }
-        Command::Models { target, .. } => listing::models(&config, target.url),
+        Command::Models { target, .. } => {
+            connection::with(target.url, &config, listing::list_models).map(|()| exit::OK)
+        }
         Command::Doctor => doctor::run(&config, style),
         Command::Check => check(&settings, &config, style),
         Command::Completions { .. } | Command::Config { .. } => Ok(exit::OK),

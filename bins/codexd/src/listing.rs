@@ -26,12 +26,6 @@ pub(crate) fn sessions(
     Ok(exit::OK)
 }
 
-/// `codexd models list`.
-pub(crate) fn models(config: &Config, url: Option<Url>) -> anyhow::Result<u8> {
-    connection::with(url, config, list_models)?;
-    Ok(exit::OK)
-}
-
 /// Prints one line a session, the newest first.
 pub(crate) fn list_sessions(client: &Client, style: Style) -> anyhow::Result<()> {
     let mut cursor = None;

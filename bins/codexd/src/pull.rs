@@ -26,7 +26,7 @@ pub(crate) fn run(config: &Config, source: &str, sha256: Option<&str>) -> anyhow
     let path = Path::new(&path);
     let name = path.file_name().filter(|_| path.extension().is_some_and(|it| it == "gguf"));
     let name = name.with_context(|| format!("{source} is no .gguf file"))?;
-    let folder = config.models_dir();
+    let folder = config.data_dir.join("models");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     // Named by its source, so that a part of one file is never taken for a part of another.
     let part = folder.join(format!("{}.part", hex(&Sha256::digest(source))));

@@ -34,8 +34,7 @@ pub struct Setting {
 
 impl Setting {
     /// Whether its value must never be shown.
-    #[must_use]
-    pub fn is_secret(&self) -> bool {
+    pub(crate) fn is_secret(&self) -> bool {
         self.name.ends_with("_KEY") && self.name != "ALLOW_NO_KEY"
     }
 
@@ -69,7 +68,7 @@ pub struct Settings {
     /// By name, with where they came from.
     values: BTreeMap<String, (String, &'static str)>,
     /// What could not be read at all, as sentences.
-    pub problems: Vec<String>,
+    pub(crate) problems: Vec<String>,
 }
 
 /// Values may be secrets.
@@ -130,25 +129,22 @@ impl Settings {
     }
 
     /// The value of a setting; `None` if it is not set, or set to nothing.
-    #[must_use]
-    pub fn get(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.values.get(name).map(|(value, _)| value.trim()).filter(|value| !value.is_empty())
     }
 
     /// Whether a setting is set to nothing, which is not the same as not being set.
-    #[must_use]
-    pub fn is_emptied(&self, name: &str) -> bool {
+    pub(crate) fn is_emptied(&self, name: &str) -> bool {
         self.values.contains_key(name) && self.get(name).is_none()
     }
 
     /// Where the value of a setting came from.
-    #[must_use]
-    pub fn origin(&self, name: &str) -> Option<&'static str> {
+    pub(crate) fn origin(&self, name: &str) -> Option<&'static str> {
         self.values.get(name).map(|(_, origin)| *origin)
     }
 
     /// Names in `.env` that no version knows.
-    pub fn unknown(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn unknown(&self) -> impl Iterator<Item = &str> {
         let known = known();
         self.values.keys().map(String::as_str).filter(move |name| !known.contains(name))
     }

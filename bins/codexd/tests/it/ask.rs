@@ -1,6 +1,13 @@
 //! `codexd ask`, with a daemon and without.
 
-use std::{fs, process::Stdio};
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{Shutdown, TcpListener, TcpStream},
+    process::Stdio,
+    sync::mpsc,
+    thread,
+};
 
 use nix::{
     sys::signal::{Signal, kill},
@@ -8,7 +15,10 @@ use nix::{
 };
 use serde_json::Value;
 
-use crate::daemon::{Ended, Home};
+use crate::{
+    daemon::{Ended, Home},
+    fake::LONG,
+};
 
 #[test]
 fn only_the_answer_goes_to_standard_output() {
@@ -107,10 +117,59 @@ fn ctrl_c_stops_the_answer_and_keeps_what_there_is() {
     let mut ask = home.codexd(&["ask", "--session", "s", "hang"]);
     let mut child = ask.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut begin = [0; 100];
-    std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut begin).unwrap();
+    child.stdout.as_mut().unwrap().read_exact(&mut begin).unwrap();
     kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGINT).unwrap();
     let ended = Ended::of(&child.wait_with_output().unwrap());
     assert_eq!(ended.code, 130, "{}", ended.err);
     let answer = &daemon.messages("s")[1];
-    assert_eq!((answer.1.as_str(), answer.2.len()), ("interrupted", crate::fake::LONG));
+    assert_eq!((answer.1.as_str(), answer.2.len()), ("interrupted", LONG));
+}
+
+/// Stands between a client and the server at `url`; cuts the first connection within its first
+/// piece of text, and says when it has.
+fn cutting_proxy(url: &str) -> (String, mpsc::Receiver<()>) {
+    let server = url.strip_prefix("http://").unwrap().to_owned();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (url, (cut, was_cut)) =
+        (format!("http://{}", listener.local_addr().unwrap()), mpsc::channel());
+    thread::spawn(move || {
+        for (number, client) in listener.incoming().enumerate() {
+            let (mut client, mut server) = (client.unwrap(), TcpStream::connect(&server).unwrap());
+            let (mut from_client, mut to_server) =
+                (client.try_clone().unwrap(), server.try_clone().unwrap());
+            thread::spawn(move || drop(std::io::copy(&mut from_client, &mut to_server)));
+            let cut = (number == 0).then(|| cut.clone());
+            thread::spawn(move || pass_on(&mut server, &mut client, cut.as_ref()));
+        }
+    });
+    (url, was_cut)
+}
+
+fn pass_on(server: &mut TcpStream, client: &mut TcpStream, cut: Option<&mpsc::Sender<()>>) {
+    let (mut buffer, mut seen) = ([0; 512], Vec::new());
+    while let Ok(count @ 1..) = server.read(&mut buffer) {
+        client.write_all(&buffer[..count]).unwrap();
+        seen.extend_from_slice(&buffer[..count]);
+        let has_text = String::from_utf8_lossy(&seen).contains("text.delta");
+        if let Some(cut) = cut.filter(|_| has_text) {
+            client.shutdown(Shutdown::Both).unwrap();
+            server.shutdown(Shutdown::Both).unwrap();
+            return cut.send(()).unwrap();
+        }
+    }
+}
+
+#[test]
+fn an_answer_goes_on_where_the_connection_broke() {
+    let home = Home::new();
+    let daemon = home.serve();
+    let (url, was_cut) = cutting_proxy(&daemon.url);
+    let mut ask = home.codexd(&["ask", "--url", &url, "hold"]);
+    let child = ask.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    was_cut.recv().unwrap();
+    home.model.release();
+    let ended = Ended::of(&child.wait_with_output().unwrap());
+    let expected = format!("{}So you say: hold\n", "x".repeat(LONG));
+    assert_eq!((ended.code, ended.err.as_str()), (0, ""));
+    assert!(ended.out == expected, "{}", ended.out);
 }

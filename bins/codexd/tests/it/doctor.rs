@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::daemon::Home;
+use crate::daemon::{Daemon, Home};
 
 #[test]
 fn all_is_well_with_a_provider_and_a_database() {
@@ -36,5 +36,14 @@ fn a_running_daemon_is_asked() {
     let daemon = home.serve();
     let ended = home.run(&["doctor"]);
     assert_eq!(ended.code, 0, "{}", ended.out);
-    assert!(ended.out.contains(&format!("(pid {})", daemon.pid())), "{}", ended.out);
+    assert!(ended.out.contains(&format!("(pid {}): ok", daemon.pid())), "{}", ended.out);
+    daemon.stop();
+    let mut command = home.codexd(&["serve", "--port", "0"]);
+    command.env("MODEL_PROVIDER", "local");
+    let daemon = Daemon::start(command);
+    let health = daemon.get("/health/ready");
+    assert_eq!(
+        (&health["status"], &health["checks"][1]["name"]),
+        (&"degraded".into(), &"model".into())
+    );
 }

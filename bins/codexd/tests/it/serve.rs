@@ -1,9 +1,11 @@
 //! `codexd serve`: who may start, and how it ends.
 
 use std::{
-    fs,
+    env, fs,
     io::{BufRead, BufReader},
     net::TcpListener,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
     process::Stdio,
 };
 
@@ -11,7 +13,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     daemon::{Daemon, Ended, Home},
@@ -122,4 +124,27 @@ fn production_logs_json_and_no_banner() {
     assert_eq!(messages.last().unwrap(), "stopped");
     let ended = Ended::of(&child.wait_with_output().unwrap());
     assert_eq!((ended.code, ended.out.as_str()), (0, ""));
+}
+
+#[test]
+fn the_model_in_the_process_answers() {
+    let home = Home::new();
+    let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/models");
+    let models = env::var_os("CODEXD_TEST_MODELS").map_or(checkout, PathBuf::from);
+    if !models.join("SmolLM2-135M-Instruct.Q4_1.gguf").exists() {
+        assert!(env::var_os("CODEXD_REQUIRE_BACKENDS").is_none(), "run scripts/get-model");
+        return;
+    }
+    symlink(models, home.path().join("models")).unwrap();
+    let mut command = home.codexd(&["serve", "--port", "0"]);
+    let daemon = Daemon::start({
+        command.env("MODEL_PROVIDER", "local").env("MODEL", "");
+        command
+    });
+    assert_eq!(daemon.get("/health/ready")["status"], "ok");
+    let request = json!({"message": "What is the capital of France? Answer with the name of the city only.",
+        "options": {"max_tokens": 16, "temperature": 0}});
+    let answer = daemon.post("/chat", &request);
+    let text = answer["message"]["content"][0]["text"].as_str().unwrap();
+    assert!(text.contains("Paris"), "{answer}");
 }
