@@ -13,7 +13,7 @@ use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::{about, chat, config::ApiConfig, edge, error::ApiError, memory, server};
+use crate::{about, chat, config::ApiConfig, edge, error::ApiError, memory, query, server};
 
 /// What every handler shares; cheap to clone.
 #[derive(Clone, Debug)]
@@ -60,6 +60,7 @@ impl Api {
             .route("/health/ready", get(about::ready))
             .merge(chat_routes())
             .merge(memory_routes())
+            .route_layer(middleware::from_fn(query::refuse_unknown_fields))
             .fallback(unknown_route)
             .method_not_allowed_fallback(wrong_method)
             .with_state(self.app.clone())

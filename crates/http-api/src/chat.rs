@@ -96,7 +96,6 @@ pub(crate) async fn cancel(
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct EventsQuery {
     after: Option<u64>,
 }

@@ -1,4 +1,6 @@
 //! What handlers take out of a request's head: who asks, what is named, what is asked for.
+//!
+//! Which fields a query may have at all is `query`'s business.
 
 use std::convert::Infallible;
 
@@ -36,7 +38,7 @@ impl<S: Send + Sync> FromRequestParts<S> for RequestId {
     }
 }
 
-/// The query, refusing what it should not hold.
+/// The query, refusing values that make no sense.
 #[derive(Debug)]
 pub(crate) struct Params<T>(pub(crate) T);
 

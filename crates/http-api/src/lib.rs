@@ -9,7 +9,7 @@
 //! | `server` | sockets: accepting, time-outs, draining |
 //! | `edge` | what every request passes: ids, hosts, limits, errors on the wire |
 //! | `error` | from every failure to a status, a code and a sentence |
-//! | `body`, `extract` | reading requests |
+//! | `query`, `extract`, `body` | reading requests |
 //! | `chat` | turns as JSON, as events and over WebSocket |
 //! | `memory` | sessions, search, export and import |
 //! | `about` | models, health and the front page |
@@ -23,6 +23,7 @@ mod edge;
 mod error;
 mod extract;
 mod memory;
+mod query;
 mod server;
 
 pub use crate::{

@@ -7,10 +7,11 @@ mod sessions;
 
 use axum::{
     Json,
-    extract::State,
+    extract::{Request, State},
     response::{IntoResponse, Response},
 };
 use brain_core::memory::{Forgotten, Hit, ListOptions, PageKey};
+use http_body::Body as _;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::{
@@ -30,7 +31,6 @@ const HITS: (usize, usize) = (20, 100);
 const PAGE: usize = 500;
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct SearchQuery {
     q: String,
     limit: Option<usize>,
@@ -71,11 +71,18 @@ struct AllForgotten {
     sessions: u64,
 }
 
-/// Erases every session of the caller's.
+/// Erases every session of the caller's. Whoever sends a body means something else.
 pub(crate) async fn forget_all(
     State(app): State<App>,
     caller: Caller,
+    request: Request,
 ) -> Result<Response, ApiError> {
+    if !request.body().is_end_stream() {
+        return Err(ApiError::invalid(
+            "this forgets everything and takes no body; DELETE /memory/sessions/{id} forgets one \
+             session",
+        ));
+    }
     let (mut sum, mut before) = (AllForgotten::default(), None);
     loop {
         let options = ListOptions { before, limit: PAGE };

@@ -95,7 +95,6 @@ fn write<T: Serialize>(before: &[u8], value: &T, after: &[u8]) -> Result<Bytes, 
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct ImportQuery {
     #[serde(default)]
     on_conflict: OnConflict,

@@ -67,7 +67,6 @@ impl<'a> SessionView<'a> {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct ListQuery {
     id: Option<String>,
     limit: Option<usize>,
@@ -164,7 +163,6 @@ pub(crate) async fn create(
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct BranchQuery {
     limit: Option<usize>,
     from: Option<u64>,
@@ -205,7 +203,6 @@ async fn read_branch(
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct EntriesQuery {
     #[serde(default)]
     after: u64,

@@ -16,6 +16,7 @@ mod events;
 mod faults;
 mod health;
 mod portable;
+mod query;
 mod server;
 mod sessions;
 mod shutdown;
