@@ -40,7 +40,7 @@ impl Daemon {
     /// [`crate::lock::Held`] if another process has the folder; else a sentence that says what to
     /// do.
     pub async fn start(config: &Config, listen: SocketAddr) -> anyhow::Result<Self> {
-        let lock = DataLock::acquire(&config.data_dir)?;
+        let lock = DataLock::acquire(config)?;
         let app = app::build(config)?;
         let ended = app.brain.recover().await.context("cannot read the turns of the last run")?;
         if 0 < ended {

@@ -59,7 +59,7 @@ pub(crate) fn run(config: &Config, style: Style) -> anyhow::Result<u8> {
     let mut report = Report { style, is_broken: false };
     report.well("version", env!("CARGO_PKG_VERSION"))?;
     folder(config, &mut report)?;
-    match DataLock::acquire(&config.data_dir) {
+    match DataLock::acquire(config) {
         Ok(lock) => {
             port(config, &mut report)?;
             daemon::runtime()?.block_on(inside(config, &mut report))?;

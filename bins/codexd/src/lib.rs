@@ -41,6 +41,7 @@ mod terminal;
 use std::{ffi::OsString, time::Instant};
 
 use clap::{CommandFactory as _, Parser as _};
+use nix::sys::stat::{Mode, umask};
 
 use crate::{
     cli::{Cli, Command, Models, Reference},
@@ -83,6 +84,8 @@ fn dispatch(command: Option<Command>, started: Instant) -> anyhow::Result<u8> {
 }
 
 fn with_settings(command: Command, started: Instant) -> anyhow::Result<u8> {
+    // What is written is nobody else's business.
+    umask(Mode::from_bits_truncate(0o077));
     let mut settings = Settings::read();
     if let Command::Serve { host, port } = &command {
         host.iter().for_each(|host| settings.set("HOST", host, "command line"));

@@ -1,19 +1,22 @@
-//! The lock on the data folder: one process has it for itself, and others learn who that is.
+//! The locks on the data folder and on the database, which may be elsewhere: one process has both
+//! for itself, and others learn who that is.
 //!
-//! The lock is the operating system's, so that it ends with its process however that ends. What
-//! stands in `daemon.json` is only believed while the lock is held.
+//! The locks are the operating system's, so that they end with their process however that ends.
+//! What stands in `daemon.json` and in the database's lock is only believed while they are held.
 
 use std::{
     fmt, fs,
     fs::{DirBuilder, File, TryLockError},
     net::SocketAddr,
-    os::unix::fs::DirBuilderExt as _,
+    os::unix::fs::{DirBuilderExt as _, FileExt as _},
     path::{Path, PathBuf},
     process,
 };
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
 
 /// Who has a data folder.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -23,10 +26,11 @@ pub(crate) struct Holder {
     pub(crate) address: Option<SocketAddr>,
 }
 
-/// Another process has the data folder.
+/// Another process has the data folder, or the database.
 #[derive(Clone, Debug)]
 pub(crate) struct Held {
-    data_dir: PathBuf,
+    what: String,
+    setting: &'static str,
     pub(crate) holder: Holder,
 }
 
@@ -34,57 +38,84 @@ impl std::error::Error for Held {}
 
 impl fmt::Display for Held {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (folder, pid) = (self.data_dir.display(), self.holder.pid);
-        write!(f, "the data folder {folder} is in use by the codexd with pid {pid}")?;
-        if let Some(address) = self.holder.address {
+        let Self { what, setting, holder: Holder { pid, address } } = self;
+        write!(f, "the {what} is in use by ")?;
+        match pid {
+            0 => f.write_str("another codexd")?,
+            pid => write!(f, "the codexd with pid {pid}")?,
+        }
+        if let Some(address) = address {
             write!(f, ", which listens on http://{address}; `codexd chat` speaks to that one")?;
         }
-        write!(f, "; stop it (`kill {pid}`), or set CODEXD_DATA_DIR to another folder")
+        let stop = if *pid == 0 { String::new() } else { format!(" (`kill {pid}`)") };
+        write!(f, "; stop it{stop}, or set {setting} to another one")
     }
 }
 
-/// The data folder, for this process alone.
+/// The data folder and the database, for this process alone.
 #[derive(Debug)]
 pub(crate) struct DataLock {
     card: PathBuf,
-    _file: File,
+    database: Option<File>,
+    _folder: File,
 }
 
 impl DataLock {
-    /// Takes the folder, which is made if it is missing; [`Held`] if another process has it.
-    pub(crate) fn acquire(data_dir: &Path) -> anyhow::Result<Self> {
-        let (path, card) = (data_dir.join("daemon.lock"), data_dir.join("daemon.json"));
+    /// Takes the folder, which is made if it is missing, and the database; [`Held`] if another
+    /// process has one of them.
+    pub(crate) fn acquire(config: &Config) -> anyhow::Result<Self> {
+        let data_dir = &config.data_dir;
+        let card = data_dir.join("daemon.json");
         // Conversations are nobody else's business.
-        let folder = DirBuilder::new().recursive(true).mode(0o700).create(data_dir);
-        let file = folder
-            .and_then(|()| File::options().create(true).truncate(false).write(true).open(&path));
-        let file = file.with_context(|| {
-            let folder = data_dir.display();
-            format!("cannot write to {folder}; set CODEXD_DATA_DIR to a folder of yours")
-        })?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let holder = holder(&card).unwrap_or_default();
-                return Err(Held { data_dir: data_dir.to_owned(), holder }.into());
-            }
-            Err(TryLockError::Error(error)) => {
-                return Err(error).with_context(|| format!("cannot lock {}", path.display()));
-            }
-        }
-        let lock = Self { card, _file: file };
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(data_dir);
+        made.with_context(|| cannot_write(data_dir, "CODEXD_DATA_DIR"))?;
+        let what = format!("data folder {}", data_dir.display());
+        let folder = take(&data_dir.join("daemon.lock"), &card, what, "CODEXD_DATA_DIR")?;
+        let database = config.database.as_ref().map(|database| {
+            // One file may have two names.
+            let mut lock = database.path.canonicalize().unwrap_or_else(|_| database.path.clone());
+            let what = format!("database {}", lock.display());
+            lock.as_mut_os_string().push(".lock");
+            take(&lock, &lock, what, "SQLITE_DB_PATH")
+        });
+        let lock = Self { card, database: database.transpose()?, _folder: folder };
         lock.publish(None)?;
         Ok(lock)
     }
 
     /// Tells others where this process listens.
     pub(crate) fn publish(&self, address: Option<SocketAddr>) -> anyhow::Result<()> {
-        let holder = Holder { pid: process::id(), address };
+        let holder = serde_json::to_vec(&Holder { pid: process::id(), address })?;
         let temporary = self.card.with_extension("json.new");
-        fs::write(&temporary, serde_json::to_vec(&holder)?)
+        let in_database = self.database.as_ref().map_or(Ok(()), |lock| {
+            lock.set_len(0)?;
+            lock.write_all_at(&holder, 0)
+        });
+        in_database
+            .and_then(|()| fs::write(&temporary, &holder))
             .and_then(|()| fs::rename(&temporary, &self.card))
             .with_context(|| format!("cannot write {}", self.card.display()))
     }
+}
+
+/// Takes the lock `path`; who has it if not we stands in `card`.
+fn take(path: &Path, card: &Path, what: String, setting: &'static str) -> anyhow::Result<File> {
+    let file = File::options().create(true).truncate(false).write(true).open(path);
+    let file = file.with_context(|| cannot_write(path, setting))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            let holder = fs::read(card).ok().and_then(|it| serde_json::from_slice(&it).ok());
+            Err(Held { what, setting, holder: holder.unwrap_or_default() }.into())
+        }
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock {}", path.display()))
+        }
+    }
+}
+
+fn cannot_write(path: &Path, setting: &str) -> String {
+    format!("cannot write to {}; set {setting} to a place of yours", path.display())
 }
 
 impl Drop for DataLock {
@@ -92,8 +123,4 @@ impl Drop for DataLock {
         // Nobody believes the card without the lock.
         drop(fs::remove_file(&self.card));
     }
-}
-
-fn holder(card: &Path) -> Option<Holder> {
-    serde_json::from_slice(&fs::read(card).ok()?).ok()
 }

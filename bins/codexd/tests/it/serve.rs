@@ -148,3 +148,24 @@ fn the_model_in_the_process_answers() {
     let text = answer["message"]["content"][0]["text"].as_str().unwrap();
     assert!(text.contains("Paris"), "{answer}");
 }
+
+#[test]
+fn a_database_belongs_to_one_daemon_whatever_its_folder() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let (home, other) = (Home::new(), Home::new());
+    let daemon = home.serve();
+    let mut second = other.codexd(&["serve", "--port", "0"]);
+    let ended = Ended::of(&second.env("SQLITE_DB_PATH", home.database()).output().unwrap());
+    assert_eq!(ended.code, 75, "{}", ended.err);
+    assert!(ended.err.contains("memory.db is in use"), "{}", ended.err);
+    assert!(ended.err.contains(&format!("kill {}", daemon.pid())), "{}", ended.err);
+    // A command speaks to the one that has it.
+    let mut ask = other.codexd(&["ask", "--session", "s", "Hello"]);
+    assert!(ask.env("SQLITE_DB_PATH", home.database()).output().unwrap().status.success());
+    assert_eq!(daemon.messages("s").len(), 2);
+    for file in ["memory.db", "memory.db.lock", "daemon.lock", "daemon.json"] {
+        let mode = fs::metadata(home.path().join(file)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{file}");
+    }
+}
