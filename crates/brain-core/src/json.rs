@@ -27,8 +27,11 @@ impl RawJson {
     /// When `text` is not one JSON value, nests deeper than 128 levels, or holds a lone surrogate.
     pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
         let raw: &RawValue = serde_json::from_str(text)?;
+        if nests_deeper(raw.get(), MAX_DEPTH) {
+            return Err(serde_json::Error::custom(TOO_DEEP));
+        }
         let mut canonical = String::with_capacity(text.len());
-        write_canonical(raw, &mut canonical, MAX_DEPTH)?;
+        write_canonical(raw, &mut canonical)?;
         RawValue::from_string(canonical).map(Self)
     }
 
@@ -54,29 +57,37 @@ impl RawJson {
     }
 }
 
-/// Writes `raw`, which may nest `depth` levels deep; serde_json does not count those that a
-/// [`RawValue`] skips.
-fn write_canonical(
-    raw: &RawValue,
-    out: &mut String,
-    depth: usize,
-) -> Result<(), serde_json::Error> {
+/// Whether lists and objects of a JSON text nest deeper than `limit`. serde_json does not count
+/// the levels that a [`RawValue`] skips.
+fn nests_deeper(json: &str, limit: usize) -> bool {
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    json.bytes().any(|byte| {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => depth += 1,
+            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        limit < depth
+    })
+}
+
+fn write_canonical(raw: &RawValue, out: &mut String) -> Result<(), serde_json::Error> {
     let text = raw.get();
-    let deeper = || depth.checked_sub(1).ok_or_else(|| serde_json::Error::custom(TOO_DEEP));
     match text.as_bytes().first() {
         Some(b'{') => {
-            let depth = deeper()?;
             let members: BTreeMap<String, &RawValue> = serde_json::from_str(text)?;
             write_list(out, ('{', '}'), members, |out, (key, value)| {
                 out.push_str(&serde_json::to_string(&key)?);
                 out.push(':');
-                write_canonical(value, out, depth)
+                write_canonical(value, out)
             })
         }
         Some(b'[') => {
-            let depth = deeper()?;
             let items: Vec<&RawValue> = serde_json::from_str(text)?;
-            write_list(out, ('[', ']'), items, |out, item| write_canonical(item, out, depth))
+            write_list(out, ('[', ']'), items, |out, item| write_canonical(item, out))
         }
         Some(b'"') => {
             let string: String = serde_json::from_str(text)?;
@@ -165,6 +176,8 @@ mod tests {
         assert!(RawJson::parse(r#"{"a":"\ud800"}"#).is_err());
         let nested = |depth: usize| format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
         check(&nested(128), &nested(128));
+        let wide = format!(r#"[{}"\\\"{}"]"#, "[[{}]],".repeat(200), "[{".repeat(200));
+        check(&wide, &wide);
         for depth in [129, 100_000] {
             assert!(RawJson::parse(&nested(depth)).is_err());
             assert!(serde_json::from_str::<RawJson>(&nested(depth)).is_err());
