@@ -10,6 +10,7 @@ mod bad_input;
 mod chat;
 mod client;
 mod connections;
+mod deep;
 mod disconnects;
 mod edge;
 mod events;

@@ -16,20 +16,24 @@ use crate::server::{Server, within};
 
 const SOON: Duration = Duration::from_secs(5);
 
-struct Client(WebSocketStream<TcpStream>);
+pub(crate) struct Client(WebSocketStream<TcpStream>);
 
 impl Client {
-    async fn connect(server: &Server) -> Self {
+    pub(crate) async fn connect(server: &Server) -> Self {
         let stream = TcpStream::connect(server.address).await.unwrap();
         Self(client_async("ws://localhost/chat/ws", stream).await.unwrap().0)
     }
 
     async fn say(&mut self, frame: Value) {
-        self.0.send(Message::text(frame.to_string())).await.unwrap();
+        self.say_text(frame.to_string()).await;
+    }
+
+    pub(crate) async fn say_text(&mut self, frame: String) {
+        self.0.send(Message::text(frame)).await.unwrap();
     }
 
     /// The next text frame.
-    async fn hear(&mut self) -> Value {
+    pub(crate) async fn hear(&mut self) -> Value {
         loop {
             match within(SOON, self.0.next()).await.unwrap().unwrap() {
                 Message::Text(text) => return serde_json::from_str(&text).unwrap(),
