@@ -45,8 +45,8 @@ impl Spawner for TokioSpawner {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use brain_core::task::Spawner;
 
