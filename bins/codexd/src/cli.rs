@@ -1,6 +1,6 @@
 //! The command line: which commands there are and what they take. It does nothing itself.
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use url::Url;
 
@@ -75,9 +75,6 @@ pub(crate) enum Command {
         after_help = "Example:\n  codexd completions bash > ~/.local/share/bash-completion/completions/codexd"
     )]
     Completions { shell: Shell },
-    /// Print a file that is made of the settings
-    #[command(hide = true)]
-    Config { file: Reference },
 }
 
 /// Which daemon to speak to.
@@ -131,15 +128,6 @@ pub(crate) enum Models {
         #[arg(long, value_name = "HEX", value_parser = sha256)]
         sha256: Option<String>,
     },
-}
-
-/// A file that is made of the settings.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Reference {
-    /// docs/CONFIGURATION.md
-    Docs,
-    /// .env.example
-    Env,
 }
 
 fn sha256(text: &str) -> Result<String, String> {

@@ -6,7 +6,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`settings`], [`reference`](mod@reference), [`config`] | the variables, their page, their meaning |
+//! | [`settings`], [`config`] | the variables, and their meaning |
 //! | `app`, [`daemon`], `lock`, `serve`, `banner`, `telemetry` | the daemon |
 //! | `cli`, `terminal`, `exit` | commands in, text and exit codes out |
 //! | `client`, `sse`, `connection`, `interrupt` | HTTP to a daemon |
@@ -30,7 +30,6 @@ mod interrupt;
 mod listing;
 mod lock;
 mod pull;
-pub mod reference;
 mod repl;
 mod serve;
 pub mod settings;
@@ -44,7 +43,7 @@ use clap::{CommandFactory as _, Parser as _};
 use nix::sys::stat::{Mode, umask};
 
 use crate::{
-    cli::{Cli, Command, Models, Reference},
+    cli::{Cli, Command, Models},
     config::Config,
     settings::Settings,
     terminal::{Look, Style},
@@ -69,17 +68,10 @@ fn dispatch(command: Option<Command>, started: Instant) -> anyhow::Result<u8> {
         terminal::print(format_args!("{}", Cli::command().render_long_help()))?;
         return Ok(exit::OK);
     };
-    let text = match command {
-        Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "codexd", &mut script);
-            String::from_utf8(script)?
-        }
-        Command::Config { file: Reference::Docs } => reference::markdown(),
-        Command::Config { file: Reference::Env } => settings::EXAMPLE.to_owned(),
-        command => return with_settings(command, started),
-    };
-    terminal::print(format_args!("{text}"))?;
+    let Command::Completions { shell } = command else { return with_settings(command, started) };
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "codexd", &mut script);
+    terminal::print(format_args!("{}", String::from_utf8(script)?))?;
     Ok(exit::OK)
 }
 
@@ -111,7 +103,7 @@ fn with_settings(command: Command, started: Instant) -> anyhow::Result<u8> {
         }
         Command::Doctor => doctor::run(&config, style),
         Command::Check => check(&settings, &config, style),
-        Command::Completions { .. } | Command::Config { .. } => Ok(exit::OK),
+        Command::Completions { .. } => Ok(exit::OK),
     }
 }
 

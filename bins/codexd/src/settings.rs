@@ -14,7 +14,7 @@ pub const LATER: &str = "AZURE_OPENAI_API_KEY AZURE_OPENAI_API_VERSION AZURE_OPE
                          TABBYML_BASE_URL";
 
 /// A setting that nobody should believe to protect anything before it does.
-pub(crate) const KEYS: &str = "CODEXD_API_KEYS";
+pub const KEYS: &str = "CODEXD_API_KEYS";
 
 /// What else is read of the environment; no settings of ours.
 const SURROUNDINGS: [&str; 3] = ["HOME", "XDG_DATA_HOME", "NO_COLOR"];
@@ -34,7 +34,8 @@ pub struct Setting {
 
 impl Setting {
     /// Whether its value must never be shown.
-    pub(crate) fn is_secret(&self) -> bool {
+    #[must_use]
+    pub fn is_secret(&self) -> bool {
         self.name.ends_with("_KEY") && self.name != "ALLOW_NO_KEY"
     }
 

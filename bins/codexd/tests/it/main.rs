@@ -13,5 +13,7 @@ mod daemon;
 mod doctor;
 mod fake;
 mod pull;
+#[path = "../../examples/reference.rs"]
+mod reference;
 mod serve;
 mod settings;

@@ -1,10 +1,17 @@
-//! `docs/CONFIGURATION.md`, made of the settings; it says nothing of its own about any one of them.
+//! Writes `docs/CONFIGURATION.md` and `.env.example`, made of the settings; it says nothing of its
+//! own about any one of them.
 
-use crate::settings::{self, KEYS, LATER, Setting};
+use codexd::settings::{self, KEYS, LATER, Setting};
+
+#[cfg(not(test))]
+fn main() -> std::io::Result<()> {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    std::fs::write(root.join("docs/CONFIGURATION.md"), markdown())?;
+    std::fs::write(root.join(".env.example"), settings::EXAMPLE)
+}
 
 /// The text of `docs/CONFIGURATION.md`.
-#[must_use]
-pub fn markdown() -> String {
+pub(crate) fn markdown() -> String {
     let mut page = include_str!("reference.md").to_owned();
     for (title, settings) in settings::sections() {
         page.push_str(&format!("\n## {title}\n"));
