@@ -120,14 +120,20 @@ pub(crate) enum Models {
         after_help = "Examples:\n  codexd models pull ~/Downloads/SmolLM2-135M-Instruct.Q4_1.gguf\n  \
                       codexd models pull https://example.org/model.gguf --sha256 b179c9..."
     )]
-    Pull {
-        /// A file, or an http:// or https:// address
-        #[arg(value_name = "PATH_OR_URL")]
-        source: String,
-        /// What the file's SHA-256 must be, in hexadecimal
-        #[arg(long, value_name = "HEX", value_parser = sha256)]
-        sha256: Option<String>,
-    },
+    Pull(Pull),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Pull {
+    /// A file, or an http:// or https:// address
+    #[arg(value_name = "PATH_OR_URL")]
+    pub(crate) source: String,
+    /// What the file's SHA-256 must be, in hexadecimal
+    #[arg(long, value_name = "HEX", value_parser = sha256)]
+    pub(crate) sha256: Option<String>,
+    /// Replace a file of the same name
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 fn sha256(text: &str) -> Result<String, String> {

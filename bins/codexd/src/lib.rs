@@ -95,9 +95,7 @@ fn with_settings(command: Command, started: Instant) -> anyhow::Result<u8> {
         Command::Sessions { command, target } => {
             listing::sessions(&config, command, target.url, style)
         }
-        Command::Models { command: Some(Models::Pull { source, sha256 }), .. } => {
-            pull::run(&config, &source, sha256.as_deref())
-        }
+        Command::Models { command: Some(Models::Pull(pull)), .. } => pull::run(&config, &pull),
         Command::Models { target, .. } => {
             connection::with(target.url, &config, listing::list_models).map(|()| exit::OK)
         }

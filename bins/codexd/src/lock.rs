@@ -99,7 +99,12 @@ impl DataLock {
 }
 
 /// Takes the lock `path`; who has it if not we stands in `card`.
-fn take(path: &Path, card: &Path, what: String, setting: &'static str) -> anyhow::Result<File> {
+pub(crate) fn take(
+    path: &Path,
+    card: &Path,
+    what: String,
+    setting: &'static str,
+) -> anyhow::Result<File> {
     let file = File::options().create(true).truncate(false).write(true).open(path);
     let file = file.with_context(|| cannot_write(path, setting))?;
     match file.try_lock() {

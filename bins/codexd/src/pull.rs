@@ -11,16 +11,20 @@ use std::{
 use anyhow::{Context as _, anyhow, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use sha2::{Digest as _, Sha256};
-use ureq::{Agent, http::StatusCode};
+use ureq::{
+    Agent, Body,
+    http::{Response, StatusCode},
+};
 use url::Url;
 
-use crate::{config::Config, exit, terminal};
+use crate::{cli::Pull, config::Config, exit, lock, terminal};
 
 /// The first bytes of every GGUF file.
 const MAGIC: &[u8] = b"GGUF";
 
 /// Fetches, verifies, installs.
-pub(crate) fn run(config: &Config, source: &str, sha256: Option<&str>) -> anyhow::Result<u8> {
+pub(crate) fn run(config: &Config, pull: &Pull) -> anyhow::Result<u8> {
+    let (source, sha256) = (pull.source.as_str(), pull.sha256.as_deref());
     let is_address = source.starts_with("http://") || source.starts_with("https://");
     let path = if is_address { Url::parse(source)?.path().to_owned() } else { source.to_owned() };
     let path = Path::new(&path);
@@ -28,12 +32,21 @@ pub(crate) fn run(config: &Config, source: &str, sha256: Option<&str>) -> anyhow
     let name = name.with_context(|| format!("{source} is no .gguf file"))?;
     let folder = config.data_dir.join("models");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let target = folder.join(name);
+    ensure!(
+        sha256.is_some() || pull.force || !target.exists(),
+        "{} is there already; --sha256 or --force replaces it",
+        target.display()
+    );
+    let (lock, what) = (folder.with_extension("lock"), format!("folder {}", folder.display()));
+    let _lock = lock::take(&lock, &lock, what, "CODEXD_DATA_DIR")?;
     // Named by its source, so that a part of one file is never taken for a part of another.
     let part = folder.join(format!("{}.part", hex(&Sha256::digest(source))));
-    let fetched = if is_address { download(source, &part) } else { copy(path, &part) };
+    let is_checked = sha256.is_some();
+    let fetched = if is_address { download(source, &part, is_checked) } else { copy(path, &part) };
     fetched?;
     let sum = verify(&part, sha256).inspect_err(|_| drop(fs::remove_file(&part)))?;
-    let target = folder.join(name);
+    drop(fs::remove_file(part.with_extension("version")));
     fs::rename(&part, &target).with_context(|| format!("cannot write {}", target.display()))?;
     terminal::print(format_args!("{}\nsha256 {sum}\n", target.display()))?;
     let (used, target) = (config.local.chat_model.display(), target.display());
@@ -50,29 +63,55 @@ fn copy(source: &Path, part: &Path) -> anyhow::Result<()> {
     write(bar.wrap_read(file), File::create(part)?)
 }
 
-/// Fetches what is missing of `part`, or all of it if the server knows no parts.
-fn download(url: &str, part: &Path) -> anyhow::Result<()> {
+/// Fetches what is missing of `part`, or all of it if the server has another version of the file
+/// or knows no parts.
+fn download(url: &str, part: &Path, is_checked: bool) -> anyhow::Result<()> {
+    let version = part.with_extension("version");
     let have = part.metadata().map_or(0, |it| it.len());
+    let known = fs::read_to_string(&version).ok().filter(|_| 0 < have);
     let agent: Agent = Agent::config_builder()
         .http_status_as_error(false)
         .timeout_connect(Some(Duration::from_secs(20)))
         .timeout_recv_response(Some(Duration::from_secs(60)))
         .build()
         .into();
-    let request = agent.get(url).header("range", format!("bytes={have}-"));
+    let mut request = agent.get(url).header("accept-encoding", "identity");
+    if let Some(known) = &known {
+        request = request.header("range", format!("bytes={have}-")).header("if-range", known);
+    }
     let response = request.call().map_err(|error| anyhow!("cannot fetch {url}: {error}"))?;
+    let range = header(&response, "content-range").unwrap_or_default();
     let done = match response.status() {
-        StatusCode::PARTIAL_CONTENT => have,
+        StatusCode::PARTIAL_CONTENT if range.starts_with(&format!("bytes {have}-")) => have,
         StatusCode::OK => 0,
         // All of it is there already.
-        StatusCode::RANGE_NOT_SATISFIABLE if 0 < have => return Ok(()),
-        status => bail!("{url} answered {status}"),
+        StatusCode::RANGE_NOT_SATISFIABLE if range == format!("bytes */{have}") => return Ok(()),
+        status => {
+            drop(fs::remove_file(&version));
+            bail!("{url} answered {status}; if the command is run again, it starts anew")
+        }
     };
+    let length = response.body().content_length().map(|it| done + it);
+    ensure!(is_checked || length.is_some(), "{url} does not say its length; use --sha256");
+    if done == 0 {
+        let strong = header(&response, "etag").filter(|it| !it.starts_with("W/"));
+        drop(fs::remove_file(&version));
+        if let Some(it) = strong.or_else(|| header(&response, "last-modified")) {
+            File::create(part)?;
+            fs::write(&version, it)?;
+        }
+    }
     let file = File::options().create(true).append(true).open(part)?;
     file.set_len(done)?;
-    let bar = progress(done + response.body().content_length().unwrap_or(0)).with_position(done);
+    let bar = progress(length.unwrap_or(0)).with_position(done);
     write(bar.wrap_read(response.into_body().into_reader()), file)
+        .and_then(|()| Ok(part.metadata()?.len()))
+        .and_then(|it| Ok(ensure!(length.is_none_or(|length| length == it), "it is too short")))
         .context("run the command again to fetch the rest")
+}
+
+fn header<'a>(response: &'a Response<Body>, name: &str) -> Option<&'a str> {
+    response.headers().get(name)?.to_str().ok()
 }
 
 fn write(mut from: impl Read, mut file: File) -> anyhow::Result<()> {

@@ -15,7 +15,8 @@ fn model() -> Vec<u8> {
     b"GGUF".iter().copied().chain(noise).collect()
 }
 
-/// Serves [`model`] three times: half of it and then nothing, what a range asks for, all of it.
+/// Serves [`model`]: half of it and then nothing, then what a range asks for, then half of it
+/// again, then a later version that answers to no part of another.
 fn server() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/tiny.gguf?x=1", listener.local_addr().unwrap());
@@ -24,14 +25,17 @@ fn server() -> String {
             let mut stream = stream.unwrap();
             let head = BufReader::new(&stream).lines().map(Result::unwrap);
             let head: Vec<_> = head.take_while(|line| !line.is_empty()).collect();
-            let range = head.iter().find_map(|it| it.strip_prefix("range: bytes="));
-            let from: usize = range.unwrap().trim_end_matches('-').parse().unwrap();
-            let (model, end) = (model(), if number == 0 { 1000 } else { usize::MAX });
-            let (status, rest) =
-                if number == 2 { ("200 OK", &model[..]) } else { ("206 Part", &model[from..]) };
+            let field = |name: &str| head.iter().find_map(|it| it.strip_prefix(name));
+            let version = if number < 3 { "\"one\"" } else { "\"two\"" };
+            let range = field("range: bytes=").filter(|_| field("if-range: ") == Some(version));
+            let from: usize = range.map_or(0, |it| it.trim_end_matches('-').parse().unwrap());
+            let (model, end) = (model(), if number % 2 == 0 { 1000 } else { usize::MAX });
+            let status = if 0 < from { "206 Part" } else { "200 OK" };
+            let (rest, last) = (&model[from..], model.len() - 1);
             let length = rest.len();
             write!(stream, "HTTP/1.1 {status}\r\ncontent-length: {length}\r\n").unwrap();
-            write!(stream, "connection: close\r\n\r\n").unwrap();
+            write!(stream, "content-range: bytes {from}-{last}/{}\r\n", last + 1).unwrap();
+            write!(stream, "etag: {version}\r\nconnection: close\r\n\r\n").unwrap();
             stream.write_all(&rest[..length.min(end)]).unwrap();
         }
     });
@@ -72,14 +76,33 @@ fn what_is_no_model_does_not_get_in() {
 fn a_download_that_broke_goes_on() {
     let home = Home::new();
     let (url, target) = (server(), home.path().join("models/tiny.gguf"));
-    let broken = home.run(&["models", "pull", &url]);
-    assert_eq!(broken.code, 1);
-    assert!(broken.err.contains("run the command again"), "{}", broken.err);
-    assert!(!target.exists());
-    for _ in 0..2 {
+    for part in ["resumed", "begun anew"] {
+        let broken = home.run(&["models", "pull", &url]);
+        assert_eq!(broken.code, 1);
+        assert!(broken.err.contains("run the command again"), "{}", broken.err);
+        assert!(!target.exists());
         let whole = home.run(&["models", "pull", &url]);
-        assert_eq!(whole.code, 0, "{}", whole.err);
-        assert_eq!(fs::read(&target).unwrap(), model());
+        assert_eq!(whole.code, 0, "{part}: {}", whole.err);
+        assert_eq!(fs::read(&target).unwrap(), model(), "{part}");
         fs::remove_file(&target).unwrap();
     }
+}
+
+#[test]
+fn a_good_file_is_not_replaced_unless_that_is_meant() {
+    let home = Home::new();
+    let (source, target) = (home.path().join("tiny.gguf"), home.path().join("models/tiny.gguf"));
+    let pull = ["models", "pull", source.to_str().unwrap(), "--force"];
+    fs::write(&source, model()).unwrap();
+    assert_eq!(home.run(&pull[..3]).code, 0);
+    fs::write(&source, "GGUF, but another one").unwrap();
+    assert!(home.run(&pull[..3]).err.contains("is there already"));
+    assert_eq!(fs::read(&target).unwrap(), model());
+    let lock = fs::File::create(home.path().join("models.lock")).unwrap();
+    lock.lock().unwrap();
+    let second = home.run(&pull);
+    assert_eq!(second.code, 75, "{}", second.err);
+    drop(lock);
+    assert_eq!(home.run(&pull).code, 0);
+    assert_ne!(fs::read(&target).unwrap(), model());
 }
