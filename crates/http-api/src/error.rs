@@ -160,14 +160,18 @@ impl ApiError {
         headers
     }
 
-    /// Writes it to the log, with what lies below: loud if the fault is ours.
+    /// Writes it to the log, with what lies below: loud if the fault is ours, less so if there is
+    /// only too much to do.
     pub(crate) fn log(&self) {
         let (code, detail) = (&*self.code, &*self.detail);
         let source = self.source.as_ref().map(|it| chain(&**it));
-        if self.status.is_server_error() && !self.logged {
-            tracing::error!(code, source, "{detail}");
-        } else {
+        let is_load = self.status == StatusCode::SERVICE_UNAVAILABLE && source.is_none();
+        if !self.status.is_server_error() || self.logged {
             tracing::debug!(code, source, "{detail}");
+        } else if is_load {
+            tracing::warn!(code, "{detail}");
+        } else {
+            tracing::error!(code, source, "{detail}");
         }
     }
 }

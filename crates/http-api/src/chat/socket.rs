@@ -27,11 +27,16 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval_at, timeout},
 };
 
-use self::{command::Command, frame::Frames};
+use self::{
+    command::{Asked, Command},
+    frame::Frames,
+};
 use crate::{api::App, edge::RequestId, error::ApiError, extract::Caller};
 
 /// Most turns that one socket listens to.
 const MAX_TURNS: usize = 16;
+/// Most answers that are under way on one socket, so that a turn can always be stopped.
+const MAX_ANSWERS: usize = 64;
 /// Most commands that wait for the writer; who sends more while taking nothing is cut.
 const MAX_COMMANDS: usize = 64;
 /// After how many heartbeats without a sign of the peer it is cut.
@@ -139,13 +144,17 @@ async fn write(
 }
 
 /// The frames that come of one frame.
-fn answer(text: &str, turns: usize, peer: &Peer) -> Frames {
-    match Command::parse(text) {
-        Ok(_) if MAX_TURNS <= turns => {
-            let error = ApiError::overloaded("too many turns on this socket; open another one");
-            frame::of_error(&error, &peer.id, None)
+fn answer(text: &str, answers: usize, peer: &Peer) -> Frames {
+    let Asked { about, command } = Asked::parse(text);
+    let command = command.and_then(|command| {
+        let most = if matches!(command, Command::Cancel(_)) { MAX_ANSWERS } else { MAX_TURNS };
+        if answers < most {
+            return Ok(command);
         }
-        Ok(command) => command.run(peer),
-        Err(error) => frame::of_error(&error, &peer.id, None),
+        Err(ApiError::overloaded("too many turns on this socket; open another one"))
+    });
+    match command {
+        Ok(command) => command.run(peer, about),
+        Err(error) => frame::one(frame::of_error(&error, &peer.id, &about)),
     }
 }

@@ -22,4 +22,5 @@ mod server;
 mod sessions;
 mod shutdown;
 mod socket;
+mod socket_errors;
 mod turns;

@@ -1,9 +1,6 @@
 //! What a peer is sent, as text frames.
 
-use brain_core::{
-    brain::{Listener, TurnView},
-    ids::TurnId,
-};
+use brain_core::brain::{TurnEvent, TurnView};
 use futures_util::{
     StreamExt,
     stream::{self, BoxStream},
@@ -19,15 +16,23 @@ use crate::{
 /// Text frames that come of one request.
 pub(super) type Frames = BoxStream<'static, String>;
 
+/// What a frame is about, in the words of the peer.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(super) struct About {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) turn_id: Option<String>,
+    /// The peer's name for what it asked.
+    #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
+    pub(super) reference: Option<String>,
+}
+
 #[derive(Serialize)]
 struct Frame<'a, T> {
     event: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    turn_id: Option<TurnId>,
-    #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
-    reference: Option<&'a str>,
+    #[serde(flatten)]
+    about: &'a About,
     data: T,
 }
 
@@ -40,35 +45,24 @@ impl<T: Serialize> Frame<'_, T> {
     }
 }
 
-/// The events of a turn.
-pub(super) fn of_events(turn: TurnId, events: Listener, reference: Option<String>) -> Frames {
-    let frame = move |event: std::sync::Arc<brain_core::brain::TurnEvent>| {
-        Frame {
-            event: event.kind.name(),
-            id: Some(event.number),
-            turn_id: Some(turn),
-            reference: reference.as_deref(),
-            data: EventData(&event.kind),
-        }
-        .to_text()
-    };
-    events.map(frame).boxed()
+/// An event of a turn.
+pub(super) fn of_event(event: &TurnEvent, about: &About) -> String {
+    let data = EventData(&event.kind);
+    Frame { event: event.kind.name(), id: Some(event.number), about, data }.to_text()
 }
 
 /// A turn as it stands.
-pub(super) fn of_view(view: &TurnView) -> Frames {
-    let turn_id = Some(view.record.id);
-    let data = ViewOfTurn::of(view);
-    one(Frame { event: "turn.state", id: None, turn_id, reference: None, data }.to_text())
+pub(super) fn of_view(view: &TurnView, about: &About) -> String {
+    Frame { event: "turn.state", id: None, about, data: ViewOfTurn::of(view) }.to_text()
 }
 
-/// An error.
-pub(super) fn of_error(error: &ApiError, id: &RequestId, reference: Option<&str>) -> Frames {
+/// An error, which is logged.
+pub(super) fn of_error(error: &ApiError, id: &RequestId, about: &About) -> String {
     error.log();
-    let data = error.problem(id.as_str());
-    one(Frame { event: "error", id: None, turn_id: None, reference, data }.to_text())
+    Frame { event: "error", id: None, about, data: error.problem(id.as_str()) }.to_text()
 }
 
-fn one(text: String) -> Frames {
+/// One frame, and no more.
+pub(super) fn one(text: String) -> Frames {
     stream::iter([text]).boxed()
 }
