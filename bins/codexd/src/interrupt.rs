@@ -1,13 +1,17 @@
-//! Ctrl-C while an answer comes: the running turn is cancelled, the program goes on.
+//! Ctrl-C while an answer comes: the running turn is cancelled, the program goes on. SIGTERM cancels
+//! it too, and then the program ends.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
 };
 
 use tokio::runtime::Builder;
 
-use crate::{client::Client, exit};
+use crate::{client::Client, exit, serve::Signals};
 
 /// What Ctrl-C means at the moment.
 #[derive(Debug, Default)]
@@ -27,6 +31,7 @@ enum State {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Interrupt {
     state: Arc<Mutex<State>>,
+    leaves: Arc<AtomicBool>,
 }
 
 impl Interrupt {
@@ -35,12 +40,12 @@ impl Interrupt {
         let interrupt = Self::default();
         let watcher = interrupt.clone();
         let runtime = Builder::new_current_thread().enable_io().build()?;
-        let work = move || {
-            runtime.block_on(async {
-                while tokio::signal::ctrl_c().await.is_ok() {
-                    watcher.press(&client);
-                }
-            });
+        // Here and not in the thread: the line editor puts back what it finds when it begins.
+        let mut signals = runtime.block_on(async { Signals::new() })?;
+        let work = move || loop {
+            let terminate = runtime.block_on(signals.next());
+            watcher.leaves.fetch_or(terminate, Ordering::Relaxed);
+            watcher.press(&client);
         };
         thread::Builder::new().name("ctrl-c".to_owned()).spawn(work)?;
         Ok(interrupt)
@@ -65,6 +70,11 @@ impl Interrupt {
     /// The answer has ended; whether Ctrl-C came meanwhile.
     pub(crate) fn ended(&self) -> bool {
         matches!(std::mem::take(&mut *self.state()), State::Pressed)
+    }
+
+    /// Whether SIGTERM came: nothing more is to be asked.
+    pub(crate) fn leaves(&self) -> bool {
+        self.leaves.load(Ordering::Relaxed)
     }
 
     fn press(&self, client: &Client) {

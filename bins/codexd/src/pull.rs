@@ -104,9 +104,10 @@ fn download(url: &str, part: &Path, is_checked: bool) -> anyhow::Result<()> {
     let file = File::options().create(true).append(true).open(part)?;
     file.set_len(done)?;
     let bar = progress(length.unwrap_or(0)).with_position(done);
-    write(bar.wrap_read(response.into_body().into_reader()), file)
-        .and_then(|()| Ok(part.metadata()?.len()))
-        .and_then(|it| Ok(ensure!(length.is_none_or(|length| length == it), "it is too short")))
+    let written = write(bar.wrap_read(response.into_body().into_reader()), file);
+    let is_whole = length.is_none_or(|it| part.metadata().is_ok_and(|part| part.len() == it));
+    written
+        .and_then(|()| is_whole.then_some(()).context("the file is not whole"))
         .context("run the command again to fetch the rest")
 }
 

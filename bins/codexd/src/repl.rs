@@ -57,24 +57,27 @@ impl Repl<'_> {
         let mut editor: Editor<(), FileHistory> = Editor::with_config(settings)?;
         // The first time there is none.
         drop(editor.load_history(history));
-        for line in editor.iter("> ") {
-            let goes_on = match line {
-                Ok(line) => self.line(line.trim()),
+        loop {
+            let goes_on = match editor.readline("> ") {
+                Ok(line) => {
+                    // Without a history the next conversation only lacks a convenience.
+                    drop(editor.append_history(history));
+                    self.line(line.trim())
+                }
                 Err(ReadlineError::Interrupted) => {
                     self.note("/quit or Ctrl-D leaves").map(|()| true)
                 }
+                Err(ReadlineError::Eof) => return Ok(exit::OK),
                 Err(error) => return Err(error.into()),
             };
-            match goes_on {
-                Ok(true) => {}
-                Ok(false) => break,
-                // The conversation goes on.
-                Err(error) => drop(exit::report(&error)),
+            // After an error the conversation goes on.
+            let goes_on = goes_on.map_err(|error| exit::report(&error)).unwrap_or(true);
+            if self.interrupt.leaves() {
+                return Ok(exit::INTERRUPTED);
+            } else if !goes_on {
+                return Ok(exit::OK);
             }
         }
-        // Without a history the next conversation only lacks a convenience.
-        drop(editor.save_history(history));
-        Ok(exit::OK)
     }
 
     fn with_pipe(&mut self) -> anyhow::Result<u8> {

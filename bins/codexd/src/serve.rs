@@ -20,7 +20,7 @@ pub(crate) fn run(config: &Config, started: Instant, style: Style) -> anyhow::Re
         let mut signals = Signals::new()?;
         let mut daemon = Daemon::start(config, config.listen).await?;
         let (address, took) = (daemon.address(), started.elapsed());
-        tracing::info!(%address, pid = std::process::id(), ready_ms = took.as_millis(), "ready");
+        tracing::info!(%address, pid = std::process::id(), ready_ms = took.as_millis() as u64, "ready");
         for warning in &config.warnings {
             tracing::warn!("{warning}");
         }
@@ -29,31 +29,35 @@ pub(crate) fn run(config: &Config, started: Instant, style: Style) -> anyhow::Re
             drop(terminal::print(format_args!("{}", banner::text(config, address, took, style))));
         }
         tokio::select! {
-            () = signals.next() => {}
+            _ = signals.next() => {}
             failed = daemon.failed() => failed?,
         }
         tracing::info!(grace_s = config.drain.as_secs(), "stopping; running answers may end");
-        daemon.stop(config.drain, signals.next()).await;
+        let hurry = async { _ = signals.next().await };
+        daemon.stop(config.drain, hurry).await;
         tracing::info!("stopped");
         Ok(exit::OK)
     })
 }
 
-struct Signals {
+/// SIGTERM and SIGINT, from when it was made.
+pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
-    fn new() -> std::io::Result<Self> {
+    /// Catches both from now on; needs a runtime.
+    pub(crate) fn new() -> std::io::Result<Self> {
         let terminate = signal(SignalKind::terminate())?;
         Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    async fn next(&mut self) {
+    /// Waits for the next; whether it is SIGTERM.
+    pub(crate) async fn next(&mut self) -> bool {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => true,
+            _ = self.interrupt.recv() => false,
         }
     }
 }

@@ -125,6 +125,19 @@ fn ctrl_c_stops_the_answer_and_keeps_what_there_is() {
     assert_eq!((answer.1.as_str(), answer.2.len()), ("interrupted", LONG));
 }
 
+#[test]
+fn sigterm_keeps_what_there_is_without_a_daemon() {
+    let home = Home::new();
+    let mut ask = home.codexd(&["ask", "--session", "s", "hang"]);
+    let mut child = ask.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdout.as_mut().unwrap().read_exact(&mut [0; 100]).unwrap();
+    kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
+    let ended = Ended::of(&child.wait_with_output().unwrap());
+    assert_eq!(ended.code, 130, "{}", ended.err);
+    let answer = &home.serve().messages("s")[1];
+    assert_eq!((answer.1.as_str(), answer.2.len()), ("interrupted", LONG));
+}
+
 /// Stands between a client and the server at `url`; cuts the first connection within its first
 /// piece of text, and says when it has.
 fn cutting_proxy(url: &str) -> (String, mpsc::Receiver<()>) {
