@@ -9,9 +9,11 @@ use http_body::Body as _;
 use http_body_util::BodyExt;
 use serde::{
     Deserialize, Deserializer,
-    de::{DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer},
+    de::{
+        DeserializeOwned, Error, IntoDeserializer, MapAccess, Visitor, value::MapAccessDeserializer,
+    },
 };
-use serde_json::error::Category;
+use serde_json::value::RawValue;
 use tokio::{
     sync::OwnedSemaphorePermit,
     time::{Duration, timeout},
@@ -149,26 +151,55 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
+/// One of a few words, which is text and nothing else: serde_json also takes `{"word":null}` for
+/// one, and calls other types a fault of the syntax.
+#[derive(Debug)]
+pub(crate) struct Word<T>(pub(crate) T);
+
+struct WordVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for WordVisitor<T> {
+    type Value = Word<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("text")
+    }
+
+    fn visit_str<E: Error>(self, word: &str) -> Result<Word<T>, E> {
+        T::deserialize(word.into_deserializer()).map(Word)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Word<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(WordVisitor(PhantomData))
+    }
+}
+
 /// Reads one JSON object, naming the field that is wrong.
 pub(crate) fn parse<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, ApiError> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let Object(value) = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
-        explain(&path, &error.into_inner())
+        explain(bytes, &path, &error.into_inner())
     })?;
-    reader.end().map_err(|error| explain(".", &error))?;
+    reader.end().map_err(|error| explain(bytes, ".", &error))?;
     Ok(value)
 }
 
-fn explain(path: &str, error: &serde_json::Error) -> ApiError {
-    match error.classify() {
-        Category::Eof | Category::Syntax | Category::Io => {
-            ApiError::invalid_json(format!("the body is not JSON: {error}"))
-        }
-        Category::Data if error.to_string().starts_with("unknown field") => {
-            ApiError::unknown_field(error.to_string())
-        }
-        Category::Data if path == "." => ApiError::invalid(error.to_string()),
-        Category::Data => ApiError::invalid(format!("`{path}`: {error}")),
+fn explain(bytes: &[u8], path: &str, error: &serde_json::Error) -> ApiError {
+    if let Some(error) = syntax_error(bytes) {
+        return ApiError::invalid_json(format!("the body is not JSON: {error}"));
     }
+    match error.to_string() {
+        text if text.starts_with("unknown field") => ApiError::unknown_field(text),
+        text if path == "." => ApiError::invalid(text),
+        text => ApiError::invalid(format!("`{path}`: {text}")),
+    }
+}
+
+/// Why the bytes are not one JSON value, whatever that says. The category of another error does not
+/// tell: to serde_json, a number out of range or in the place of a word is a fault of the syntax.
+pub(crate) fn syntax_error(bytes: &[u8]) -> Option<serde_json::Error> {
+    serde_json::from_slice::<&RawValue>(bytes).err()
 }

@@ -15,7 +15,10 @@ use serde::{
     de::{SeqAccess, Visitor, value::SeqAccessDeserializer},
 };
 
-use crate::{body::Object, error::ApiError};
+use crate::{
+    body::{Object, Word},
+    error::ApiError,
+};
 
 /// Most bytes of a session's title.
 const MAX_TITLE_BYTES: usize = 1_024;
@@ -37,12 +40,12 @@ pub(super) struct ChatBody {
     system: Option<String>,
     tools: Option<Vec<String>>,
     options: Option<Object<GenerationOptions>>,
-    memory: Option<MemoryClass>,
+    memory: Option<Word<MemoryClass>>,
     recall: Option<bool>,
     parent: Option<Seq>,
     regenerate: Option<Seq>,
-    on_busy: Option<OnBusy>,
-    on_disconnect: Option<OnDisconnect>,
+    on_busy: Option<Word<OnBusy>>,
+    on_disconnect: Option<Word<OnDisconnect>>,
 }
 
 /// A message: text, or content parts.
@@ -78,7 +81,7 @@ impl ChatBody {
     /// The request as the brain takes it.
     pub(super) fn into_turn(self) -> Result<TurnRequest, ApiError> {
         check_title_and_metadata(self.title.as_deref(), self.metadata.as_ref())?;
-        check_class(self.memory)?;
+        check_class(self.memory.as_ref())?;
         if self.regenerate.is_some() && self.parent.is_some() {
             return Err(ApiError::invalid(
                 "`regenerate` names its place itself; leave `parent` out",
@@ -98,8 +101,8 @@ impl ChatBody {
             options,
             class: MemoryClass::Durable,
             recall: self.recall,
-            on_busy: self.on_busy.unwrap_or_default(),
-            on_disconnect: self.on_disconnect.unwrap_or_default(),
+            on_busy: self.on_busy.map(|Word(it)| it).unwrap_or_default(),
+            on_disconnect: self.on_disconnect.map(|Word(it)| it).unwrap_or_default(),
             idempotency_key: None,
         })
     }
@@ -175,10 +178,10 @@ pub(crate) fn check_title_and_metadata(
 }
 
 /// Refuses a class of memory that nothing here can keep.
-pub(crate) fn check_class(class: Option<MemoryClass>) -> Result<(), ApiError> {
+pub(crate) fn check_class(class: Option<&Word<MemoryClass>>) -> Result<(), ApiError> {
     match class {
-        None | Some(MemoryClass::Durable) => Ok(()),
-        Some(MemoryClass::Ephemeral) => Err(ApiError::not_supported(
+        None | Some(Word(MemoryClass::Durable)) => Ok(()),
+        Some(Word(MemoryClass::Ephemeral)) => Err(ApiError::not_supported(
             "this service has no short-term memory; leave `memory` out or say `durable`",
         )),
     }

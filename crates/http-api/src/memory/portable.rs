@@ -16,7 +16,6 @@ use futures_util::{
 };
 use http::{HeaderMap, StatusCode, header};
 use serde::{Deserialize, Serialize};
-use serde_json::error::Category;
 
 use crate::{
     api::App,
@@ -129,7 +128,8 @@ pub(crate) async fn import(
 
 fn read_document(bytes: &Bytes) -> Result<Vec<ExportedSession>, ApiError> {
     check_header(bytes, 0)?;
-    let document: Document = serde_json::from_slice(bytes).map_err(|error| malformed(&error, 0))?;
+    let document: Document =
+        serde_json::from_slice(bytes).map_err(|error| malformed(bytes, 0, &error))?;
     Ok(document.sessions)
 }
 
@@ -138,13 +138,15 @@ fn read_lines(bytes: &Bytes) -> Result<Vec<ExportedSession>, ApiError> {
     let mut lines = lines.filter(|(_, line)| !line.trim_ascii().is_empty());
     let (first, header) = lines.next().unwrap_or_default();
     check_header(header, first)?;
-    let read = |(index, line)| serde_json::from_slice(line).map_err(|it| malformed(&it, index));
+    let read =
+        |(index, line)| serde_json::from_slice(line).map_err(|it| malformed(line, index, &it));
     lines.map(read).collect()
 }
 
 /// Refuses what is no export, or one of a later version, before its fields are looked at.
 fn check_header(bytes: &[u8], line: usize) -> Result<(), ApiError> {
-    let header: Header = serde_json::from_slice(bytes).map_err(|error| malformed(&error, line))?;
+    let header: Header =
+        serde_json::from_slice(bytes).map_err(|error| malformed(bytes, line, &error))?;
     let (format, known) = (Document::FORMAT, FormatVersion::NUMBER);
     if header.format != format {
         let detail = format!("the body is no export: its `format` is not `{format}`");
@@ -163,17 +165,16 @@ fn unsupported_version(detail: String) -> ApiError {
     ApiError::new(StatusCode::BAD_REQUEST, "unsupported_version", detail)
 }
 
-/// Names the place; `before` is the number of lines before the text that was read.
-fn malformed(error: &serde_json::Error, before: usize) -> ApiError {
+/// Names the place; `before` is the number of lines before the bytes that were read.
+fn malformed(bytes: &[u8], before: usize, error: &serde_json::Error) -> ApiError {
     let text = error.to_string();
     if text.starts_with("format version") {
         return unsupported_version(text);
     }
-    let (line, column) = (error.line() + before, error.column());
-    let code = match error.classify() {
-        Category::Syntax | Category::Eof | Category::Io => "invalid_json",
-        Category::Data => "invalid_import",
-    };
+    let syntax = body::syntax_error(bytes);
+    let code = if syntax.is_some() { "invalid_json" } else { "invalid_import" };
+    let error = syntax.as_ref().unwrap_or(error);
+    let (line, column, text) = (error.line() + before, error.column(), error.to_string());
     let what = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what);
     let detail = format!("the export cannot be read at line {line}, column {column}: {what}");
     ApiError::new(StatusCode::BAD_REQUEST, code, detail)

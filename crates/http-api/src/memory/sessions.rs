@@ -21,7 +21,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
     api::App,
-    body,
+    body::{self, Word},
     chat::{EntryView, check_class, check_title_and_metadata},
     error::ApiError,
     extract::{Caller, Params, SessionName, bounded, session_id},
@@ -129,7 +129,7 @@ struct CreateBody {
     metadata: Option<RawJson>,
     system: Option<String>,
     recall: Option<bool>,
-    memory: Option<MemoryClass>,
+    memory: Option<Word<MemoryClass>>,
 }
 
 /// Makes an empty session.
@@ -140,7 +140,7 @@ pub(crate) async fn create(
 ) -> Result<Response, ApiError> {
     let body: CreateBody = body::json(&app, request).await?;
     check_title_and_metadata(body.title.as_deref(), body.metadata.as_ref())?;
-    check_class(body.memory)?;
+    check_class(body.memory.as_ref())?;
     let ports = app.brain.ports();
     let key = caller.key(body.id.unwrap_or_else(|| SessionId::generate(ports.clock.now())));
     let new = NewSession {

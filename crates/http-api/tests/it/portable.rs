@@ -104,6 +104,12 @@ async fn an_import_that_cannot_be_read_changes_nothing() {
             "invalid_import",
             Some(1),
         ),
+        (
+            "application/json",
+            r#"{"format":"codexd-memory","v":1,"sessions":[{"id":"s","class":1}]}"#.to_owned(),
+            "invalid_import",
+            Some(1),
+        ),
         (LINES, String::new(), "invalid_json", Some(1)),
         (LINES, good.replacen("\"v\":1", "\"v\":7", 1), "unsupported_version", None),
         (
