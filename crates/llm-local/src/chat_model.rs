@@ -18,7 +18,7 @@ use brain_core::{
     llm::{ChatEvent, Finish, FinishReason, LlmError, Progress},
 };
 use candle_core::Tensor;
-use candle_transformers::generation::LogitsProcessor;
+use candle_transformers::{generation::LogitsProcessor, utils::apply_repeat_penalty};
 
 use crate::{
     decode::TextDecoder,
@@ -33,6 +33,11 @@ use crate::{
 
 /// Prompt tokens that are read in one go; more are faster until the matrices fill the kernels.
 const CHUNK: usize = 64;
+/// How much less likely what was just said is: 1 would not be, 1.1 is the usual value of local
+/// engines (Ollama's `repeat_penalty`).
+const REPEAT_PENALTY: f32 = 1.1;
+/// How many tokens back counts as just said, within the answer.
+const REPEAT_WINDOW: usize = 64;
 /// Loading tells this often how far it is.
 const REPORTS: u64 = 40;
 
@@ -125,7 +130,7 @@ impl ChatModel {
     ) -> Result<(), Ended> {
         let prompt = self.prompt(ask)?;
         let reused = self.roll_back(&prompt)?;
-        let mut scores = self.read_all(prompt.get(reused..).unwrap_or_default(), outlet)?;
+        let mut next = self.read_all(prompt.get(reused..).unwrap_or_default(), outlet)?;
         let limit =
             self.answer_limit(prompt.len(), ask.max_tokens.unwrap_or(settings.answer_tokens));
         let mut sampler =
@@ -133,6 +138,7 @@ impl ChatModel {
         let mut decoder = TextDecoder::new(ask.stop.clone());
         let mut written = 0;
         let reason = loop {
+            let scores = self.discourage_repeats(&next, prompt.len()).map_err(error::engine)?;
             let token = sampler.sample(&scores).map_err(error::engine)?;
             let Some(bytes) = self.tokenizer.bytes(token) else {
                 break FinishReason::Stop;
@@ -145,7 +151,7 @@ impl ChatModel {
             if written >= limit {
                 break FinishReason::Length;
             }
-            scores = self.read_all(&[token], outlet)?;
+            next = self.read_all(&[token], outlet)?;
         };
         send_text(outlet, decoder.finish())?;
         let usage = Usage {
@@ -162,6 +168,14 @@ impl ChatModel {
         );
         outlet.send(ChatEvent::Usage(usage))?;
         outlet.send(ChatEvent::Finished(Finish { reason, model: settings.id.clone() }))
+    }
+
+    /// Scores in which what the answer said a moment ago is less likely: without it a model this
+    /// small falls into loops that end only at the token limit.
+    fn discourage_repeats(&self, scores: &Tensor, answer: usize) -> candle_core::Result<Tensor> {
+        let from = answer.max(self.read.len().saturating_sub(REPEAT_WINDOW));
+        let said = self.read.get(from..).unwrap_or_default();
+        apply_repeat_penalty(scores, REPEAT_PENALTY, said)
     }
 
     /// The conversation as tokens; refused when it leaves no room for an answer.
