@@ -44,5 +44,6 @@ pub(crate) fn text(config: &Config, address: SocketAddr, took: Duration, style: 
     let version = style.paint(Look::Bold, concat!("codexd ", env!("CARGO_PKG_VERSION")));
     let rows = rows
         .map(|(name, it)| format!("  {} {it}\n", style.paint(Look::Dim, &format!("{name:<8}"))));
-    format!("{version}\n{}  talk to it with `codexd chat`; Ctrl-C ends it\n", rows.concat())
+    let url = if config.is_usual_dir { String::new() } else { format!(" --url http://{address}") };
+    format!("{version}\n{}  talk to it with `codexd chat{url}`; Ctrl-C ends it\n", rows.concat())
 }

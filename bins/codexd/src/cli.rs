@@ -6,14 +6,7 @@ use url::Url;
 
 /// A brain daemon: between any app and any language model, with a memory.
 #[derive(Debug, Parser)]
-#[command(
-    version,
-    after_help = "Settings come from the environment and from .env; `codexd check` shows them.\n\n\
-                  Examples:\n  codexd chat                     talk to it\n  \
-                  codexd ask 'What is a daemon?'  one question, one answer\n  \
-                  codexd serve                    run it for other programs\n  \
-                  codexd doctor                   find out what is missing"
-)]
+#[command(version, after_help = include_str!("help/codexd.txt"))]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
@@ -22,10 +15,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run the daemon
-    #[command(after_help = "Examples:\n  codexd serve\n  codexd serve --port 9000\n  \
-                      OPENAI_API_KEY=sk-... codexd serve\n\n\
-                      SIGTERM and Ctrl-C let running answers end; a second one stops them.\n\n\
-                      Exit codes: 0 stopped, 1 failed, 64 wrong settings, 75 the data folder is in use.")]
+    #[command(after_help = include_str!("help/serve.txt"))]
     Serve {
         /// Address to listen on, in place of HOST
         #[arg(long)]
@@ -35,14 +25,10 @@ pub(crate) enum Command {
         port: Option<String>,
     },
     /// Talk to a model
-    #[command(after_help = "Examples:\n  codexd chat\n  codexd chat --session holidays\n  \
-                      printf 'Hello\\nAnd bye\\n' | codexd chat")]
+    #[command(after_help = include_str!("help/chat.txt"))]
     Chat(Chat),
     /// Ask one question; only the answer goes to standard output
-    #[command(after_help = "Examples:\n  codexd ask 'What is a daemon?'\n  \
-                      codexd ask 'Summarise this:' < notes.txt\n  \
-                      codexd ask --json --session holidays 'Where were we?'\n\n\
-                      Exit codes: 0 answered, 1 failed, 64 wrong usage or settings, 130 stopped by Ctrl-C.")]
+    #[command(after_help = include_str!("help/ask.txt"))]
     Ask {
         /// The question; what is piped in is added below it
         message: Vec<String>,
@@ -82,7 +68,7 @@ pub(crate) enum Command {
 pub(crate) struct Target {
     /// The daemon's address; without it, the one on this data folder, or one that is started for the
     /// command
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", global = true)]
     pub(crate) url: Option<Url>,
 }
 
@@ -116,10 +102,7 @@ pub(crate) enum Models {
     /// List those that can be asked for
     List,
     /// Fetch a GGUF file into the data folder
-    #[command(
-        after_help = "Examples:\n  codexd models pull ~/Downloads/SmolLM2-135M-Instruct.Q4_1.gguf\n  \
-                      codexd models pull https://example.org/model.gguf --sha256 b179c9..."
-    )]
+    #[command(after_help = include_str!("help/pull.txt"))]
     Pull(Pull),
 }
 

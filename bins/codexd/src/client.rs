@@ -61,6 +61,14 @@ impl Client {
         serde_json::from_reader(body.into_reader()).context("the daemon answered with no JSON")
     }
 
+    /// Whether a codexd answers, and soon.
+    pub(crate) fn finds_daemon(&self) -> bool {
+        let request = self.agent.get(self.base.as_str()).config();
+        let answer = request.timeout_global(Some(Duration::from_secs(1))).build().call();
+        let page: Option<Value> = answer.ok().and_then(|it| it.into_body().read_json().ok());
+        page.is_some_and(|page| text(&page, "name") == "codexd")
+    }
+
     /// Sends a DELETE.
     pub(crate) fn delete(&self, path: &str, query: &[(&str, &str)]) -> anyhow::Result<()> {
         self.ok(self.agent.delete(self.url(path, query)?.as_str()).call()).map(drop)

@@ -83,6 +83,8 @@ pub struct Config {
     pub(crate) listen: SocketAddr,
     /// Absolute.
     pub(crate) data_dir: PathBuf,
+    /// Whether nobody chose the folder.
+    pub(crate) is_usual_dir: bool,
     /// `None` keeps everything in the process.
     pub(crate) database: Option<Database>,
     /// Who answers where a request names no provider.
@@ -109,7 +111,8 @@ impl std::error::Error for Problems {}
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "nothing was started, because of the settings ({} problems)", self.0.len())?;
+        let s = if self.0.len() == 1 { "" } else { "s" };
+        write!(f, "nothing was started, because of the settings ({} problem{})", self.0.len(), s)?;
         self.0.iter().try_for_each(|problem| write!(f, "\n  - {problem}"))
     }
 }
@@ -139,6 +142,7 @@ impl Config {
             drain: Duration::from_secs(reader.number("DRAIN_SECONDS", 20, 0, 3600) as u64),
             log: reader.log(),
             data_dir,
+            is_usual_dir: settings.get("CODEXD_DATA_DIR").is_none(),
             warnings: Vec::new(),
         };
         reader.look_at_the_rest();

@@ -16,6 +16,7 @@ use crate::{
     config::Config,
     daemon::{self, Daemon},
     lock::Held,
+    terminal,
 };
 
 /// How long another process may take from the lock to its address.
@@ -42,6 +43,15 @@ impl Connection {
     fn open(url: Option<Url>, config: &Config) -> anyhow::Result<Self> {
         if let Some(url) = url {
             return Ok(Self { client: Client::new(url), own: None });
+        }
+        // A daemon that a script started has another folder than the usual one.
+        if config.is_usual_dir && !config.data_dir.join("daemon.json").exists() {
+            let url = url_of(config.listen)?;
+            let client = Client::new(url.clone());
+            if client.finds_daemon() {
+                terminal::warn(format_args!("codexd: speaking to the daemon at {url}\n"));
+                return Ok(Self { client, own: None });
+            }
         }
         let deadline = Instant::now() + STARTING;
         let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));

@@ -19,16 +19,7 @@ use crate::{
     terminal::{self, Look, Style},
 };
 
-const HELP: &str = "\
-/new              begin a new session
-/sessions         list the sessions
-/session ID       go on with a session
-/model [NAME]     show the models, or choose one
-/system [TEXT]    set the system prompt of this session
-/retry            answer the last message again
-/quit             leave; so does Ctrl-D
-Ctrl-C stops an answer. Everything else is a message.
-";
+const HELP: &str = include_str!("help/commands.txt");
 
 /// Talks until the end of the input.
 pub(crate) fn run(config: &Config, mut chat: Chat, style: Style) -> anyhow::Result<u8> {

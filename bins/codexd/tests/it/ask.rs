@@ -65,6 +65,22 @@ fn a_running_daemon_is_found_and_remembers() {
 }
 
 #[test]
+fn a_daemon_on_another_folder_is_found_by_its_port() {
+    let (home, other) = (Home::new(), Home::new());
+    let daemon = home.serve();
+    let mut ask = other.codexd(&["ask", "--session", "s", "Hello"]);
+    ask.env_remove("CODEXD_DATA_DIR").env("HOME", other.path());
+    ask.env("PORT", daemon.url.rsplit(':').next().unwrap());
+    let ended = Ended::of(&ask.output().unwrap());
+    assert_eq!((ended.code, ended.out.as_str()), (0, "So you say: Hello\n"), "{}", ended.err);
+    assert!(ended.err.contains(&format!("speaking to the daemon at {}", daemon.url)));
+    assert_eq!(daemon.messages("s").len(), 2);
+    // `--url` may stand behind the subcommand.
+    let sessions = other.run(&["sessions", "list", "--url", &daemon.url]);
+    assert!(sessions.out.starts_with("s "), "{}", sessions.err);
+}
+
+#[test]
 fn without_a_daemon_memory_is_the_same() {
     let home = Home::new();
     home.run(&["ask", "--session", "s", "One"]);
