@@ -13,6 +13,8 @@ use crate::{
 
 /// Most new names that are tried for one session.
 const MAX_NAMES: usize = 1000;
+/// Why a session conflicts with a stored one.
+const TAKEN: &str = "the session exists here with other content, or has a turn that is not over";
 
 /// What to do with a session whose id is taken by another content.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -155,6 +157,8 @@ impl ImportReport {
 
     fn refuse(&mut self, id: SessionId, error: &MemoryError) {
         let kind = error.kind();
-        self.refused.push(Refused { id, code: kind.code(), why: kind.to_string() });
+        let why =
+            if kind == MemoryErrorKind::Conflict { TAKEN.to_owned() } else { kind.to_string() };
+        self.refused.push(Refused { id, code: kind.code(), why });
     }
 }
