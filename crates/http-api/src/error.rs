@@ -76,7 +76,10 @@ impl ApiError {
     }
 
     pub(crate) fn too_large(max_bytes: usize) -> Self {
-        let detail = format!("the body has more than the {max_bytes} bytes that are allowed");
+        let detail = format!(
+            "the body has more than the {max_bytes} bytes that are allowed; send less, or have \
+             MAX_BODY_BYTES set to more"
+        );
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
     }
 
@@ -132,6 +135,11 @@ impl ApiError {
     pub(crate) fn logged(mut self) -> Self {
         self.logged = true;
         self
+    }
+
+    /// The sentence for people.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
     }
 
     pub(crate) fn problem<'a>(&'a self, request_id: &'a str) -> Problem<'a> {

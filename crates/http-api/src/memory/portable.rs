@@ -8,7 +8,9 @@ use axum::{
     extract::{Request, State},
     response::{IntoResponse, Response},
 };
-use brain_core::memory::{self, Document, ExportedSession, FormatVersion, MemoryError, OnConflict};
+use brain_core::memory::{
+    self, Document, ExportedSession, FormatVersion, MemoryClass, MemoryError, OnConflict, Refused,
+};
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::{
     StreamExt,
@@ -20,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     api::App,
     body,
+    chat::check_title_and_metadata,
     error::ApiError,
     extract::{Caller, Params},
 };
@@ -118,12 +121,32 @@ pub(crate) async fn import(
     let (bytes, permit) = held.into_parts();
     let read = if lines { read_lines } else { read_document };
     let sessions = tokio::task::spawn_blocking(move || read(&bytes));
-    let sessions = sessions.await.map_err(|error| ApiError::internal().with_source(error))??;
+    let mut sessions =
+        sessions.await.map_err(|error| ApiError::internal().with_source(error))??;
+    let mut refused = Vec::new();
+    sessions.retain(|it| {
+        let refusal = refusal(it);
+        let is_fit = refusal.is_none();
+        refused.extend(refusal);
+        is_fit
+    });
     let sessions = stream::iter(sessions.into_iter().map(Ok));
     let store = &*app.brain.ports().store;
-    let report = memory::import(store, &caller.0, sessions, query.on_conflict).await?;
+    let mut report = memory::import(store, &caller.0, sessions, query.on_conflict).await?;
+    report.refused.extend(refused);
     drop(permit);
     Ok(Json(report).into_response())
+}
+
+/// Why a session is left out: what cannot be made here is not imported either.
+fn refusal(session: &ExportedSession) -> Option<Refused> {
+    let id = session.id.clone();
+    if session.class == MemoryClass::Ephemeral {
+        let why = "the session is ephemeral, and this service has no short-term memory".to_owned();
+        return Some(Refused { id, code: "not_supported", why });
+    }
+    let error = check_title_and_metadata(session.title.as_deref(), session.metadata.as_ref()).err();
+    error.map(|it| Refused { id, code: "invalid_request", why: it.detail().to_owned() })
 }
 
 fn read_document(bytes: &Bytes) -> Result<Vec<ExportedSession>, ApiError> {

@@ -70,6 +70,9 @@ async fn another_session_of_the_same_name_is_refused_or_renamed() {
     to.post("/chat", json!({"message": "mine", "session_id": "s2"})).await;
     let report = import(&to, "application/json", "", &document).await.json();
     assert_eq!((&report["created"], &report["refused"][0]["id"]), (&json!(1), &json!("s2")));
+    assert_eq!(report["refused"][0]["code"], "session_conflict");
+    let why = report["refused"][0]["why"].as_str().unwrap();
+    assert!(why.starts_with("the session exists here with other content"), "{why}");
     let report = import(&to, "application/json", "?on_conflict=rename", &document).await.json();
     assert_eq!(report["renamed"][0], json!({"from": "s2", "to": "s2 (imported 2)"}));
     let query = "?on_conflict=overwrite";
@@ -133,4 +136,56 @@ async fn an_import_that_cannot_be_read_changes_nothing() {
         }
     }
     assert_eq!(server.get("/memory/sessions").await.json()["sessions"], json!([]));
+}
+
+#[tokio::test]
+async fn what_cannot_be_made_here_is_not_imported_either() {
+    let time = "2026-01-01T00:00:00.000Z";
+    let session = |id: &str, more: Value| {
+        let mut session = json!({"id": id, "created_at": time, "updated_at": time, "entries": []});
+        session.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        session
+    };
+    let sessions = [
+        session("list", json!({"metadata": [1]})),
+        session("text", json!({"metadata": "x"})),
+        session("large", json!({"metadata": {"x": "x".repeat(70_000)}})),
+        session("long", json!({"title": "x".repeat(1_025)})),
+        session("good", json!({"title": "x".repeat(1_024), "metadata": {"a": 1}})),
+        session("brief", json!({"class": "ephemeral"})),
+    ];
+    let head = json!({"format": "codexd-memory", "v": 1});
+    let mut document = head.clone();
+    document["sessions"] = json!(sessions);
+    let lines = [head].iter().chain(&sessions).map(|it| format!("{it}\n")).collect::<String>();
+    for (kind, body) in [("application/json", document.to_string()), (LINES, lines)] {
+        let server = Server::echo().await;
+        let report = import(&server, kind, "", body.as_bytes()).await.json();
+        assert_eq!(report["created"], 1, "{report}");
+        let refused = report["refused"].as_array().unwrap().iter();
+        let refused: Vec<_> = refused.map(|it| (it["id"].clone(), it["code"].clone())).collect();
+        let expected = [
+            ("list", "invalid_request"),
+            ("text", "invalid_request"),
+            ("large", "invalid_request"),
+            ("long", "invalid_request"),
+            ("brief", "not_supported"),
+        ];
+        assert_eq!(refused, expected.map(|(id, code)| (json!(id), json!(code))));
+        assert_eq!(
+            report["refused"][0]["why"],
+            "`metadata` must be a JSON object of at most 65536 bytes"
+        );
+        let kept = server.get("/memory/sessions").await.json()["sessions"].clone();
+        assert_eq!((kept.as_array().unwrap().len(), &kept[0]["id"]), (1, &json!("good")));
+    }
+}
+
+#[tokio::test]
+async fn a_huge_import_is_told_the_limit_and_its_setting() {
+    let config = http_api::ApiConfig { max_import_bytes: 1_000, ..http_api::ApiConfig::default() };
+    let server = Server::configured([], config).await;
+    let problem = import(&server, LINES, "", &[b'x'; 2_000]).await.problem(413, "body_too_large");
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.contains("1000 bytes") && detail.contains("MAX_BODY_BYTES"), "{detail}");
 }
