@@ -14,7 +14,10 @@ use brain_core::{
 use brain_tokio::{TokioClock, TokioSpawner};
 use http_api::HealthCheck;
 
-use crate::config::{Config, Database, GET_MODEL, OPENAI_MODEL, OpenAi, Provider};
+use crate::{
+    config::{Config, Database, GET_MODEL, OPENAI_MODEL, OpenAi, Provider},
+    pull,
+};
 
 type Store = Arc<dyn MemoryStore>;
 type Gateway = Arc<dyn LlmGateway>;
@@ -129,7 +132,11 @@ impl HealthCheck for LocalModel {
     }
 
     async fn check(&self) -> Result<(), String> {
-        if self.0.is_file() { Ok(()) } else { Err(format!("there is no model yet; {GET_MODEL}")) }
+        match self.0.is_file() {
+            true if pull::is_gguf(&self.0) => Ok(()),
+            true => Err(format!("{} is no GGUF file; {GET_MODEL}", self.0.display())),
+            false => Err(format!("there is no model yet; {GET_MODEL}")),
+        }
     }
 }
 

@@ -7,8 +7,9 @@ use std::{
     time::Duration,
 };
 
+use nix::unistd::{AccessFlags, access};
 use secrecy::SecretString;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 use url::Url;
 
 use crate::settings::{KEYS, LATER, Settings};
@@ -223,10 +224,15 @@ impl<'a> Reader<'a> {
             self.wrong("CODEXD_DATA_DIR: not set, and neither is HOME; set it to a folder");
             return PathBuf::new();
         };
-        if path.exists() && !path.is_dir() {
-            self.wrong(format!("CODEXD_DATA_DIR: {} is not a folder", path.display()));
+        let path = absolute(&path).unwrap_or(path);
+        let existing = path.ancestors().find(|it| it.exists()).unwrap_or(Path::new("/"));
+        if !existing.is_dir() || access(existing, AccessFlags::W_OK | AccessFlags::X_OK).is_err() {
+            let existing = existing.display();
+            self.wrong(format!(
+                "CODEXD_DATA_DIR: {existing} is not a folder that you may write to"
+            ));
         }
-        absolute(&path).unwrap_or(path)
+        path
     }
 
     fn database(&mut self, data_dir: &Path, production: bool) -> Option<Database> {
@@ -246,6 +252,9 @@ impl<'a> Reader<'a> {
         let path = absolute(&path).unwrap_or(path);
         if let Some(folder) = path.parent().filter(|it| *it != data_dir && !it.is_dir()) {
             self.wrong(format!("SQLITE_DB_PATH: there is no folder {}; make it", folder.display()));
+        }
+        if path.is_dir() {
+            self.wrong(format!("SQLITE_DB_PATH: {} is a folder; name a file", path.display()));
         }
         Some(Database { path, full_sync })
     }
@@ -313,16 +322,24 @@ impl<'a> Reader<'a> {
 
     fn allowed_hosts(&mut self) -> Vec<String> {
         let hosts = self.settings.get("ALLOWED_HOSTS").unwrap_or_default();
-        if hosts.contains(['/', '@']) {
-            self.wrong("ALLOWED_HOSTS: list hosts only, without http:// and paths");
+        let hosts = hosts.split(',').map(str::trim).filter(|it| !it.is_empty());
+        let (good, bad): (Vec<_>, Vec<_>) = hosts.map(str::to_owned).partition(|it| {
+            let url = Url::parse(&format!("http://{it}"));
+            !it.contains('/') && url.is_ok_and(|url| is_plain_http(&url))
+        });
+        if !bad.is_empty() {
+            self.wrong("ALLOWED_HOSTS: list hosts only, such as brain.example.org,10.0.0.7");
         }
-        hosts.split(',').map(|it| it.trim().to_owned()).filter(|it| !it.is_empty()).collect()
+        good
     }
 
     fn log(&mut self) -> Option<String> {
         let expected = "levels and targets, such as info or info,http_api=debug";
         self.value("LOG", None, expected, |text| {
-            EnvFilter::try_new(text).ok().map(|_| Some(text.to_owned()))
+            // A word that is no level would silence everything but a target of that name.
+            let is_level = |it: &str| it.contains('=') || it.parse::<LevelFilter>().is_ok();
+            let will_do = text.split(',').all(|it| is_level(it.trim()));
+            EnvFilter::try_new(text).ok().filter(|_| will_do).map(|_| Some(text.to_owned()))
         })
     }
 

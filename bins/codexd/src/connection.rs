@@ -28,60 +28,48 @@ pub(crate) fn with<T>(
     config: &Config,
     work: impl FnOnce(&Client) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
-    let connection = Connection::open(url, config)?;
-    let done = work(&connection.client);
-    connection.close();
+    let (client, own) = match url {
+        Some(url) => (Client::new(url), None),
+        None => open(config)?,
+    };
+    let done = work(&client);
+    if let Some((runtime, daemon)) = own {
+        runtime.block_on(daemon.stop(Duration::ZERO, std::future::pending()));
+        // A model that still computes holds nothing that matters.
+        runtime.shutdown_background();
+    }
     done
 }
 
-struct Connection {
-    client: Client,
-    own: Option<(Runtime, Daemon)>,
-}
-
-impl Connection {
-    fn open(url: Option<Url>, config: &Config) -> anyhow::Result<Self> {
-        if let Some(url) = url {
-            return Ok(Self { client: Client::new(url), own: None });
-        }
-        // A daemon that a script started has another folder than the usual one.
-        if config.is_usual_dir && !config.data_dir.join("daemon.json").exists() {
-            let url = url_of(config.listen)?;
-            let client = Client::new(url.clone());
-            if client.finds_daemon() {
-                terminal::warn(format_args!("codexd: speaking to the daemon at {url}\n"));
-                return Ok(Self { client, own: None });
-            }
-        }
-        let deadline = Instant::now() + STARTING;
-        let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        loop {
-            let runtime = daemon::runtime()?;
-            let error = match runtime.block_on(Daemon::start(config, any_port)) {
-                Ok(daemon) => {
-                    let client = Client::new(url_of(daemon.address())?);
-                    return Ok(Self { client, own: Some((runtime, daemon)) });
-                }
-                Err(error) => error,
-            };
-            let Some(held) = error.downcast_ref::<Held>() else { return Err(error) };
-            if let Some(address) = held.holder.address {
-                return Ok(Self { client: Client::new(url_of(address)?), own: None });
-            }
-            if deadline < Instant::now() {
-                return Err(error);
-            }
-            thread::sleep(Duration::from_millis(50));
+/// A client, and the daemon if it is ours.
+fn open(config: &Config) -> anyhow::Result<(Client, Option<(Runtime, Daemon)>)> {
+    // A daemon that a script started has another folder than the usual one.
+    if config.is_usual_dir && !config.data_dir.join("daemon.json").exists() {
+        let url = url_of(config.listen)?;
+        let client = Client::new(url.clone());
+        if client.finds_daemon() {
+            terminal::warn(format_args!("codexd: speaking to the daemon at {url}\n"));
+            return Ok((client, None));
         }
     }
-
-    /// Ends the daemon, if it is ours.
-    fn close(self) {
-        if let Some((runtime, daemon)) = self.own {
-            runtime.block_on(daemon.stop(Duration::ZERO, std::future::pending()));
-            // A model that still computes holds nothing that matters.
-            runtime.shutdown_background();
+    let deadline = Instant::now() + STARTING;
+    loop {
+        let runtime = daemon::runtime()?;
+        let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let error = match runtime.block_on(Daemon::start(config, any_port)) {
+            Ok(daemon) => {
+                return Ok((Client::new(url_of(daemon.address())?), Some((runtime, daemon))));
+            }
+            Err(error) => error,
+        };
+        let Some(held) = error.downcast_ref::<Held>() else { return Err(error) };
+        if let Some(address) = held.holder.address {
+            return Ok((Client::new(url_of(address)?), None));
         }
+        if deadline < Instant::now() {
+            return Err(error);
+        }
+        thread::sleep(Duration::from_millis(50));
     }
 }
 

@@ -3,14 +3,6 @@
 //! It holds no logic that another service would want; that is in the crates it joins. The
 //! commands that talk speak HTTP to a daemon, the running one or one in their own process, so
 //! that there is one way into the brain.
-//!
-//! | module | what it holds |
-//! |---|---|
-//! | [`settings`], [`config`] | the variables, and their meaning |
-//! | `app`, [`daemon`], `lock`, `serve`, `banner`, `telemetry` | the daemon |
-//! | `cli`, `terminal`, `exit` | commands in, text and exit codes out |
-//! | `client`, `sse`, `connection`, `interrupt` | HTTP to a daemon |
-//! | `ask`, `repl`, `listing`, `doctor`, `pull` | the other commands |
 
 mod app;
 mod ask;

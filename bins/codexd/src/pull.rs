@@ -3,13 +3,13 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Read},
+    io::{self, BufRead as _, BufReader, Read},
     path::Path,
     time::Duration,
 };
 
 use anyhow::{Context as _, anyhow, bail, ensure};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use sha2::{Digest as _, Sha256};
 use ureq::{
     Agent, Body,
@@ -18,9 +18,6 @@ use ureq::{
 use url::Url;
 
 use crate::{cli::Pull, config::Config, exit, lock, terminal};
-
-/// The first bytes of every GGUF file.
-const MAGIC: &[u8] = b"GGUF";
 
 /// Fetches, verifies, installs.
 pub(crate) fn run(config: &Config, pull: &Pull) -> anyhow::Result<u8> {
@@ -59,7 +56,7 @@ pub(crate) fn run(config: &Config, pull: &Pull) -> anyhow::Result<u8> {
 
 fn copy(source: &Path, part: &Path) -> anyhow::Result<()> {
     let file = File::open(source).with_context(|| format!("cannot read {}", source.display()))?;
-    let bar = progress(file.metadata()?.len());
+    let bar = ProgressBar::new(file.metadata()?.len());
     write(bar.wrap_read(file), File::create(part)?)
 }
 
@@ -103,7 +100,7 @@ fn download(url: &str, part: &Path, is_checked: bool) -> anyhow::Result<()> {
     }
     let file = File::options().create(true).append(true).open(part)?;
     file.set_len(done)?;
-    let bar = progress(length.unwrap_or(0)).with_position(done);
+    let bar = ProgressBar::new(length.unwrap_or(0)).with_position(done);
     let written = write(bar.wrap_read(response.into_body().into_reader()), file);
     let is_whole = length.is_none_or(|it| part.metadata().is_ok_and(|part| part.len() == it));
     written
@@ -121,30 +118,27 @@ fn write(mut from: impl Read, mut file: File) -> anyhow::Result<()> {
 
 /// The SHA-256 of a file that is a model and has the expected one.
 fn verify(path: &Path, expected: Option<&str>) -> anyhow::Result<String> {
-    let (mut file, mut hash, mut is_model) = (File::open(path)?, Sha256::new(), None);
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        let count = file.read(&mut buffer)?;
-        let chunk = buffer.get(..count).unwrap_or_default();
-        is_model.get_or_insert(chunk.starts_with(MAGIC));
+    ensure!(is_gguf(path), "what was fetched is no GGUF file; it was removed");
+    let (mut file, mut hash) =
+        (BufReader::with_capacity(1 << 20, File::open(path)?), Sha256::new());
+    while let chunk = file.fill_buf()?
+        && !chunk.is_empty()
+    {
         hash.update(chunk);
-        if chunk.is_empty() {
-            break;
-        }
+        let length = chunk.len();
+        file.consume(length);
     }
-    ensure!(is_model == Some(true), "what was fetched is no GGUF file; it was removed");
     let sum = hex(&hash.finalize());
     ensure!(expected.is_none_or(|it| it == sum), "the file has sha256 {sum}; it was removed");
     Ok(sum)
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+/// Whether a file begins as every GGUF file does.
+pub(crate) fn is_gguf(path: &Path) -> bool {
+    let mut begin = [0; 4];
+    File::open(path).is_ok_and(|mut it| it.read_exact(&mut begin).is_ok()) && begin == *b"GGUF"
 }
 
-/// A bar on a terminal's standard error; nothing elsewhere.
-fn progress(bytes: u64) -> ProgressBar {
-    let template = "{bar:30} {bytes} of {total_bytes}, {bytes_per_sec}, {eta}";
-    let style = ProgressStyle::with_template(template);
-    ProgressBar::new(bytes).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -2,7 +2,7 @@
 //!
 //! What the values mean, and which do not go together, is [`crate::config`]'s business.
 
-use std::{collections::BTreeMap, env, ffi::OsString, fmt, path::Path};
+use std::{collections::BTreeMap, env, ffi::OsString, fmt, fs, io, path::Path};
 
 /// Every setting of this version with its meaning; `.env.example` is the same text.
 pub const EXAMPLE: &str = include_str!("settings.env");
@@ -104,23 +104,30 @@ impl Settings {
 
     /// Adds the variables of a `.env` file, if there is one; they win over what is there.
     pub fn add_file(&mut self, path: &Path) {
-        let pairs = match dotenvy::from_path_iter(path) {
-            Err(error) if error.not_found() => return,
-            pairs => pairs.map(Iterator::collect::<Result<Vec<_>, _>>),
-        };
-        match pairs {
-            Ok(Ok(pairs)) => {
-                pairs.into_iter().for_each(|(name, value)| self.set(&name, value, ".env"));
+        let text = match fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+            Err(error) => {
+                return self.problems.push(format!("{}: cannot be read ({error})", path.display()));
             }
+        };
+        for pair in dotenvy::from_read_iter(text.as_bytes()) {
+            let bad = match pair {
+                Ok((name, value)) => {
+                    self.set(&name, value, ".env");
+                    continue;
+                }
+                Err(dotenvy::Error::LineParse(bad, _)) => bad,
+                Err(_) => String::new(),
+            };
+            let bad = bad.lines().next().unwrap_or_default().trim();
+            let line = 1 + text.lines().take_while(|it| !it.contains(bad)).count();
             // The line itself may hold a secret.
-            Ok(Err(dotenvy::Error::LineParse(..))) => self.problems.push(format!(
-                "{}: a line cannot be read; write NAME=value, with quotes around values that \
+            self.problems.push(format!(
+                "{}: line {line} cannot be read; write NAME=value, with quotes around values that \
                  have spaces or # in them",
                 path.display()
-            )),
-            Ok(Err(error)) | Err(error) => {
-                self.problems.push(format!("{}: cannot be read ({error})", path.display()));
-            }
+            ));
         }
     }
 

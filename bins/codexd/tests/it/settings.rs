@@ -121,7 +121,7 @@ fn no_secret_is_shown() {
     fs::write(home.path().join(".env"), "OPENAI_API_KEY=sk hunter2\n").unwrap();
     let ended = home.run(&["check"]);
     assert_eq!(ended.code, 64);
-    assert!(ended.err.contains(".env: a line cannot be read"), "{}", ended.err);
+    assert!(ended.err.contains(".env: line 1 cannot be read"), "{}", ended.err);
     assert!(!ended.err.contains("hunter2"));
 }
 
@@ -149,6 +149,21 @@ fn wrong_settings_start_nothing() {
         assert!(err.contains("PORT: `x`") && err.contains("ENV: `y`"), "{err}");
     }
     assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn what_looks_right_and_is_not_is_named() {
+    let home = Home::new();
+    fs::write(home.path().join(".env"), "ENV=production\nLOG=in fo\nPORT=x\n").unwrap();
+    let err = home.run(&["check"]).err;
+    assert!(err.contains("line 2 cannot") && err.contains("PORT: `x`"), "{err}");
+    assert_eq!(problems(&[("SQLITE_DB_PATH", "/")]).len(), 1);
+    assert_eq!(problems(&[("LOG", "debgu")]).len(), 1);
+    assert_eq!(problems(&[("ALLOWED_HOSTS", "a b,ok.example.org")]).len(), 1);
+    assert_eq!(
+        problems(&[("ALLOWED_HOSTS", "ok.example.org,[::1]"), ("LOG", "a=debug,info")]),
+        [""; 0]
+    );
 }
 
 #[test]
