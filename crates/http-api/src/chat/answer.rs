@@ -9,6 +9,7 @@ use brain_core::{
     chat::{Part, Role, ToolCall, Usage},
     ids::{Seq, SessionId, TurnId},
     json::RawJson,
+    llm::FinishReason,
     memory::{CallRecord, Entry, EntryError, EntryStatus, TurnState},
     time::Timestamp,
     window::ContextReport,
@@ -39,6 +40,8 @@ pub(crate) struct EntryView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     usage: Option<Usage>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    finish_reason: Option<FinishReason>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a EntryError>,
     created_at: Timestamp,
 }
@@ -58,6 +61,7 @@ impl<'a> EntryView<'a> {
             extra: message.extra.as_ref(),
             model: body.model.as_deref(),
             usage: body.usage,
+            finish_reason: body.finish_reason,
             error: body.error.as_ref(),
             created_at: body.created_at,
         }

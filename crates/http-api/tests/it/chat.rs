@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use brain_core::llm::LlmErrorKind;
+use brain_core::llm::{FinishReason, LlmErrorKind};
 use brain_testkit::{Answer, Gate, ScriptedLlm};
 use serde_json::{Value, json};
 
@@ -236,4 +236,25 @@ async fn an_answer_may_be_given_again_and_a_message_elsewhere() {
     unknown.await.problem(404, "unknown_entry");
     let unknown = server.post("/chat", json!({"regenerate": 1, "session_id": "nowhere"}));
     unknown.await.problem(404, "session_not_found");
+}
+
+#[tokio::test]
+async fn an_answer_says_why_the_model_stopped() {
+    for (reason, word) in
+        [(FinishReason::Length, "length"), (FinishReason::ContentFilter, "content_filter")]
+    {
+        let server = Server::start([Answer::new().say("so f").finish_for(reason)]).await;
+        let body = json!({"message": "hi", "session_id": "s"});
+        let answer = server.post("/chat", body).await.json();
+        assert_eq!(
+            (&answer["status"], &answer["message"]["status"]),
+            (&json!("completed"), &json!("complete"))
+        );
+        assert_eq!(answer["message"]["finish_reason"], word);
+        let turn = answer["turn_id"].as_str().unwrap();
+        let mut stream = server.listen(&format!("/chat/turns/{turn}/events?after=2")).await;
+        assert_eq!(stream.event().await.unwrap().data["message"], answer["message"]);
+        let entries = server.get("/memory/sessions/s/entries").await.json()["entries"].clone();
+        assert_eq!((&entries[0].get("finish_reason"), &entries[1]), (&None, &answer["message"]));
+    }
 }
