@@ -3,13 +3,9 @@
 use std::{io, net::SocketAddr, time::Duration};
 
 use anyhow::{Context as _, anyhow};
+pub use brain_tokio::runtime;
 use http_api::{Api, ApiConfig};
-use tokio::{
-    net::TcpListener,
-    runtime::{Builder, Runtime},
-    task::JoinSet,
-    time::timeout,
-};
+use tokio::{net::TcpListener, task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -90,17 +86,6 @@ impl Daemon {
         drop(self.lock);
         stopped
     }
-}
-
-/// A runtime of few threads: the work here is waiting.
-///
-/// # Errors
-///
-/// When the system has no threads to give.
-pub fn runtime() -> anyhow::Result<Runtime> {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let runtime = Builder::new_multi_thread().worker_threads(cores.min(4)).enable_all().build();
-    runtime.context("cannot start threads")
 }
 
 fn api_config(config: &Config) -> ApiConfig {

@@ -9,9 +9,10 @@ use std::{
     thread,
 };
 
+use brain_tokio::Signals;
 use tokio::runtime::Builder;
 
-use crate::{client::Client, exit, serve::Signals};
+use crate::{client::Client, exit};
 
 /// What Ctrl-C means at the moment.
 #[derive(Debug, Default)]

@@ -2,8 +2,8 @@
 
 use std::{io::IsTerminal as _, time::Instant};
 
+use brain_tokio::Signals;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
     banner,
@@ -38,28 +38,6 @@ pub(crate) fn run(config: &Config, started: Instant, style: Style) -> anyhow::Re
         tracing::info!("stopped");
         Ok(exit::OK)
     })
-}
-
-/// SIGTERM and SIGINT, from when it was made.
-pub(crate) struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    /// Catches both from now on; needs a runtime.
-    pub(crate) fn new() -> std::io::Result<Self> {
-        let terminate = signal(SignalKind::terminate())?;
-        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    /// Waits for the next; whether it is SIGTERM.
-    pub(crate) async fn next(&mut self) -> bool {
-        tokio::select! {
-            _ = self.terminate.recv() => true,
-            _ = self.interrupt.recv() => false,
-        }
-    }
 }
 
 /// Each listener is an open file; the usual soft limit of 1024 is for programs that use `select`.
