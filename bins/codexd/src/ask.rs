@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal, Read as _};
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use crate::{
@@ -17,7 +17,12 @@ use crate::{
 /// Asks and prints.
 pub(crate) fn run(config: &Config, words: &[String], json: bool, chat: Chat) -> anyhow::Result<u8> {
     let mut request = request(&chat);
-    insert(&mut request, "message", Some(message(words)?));
+    let message = message(words)?;
+    if message.is_empty() {
+        terminal::warn(format_args!("codexd: ask what? Example: codexd ask 'What is a daemon?'\n"));
+        return Ok(exit::USAGE);
+    }
+    insert(&mut request, "message", Some(message));
     let ending = connection::with(chat.target.url, config, |client| {
         answer(client, &Interrupt::watch(client.clone())?, &request, !json)
     })?;
@@ -75,7 +80,6 @@ fn message(words: &[String]) -> anyhow::Result<String> {
         parts.push(piped);
     }
     parts.retain(|part| !part.trim().is_empty());
-    ensure!(!parts.is_empty(), "ask what? Example: codexd ask 'What is a daemon?'");
     Ok(parts.join("\n\n").trim_end().to_owned())
 }
 

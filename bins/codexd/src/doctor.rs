@@ -62,7 +62,7 @@ pub(crate) fn run(config: &Config, style: Style) -> anyhow::Result<u8> {
     match DataLock::acquire(config) {
         Ok(lock) => {
             port(config, &mut report)?;
-            daemon::runtime()?.block_on(inside(config, &mut report))?;
+            daemon::runtime()?.block_on(memory(config, &mut report))?;
             drop(lock);
         }
         Err(error) => match error.downcast_ref::<Held>() {
@@ -70,6 +70,7 @@ pub(crate) fn run(config: &Config, style: Style) -> anyhow::Result<u8> {
             None => report.broken("data", format!("{error:#}"), "")?,
         },
     }
+    daemon::runtime()?.block_on(providers(config, &mut report))?;
     for warning in &config.warnings {
         report.poor("settings", warning, "")?;
     }
@@ -110,9 +111,7 @@ fn port(config: &Config, report: &mut Report) -> io::Result<()> {
     }
 }
 
-/// What needs a runtime, and the folder for itself.
-async fn inside(config: &Config, report: &mut Report) -> anyhow::Result<()> {
-    memory(config, report).await?;
+async fn providers(config: &Config, report: &mut Report) -> anyhow::Result<()> {
     for (kind, gateway) in app::gateways(config)? {
         provider(kind, kind == config.provider, &*gateway, report).await?;
     }

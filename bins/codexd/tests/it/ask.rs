@@ -35,7 +35,7 @@ fn what_is_piped_in_stands_below_the_question() {
     assert_eq!(ended.out, "So you say: Summarise:\n\none\ntwo\n");
     assert_eq!(home.run_with_input(&["ask"], "alone").out, "So you say: alone\n");
     let ended = home.run(&["ask"]);
-    assert_eq!(ended.code, 1);
+    assert_eq!(ended.code, 64);
     assert!(ended.err.contains("ask what?"));
 }
 

@@ -37,6 +37,7 @@ fn a_running_daemon_is_asked() {
     let ended = home.run(&["doctor"]);
     assert_eq!(ended.code, 0, "{}", ended.out);
     assert!(ended.out.contains(&format!("(pid {}): ok", daemon.pid())), "{}", ended.out);
+    assert!(ended.out.contains("openai    fake (the default)"), "{}", ended.out);
     daemon.stop();
     let mut command = home.codexd(&["serve", "--port", "0"]);
     command.env("MODEL_PROVIDER", "local");
