@@ -57,17 +57,14 @@ pub(crate) enum Command {
     /// Check the settings and start nothing
     Check,
     /// Print a completion script for a shell
-    #[command(
-        after_help = "Example:\n  codexd completions bash > ~/.local/share/bash-completion/completions/codexd"
-    )]
+    #[command(after_help = include_str!("help/completions.txt"))]
     Completions { shell: Shell },
 }
 
 /// Which daemon to speak to.
 #[derive(Debug, Args)]
 pub(crate) struct Target {
-    /// The daemon's address; without it, the one on this data folder, or one that is started for the
-    /// command
+    /// The daemon's address; without it, one is looked for, or started for the command
     #[arg(long, value_name = "URL", global = true)]
     pub(crate) url: Option<Url>,
 }

@@ -96,8 +96,15 @@ impl Client {
         show: &mut dyn FnMut(Piece<'_>) -> io::Result<()>,
     ) -> anyhow::Result<Ending> {
         interrupt.asked();
-        let mut talk =
-            Talk { client: self, interrupt, show, turn: None, last: 0, shown: String::new() };
+        let mut talk = Talk {
+            client: self,
+            interrupt,
+            show,
+            turn: None,
+            session: String::new(),
+            last: 0,
+            shown: String::new(),
+        };
         let ended = talk.run(&request.to_string());
         let interrupted = interrupt.ended();
         Ok(Ending { data: ended?, interrupted })
@@ -136,6 +143,7 @@ struct Talk<'a> {
     interrupt: &'a Interrupt,
     show: &'a mut dyn FnMut(Piece<'_>) -> io::Result<()>,
     turn: Option<String>,
+    session: String,
     /// The number of the last event.
     last: u64,
     /// The text of the model call under way, as far as it is shown.
@@ -160,7 +168,8 @@ impl Talk<'_> {
             let (path, after) = (format!("chat/turns/{turn}/events"), self.last.to_string());
             body = self.client.read(&path, &[("after", &after)]);
         }
-        bail!("the connection broke; `codexd chat --session` shows what became of the answer")
+        let id = &self.session;
+        bail!("the connection broke; `codexd sessions show {id}` shows what became of the answer")
     }
 
     /// Reads to the last event, and returns it; `None` if the stream ends before.
@@ -187,6 +196,7 @@ impl Talk<'_> {
                 let turn = text("turn_id");
                 self.interrupt.runs(turn, self.client);
                 self.turn = Some(turn.to_owned());
+                text("session_id").clone_into(&mut self.session);
                 Ok(())
             }
             "model.progress" => {
