@@ -132,11 +132,8 @@ impl HealthCheck for LocalModel {
     }
 
     async fn check(&self) -> Result<(), String> {
-        match self.0.is_file() {
-            true if pull::is_gguf(&self.0) => Ok(()),
-            true => Err(format!("{} is no GGUF file; {GET_MODEL}", self.0.display())),
-            false => Err(format!("there is no model yet; {GET_MODEL}")),
-        }
+        let advice = || format!("there is no GGUF file {}; {GET_MODEL}", self.0.display());
+        pull::is_gguf(&self.0).then_some(()).ok_or_else(advice)
     }
 }
 

@@ -96,15 +96,8 @@ impl Client {
         show: &mut dyn FnMut(Piece<'_>) -> io::Result<()>,
     ) -> anyhow::Result<Ending> {
         interrupt.asked();
-        let mut talk = Talk {
-            client: self,
-            interrupt,
-            show,
-            turn: None,
-            session: String::new(),
-            last: 0,
-            shown: String::new(),
-        };
+        let (session, shown) = (String::new(), String::new());
+        let mut talk = Talk { client: self, interrupt, show, turn: None, session, last: 0, shown };
         let ended = talk.run(&request.to_string());
         let interrupted = interrupt.ended();
         Ok(Ending { data: ended?, interrupted })

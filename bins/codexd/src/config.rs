@@ -112,8 +112,7 @@ impl std::error::Error for Problems {}
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let s = if self.0.len() == 1 { "" } else { "s" };
-        write!(f, "nothing was started, because of the settings ({} problem{})", self.0.len(), s)?;
+        write!(f, "nothing was started, because of the settings (problems: {})", self.0.len())?;
         self.0.iter().try_for_each(|problem| write!(f, "\n  - {problem}"))
     }
 }

@@ -55,8 +55,8 @@ fn open(config: &Config) -> anyhow::Result<(Client, Option<(Runtime, Daemon)>)> 
     let deadline = Instant::now() + STARTING;
     loop {
         let runtime = daemon::runtime()?;
-        let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let error = match runtime.block_on(Daemon::start(config, any_port)) {
+        let listen = (Ipv4Addr::LOCALHOST, 0).into();
+        let error = match runtime.block_on(Daemon::start(config, listen)) {
             Ok(daemon) => {
                 return Ok((Client::new(url_of(daemon.address())?), Some((runtime, daemon))));
             }

@@ -42,13 +42,12 @@ impl fmt::Display for Held {
         write!(f, "the {what} is in use by ")?;
         match pid {
             0 => f.write_str("another codexd")?,
-            pid => write!(f, "the codexd with pid {pid}")?,
+            pid => write!(f, "the codexd with pid {pid} (`kill {pid}` stops it)")?,
         }
         if let Some(address) = address {
             write!(f, ", which listens on http://{address}; `codexd chat` speaks to that one")?;
         }
-        let stop = if *pid == 0 { String::new() } else { format!(" (`kill {pid}`)") };
-        write!(f, "; stop it{stop}, or set {setting} to another one")
+        write!(f, "; stop it, or set {setting} to another one")
     }
 }
 

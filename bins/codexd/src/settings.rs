@@ -112,14 +112,11 @@ impl Settings {
             }
         };
         for pair in dotenvy::from_read_iter(text.as_bytes()) {
-            let bad = match pair {
-                Ok((name, value)) => {
-                    self.set(&name, value, ".env");
-                    continue;
-                }
-                Err(dotenvy::Error::LineParse(bad, _)) => bad,
-                Err(_) => String::new(),
-            };
+            if let Ok((name, value)) = &pair {
+                self.set(name, value.as_str(), ".env");
+            }
+            // Text in memory cannot fail in another way.
+            let Err(dotenvy::Error::LineParse(bad, _)) = pair else { continue };
             let bad = bad.lines().next().unwrap_or_default().trim();
             let line = 1 + text.lines().take_while(|it| !it.contains(bad)).count();
             // The line itself may hold a secret.
