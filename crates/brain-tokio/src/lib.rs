@@ -1,6 +1,7 @@
-//! The clock and the spawner of `brain-core` on tokio.
+//! The ports of `brain-core` that a runtime fills, on tokio: the clock and the spawner; and what a
+//! process on tokio needs beside them: a runtime, and signals.
 //!
-//! It holds no policy: how long a turn may take or how often it is retried is decided elsewhere.
+//! It holds no policy: how long a turn may take or what a signal means is decided elsewhere.
 
 mod clock;
 mod runtime;

@@ -61,7 +61,6 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("clap_complete", &["codexd"]),
     ("hyper-rustls", &["llm-http"]),
     ("indicatif", &["codexd"]),
-    ("mimalloc", &["codexd"]),
     ("minijinja", &["llm-local"]),
     ("minijinja-contrib", &["llm-local"]),
     ("r2d2", &["memory-sqlite"]),
