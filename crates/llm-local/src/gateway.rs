@@ -3,6 +3,12 @@
 //! It computes nothing and loads nothing itself.
 
 use std::{
+    fs::File,
+    io::{
+        self,
+        ErrorKind::{IsADirectory, NotFound},
+        Read as _,
+    },
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -116,10 +122,14 @@ impl LocalGateway {
         if !is(&chat.id, model) {
             return Err(error::unknown_model(model, &chat.id));
         }
-        if file_size(&chat.path).is_none() {
-            return Err(error::no_chat_model(Some(&chat.path)));
+        match begins_as_gguf(&chat.path) {
+            Ok(true) => Ok(chat),
+            Ok(false) => Err(error::damaged(&chat.path, "it does not begin as a GGUF file does")),
+            Err(source) if matches!(source.kind(), NotFound | IsADirectory) => {
+                Err(error::no_chat_model(Some(&chat.path)))
+            }
+            Err(source) => Err(error::unreadable(&chat.path, source)),
         }
-        Ok(chat)
     }
 
     fn embedding(&self, model: &str) -> Result<&Embedding, LlmError> {
@@ -216,10 +226,11 @@ impl LlmGateway for LocalGateway {
     }
 
     async fn models(&self) -> Result<Vec<ModelInfo>, LlmError> {
-        let chat = self
-            .chat("")
-            .ok()
-            .map(|it| ModelInfo { id: it.id.clone(), capabilities: it.capabilities() });
+        let chat = match self.chat("") {
+            Err(error) if error.kind() != LlmErrorKind::ModelNotFound => return Err(error),
+            found => found.ok(),
+        };
+        let chat = chat.map(|it| ModelInfo { id: it.id.clone(), capabilities: it.capabilities() });
         let embedding = self.embedding("").ok();
         let embedding = embedding
             .map(|it| ModelInfo { id: it.id.clone(), capabilities: EMBEDDING_CAPABILITIES });
@@ -266,6 +277,13 @@ fn is_quantisation(text: &str) -> bool {
     let digits =
         text.trim_start_matches("IQ").trim_start_matches(['Q', 'F']).trim_start_matches("BF");
     digits.len() < text.len() && digits.starts_with(|it: char| it.is_ascii_digit())
+}
+
+/// Whether the file begins with GGUF's magic number; four bytes are read.
+fn begins_as_gguf(path: &Path) -> io::Result<bool> {
+    let mut begin = Vec::with_capacity(4);
+    File::open(path)?.take(4).read_to_end(&mut begin)?;
+    Ok(begin == b"GGUF")
 }
 
 fn file_size(path: &Path) -> Option<u64> {

@@ -235,3 +235,12 @@ async fn a_damaged_embedding_model_is_named() {
         assert_eq!(embed().await.unwrap_err().kind(), LlmErrorKind::ModelNotFound);
     }
 }
+
+#[tokio::test]
+async fn the_list_of_models_says_that_a_file_is_no_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.gguf");
+    fs::write(&path, "a text").unwrap();
+    let error = gateway(&path, folder.path()).models().await.unwrap_err();
+    assert!(error.to_string().contains("is damaged or is no model file"), "{error}");
+}
