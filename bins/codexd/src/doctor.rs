@@ -66,7 +66,7 @@ pub(crate) fn run(config: &Config, style: Style) -> anyhow::Result<u8> {
             drop(lock);
         }
         Err(error) => match error.downcast_ref::<Held>() {
-            Some(held) => running(held, &mut report)?,
+            Some(held) => running(config, held, &mut report)?,
             None => report.broken("data", format!("{error:#}"), "")?,
         },
     }
@@ -90,12 +90,13 @@ fn folder(config: &Config, report: &mut Report) -> anyhow::Result<()> {
     Ok(report.well("data", detail)?)
 }
 
-fn running(held: &Held, report: &mut Report) -> io::Result<()> {
+fn running(config: &Config, held: &Held, report: &mut Report) -> io::Result<()> {
     let Some(address) = held.holder.address else { return report.poor("daemon", held, "") };
-    let detail = format!("running on http://{address} (pid {})", held.holder.pid);
+    let (pid, memory) = (held.holder.pid, banner::memory(config));
+    let detail = format!("running on http://{address} (pid {pid})");
     let client = connection::url_of(address).map(Client::new);
     match client.and_then(|client| client.get("health/ready", &[])) {
-        Ok(health) => report.well("daemon", format!("{detail}: {}", text(&health, "status"))),
+        Ok(it) => report.well("daemon", format!("{detail}: {}; {memory}", text(&it, "status"))),
         Err(error) => report.broken("daemon", format!("{detail}: {error:#}"), "look at its log"),
     }
 }

@@ -36,7 +36,7 @@ fn a_running_daemon_is_asked() {
     let daemon = home.serve();
     let ended = home.run(&["doctor"]);
     assert_eq!(ended.code, 0, "{}", ended.out);
-    assert!(ended.out.contains(&format!("(pid {}): ok", daemon.pid())), "{}", ended.out);
+    assert!(ended.out.contains(&format!("(pid {}): ok; sqlite", daemon.pid())), "{}", ended.out);
     assert!(ended.out.contains("openai    fake (the default)"), "{}", ended.out);
     daemon.stop();
     let mut command = home.codexd(&["serve", "--port", "0"]);
