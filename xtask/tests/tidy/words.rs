@@ -65,7 +65,7 @@ const BANS: &[Ban] = &[
         instead: "find a safe way; a crate that cannot is listed here with a reason in its code",
     },
     Ban {
-        texts: &["/home/", "/root/", "/tmp/", "/work/", "/Users/"],
+        texts: &["/home/", "/root/", "/tmp/", "/Users/"],
         scope: Scope::Everywhere,
         except: &["docker/"],
         instead: "a path of one machine means nothing on another; use a temporary or relative one",
