@@ -1,0 +1,1 @@
+//! Redis Cluster, three nodes of it.

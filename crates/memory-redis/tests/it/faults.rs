@@ -1,0 +1,1 @@
+//! What the store says when Redis fails.

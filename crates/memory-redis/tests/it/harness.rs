@@ -1,0 +1,1 @@
+//! Redis servers that end with the test.
