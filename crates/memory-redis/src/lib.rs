@@ -5,3 +5,5 @@
 
 mod connect;
 mod error;
+
+pub use connect::{RedisConfig, UrlError};

@@ -58,8 +58,9 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("candle-core", &["llm-local"]),
     ("candle-nn", &["llm-local"]),
     ("candle-transformers", &["llm-local"]),
-    ("clap", &["codexd"]),
+    ("clap", &["codexd", "xtask"]),
     ("clap_complete", &["codexd"]),
+    ("deadpool", &["memory-redis"]),
     ("deadpool-redis", &["memory-redis"]),
     ("hyper-rustls", &["llm-http"]),
     ("indicatif", &["codexd"]),
@@ -71,11 +72,12 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("rusqlite", &["memory-sqlite"]),
     ("rusqlite_migration", &["memory-sqlite"]),
     ("rustyline", &["codexd"]),
+    ("tiktoken-rs", &["llm-openai"]),
     ("tokenizers", &["llm-local"]),
     ("tokio-io-timeout", &["http-api"]),
     ("tower-http", &["http-api"]),
     ("tracing-subscriber", &["codexd"]),
-    ("ureq", &["codexd"]),
+    ("ureq", &["codexd", "xtask"]),
 ];
 
 /// The ports' own crates and the wires'; every other member that `codexd` uses is a backend.
