@@ -20,6 +20,9 @@ use crate::{
 /// The log shrinks to this after a checkpoint.
 const LOG_BYTES: u32 = 16 << 20;
 
+/// Pages in the log at which it is moved into the file: the fewer moves, the fewer trips to the disk.
+const LOG_PAGES: u32 = 4_000;
+
 /// How many statements a connection keeps compiled; we have fewer.
 pub(crate) const STATEMENTS: usize = 64;
 
@@ -139,6 +142,7 @@ fn prepare(config: &SqliteConfig, connection: &Connection, now: Timestamp) -> ru
     switch_to_log(connection, config.busy_timeout)?;
     connection.pragma_update(None, "synchronous", config.synchronous.as_str())?;
     connection.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
+    connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "secure_delete", true)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
