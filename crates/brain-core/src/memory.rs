@@ -4,13 +4,17 @@
 //! implementation and every wrapper passes it, [`InMemoryStore`] first.
 //!
 //! [`MemoryStore`] is the sum of small traits, so that a caller can ask for no more than it needs:
-//! [`SessionLog`] (append and read), [`Catalog`] (which sessions there are), [`Recall`] (search),
-//! [`Turns`] and [`TurnIndex`] (turns as stored records).
+//! [`SessionLog`] (append, read, forget), [`Catalog`] (which sessions there are), [`Portable`]
+//! (export and import), [`Recall`] (search), [`Turns`] and [`TurnIndex`] (turns as stored records),
+//! [`Upkeep`] (what background work asks). [`SessionCache`] is what a hot tier does besides.
 
+mod cache;
 mod entry;
 mod error;
+mod health;
 mod in_memory;
 mod portable;
+mod search;
 mod session;
 mod tool_round;
 mod turns;
@@ -18,19 +22,23 @@ mod turns;
 use std::fmt;
 
 use async_trait::async_trait;
+use futures_util::stream::BoxStream;
 use serde::Serialize;
 
 pub use self::{
+    cache::{HotTier, SessionCache},
     entry::{Draft, Entry, EntryBody, EntryError, EntryStatus, FormatVersion},
     error::{MemoryError, MemoryErrorKind},
+    health::{Health, TierHealth},
     in_memory::InMemoryStore,
     portable::{
-        Document, ExportedEntry, ExportedSession, ImportReport, OnConflict, Refused, Renamed,
-        export, import,
+        Document, ExportPart, ExportedEntry, ExportedHead, ExportedSession, ImportReport,
+        OnConflict, Refused, Renamed, export, export_by_scan, import,
     },
+    search::{Embedded, Hit, QueryVector, Search, Unembedded},
     session::{
-        Append, Appended, Branch, Expect, Forgotten, Hit, ListOptions, MemoryClass, NewSession,
-        PageKey, ReadFrom, ReadOptions, Restored, Session, SessionPatch,
+        Append, Appended, Branch, Expect, Forgotten, ListOptions, MemoryClass, NewSession, PageKey,
+        ReadFrom, ReadOptions, Restored, Session, SessionPatch, Summary,
     },
     tool_round::inside_tool_round,
     turns::{
@@ -38,7 +46,10 @@ pub use self::{
         Opened, Signals, TurnRecord, TurnState,
     },
 };
-use crate::ids::{IdempotencyKey, Owner, Seq, SessionKey, Token, TurnId};
+use crate::{
+    ids::{IdempotencyKey, Owner, Seq, SessionKey, Token, TurnId},
+    time::Timestamp,
+};
 
 /// The entries of sessions.
 ///
@@ -108,13 +119,22 @@ pub trait SessionLog: fmt::Debug + Send + Sync + 'static {
         head: Option<Seq>,
     ) -> Result<Session, MemoryError>;
 
-    /// Erases a session with its entries, turns, append ids and idempotency keys, an open turn
-    /// too. Erasing an unknown session succeeds.
+    /// Erases a session with its entries, summaries, turns, append ids and idempotency keys, an
+    /// open turn too. Erasing an unknown session succeeds, and tells what is still pending.
     ///
     /// # Errors
     ///
     /// Only backend failures.
     async fn forget(&self, key: &SessionKey) -> Result<Forgotten, MemoryError>;
+
+    /// Erases what one entry says; [what is left](EntryBody::forgotten) keeps its place in the
+    /// tree. Every summary made there or at a later position goes too, and so does the record of
+    /// the turn that it was the input of; the session has a new token. Erasing an unknown entry, or one that was erased before, succeeds.
+    ///
+    /// # Errors
+    ///
+    /// [`MemoryErrorKind::Conflict`] when a turn of the session is open.
+    async fn forget_entry(&self, key: &SessionKey, seq: Seq) -> Result<Forgotten, MemoryError>;
 }
 
 /// Which sessions there are.
@@ -153,6 +173,38 @@ pub trait Catalog: fmt::Debug + Send + Sync + 'static {
         patch: SessionPatch,
     ) -> Result<Option<Session>, MemoryError>;
 
+    /// Keeps a summary in place of one that was made at the same entry. Changes neither the token
+    /// nor the times of the session.
+    ///
+    /// # Errors
+    ///
+    /// [`MemoryErrorKind::Conflict`] when there is no such session,
+    /// [`MemoryErrorKind::UnknownParent`] when it has no such entry.
+    async fn keep_summary(&self, key: &SessionKey, summary: Summary) -> Result<(), MemoryError>;
+
+    /// The session's summaries, by position; empty if there is no such session.
+    ///
+    /// # Errors
+    ///
+    /// Only backend failures.
+    async fn summaries(&self, key: &SessionKey) -> Result<Vec<Summary>, MemoryError>;
+}
+
+/// Moving sessions out of a store and into one.
+#[async_trait]
+pub trait Portable: fmt::Debug + Send + Sync + 'static {
+    /// Everything the owner has: sessions by (created, id), oldest first, each followed by its
+    /// entries by position, and each as it was at one moment. An open turn is not part of a
+    /// session. The first error is the last item; a slow reader holds up nobody.
+    ///
+    /// # Errors
+    ///
+    /// Only backend failures.
+    async fn export(
+        &self,
+        owner: &Owner,
+    ) -> Result<BoxStream<'static, Result<ExportPart, MemoryError>>, MemoryError>;
+
     /// Puts an exported session back, with its positions, branches and times, all or nothing: what
     /// is there already must be equal, and what is there as a prefix is extended, as
     /// [`ExportedSession::compare`] says. `key` names it; the exported id does not matter.
@@ -171,19 +223,30 @@ pub trait Catalog: fmt::Debug + Send + Sync + 'static {
 /// Search over everything that an owner has said.
 #[async_trait]
 pub trait Recall: fmt::Debug + Send + Sync + 'static {
-    /// At most `limit` entries of the owner whose text parts hold every word of `query`, the one
-    /// that the store got last first; none for a query without a word. Words are what stands
-    /// between white space; case does not matter.
+    /// The owner's entries that fit a query best, best first; none for a query without a word.
     ///
     /// # Errors
     ///
     /// Only backend failures; no query is malformed.
-    async fn search(
+    async fn search(&self, owner: &Owner, search: &Search) -> Result<Vec<Hit>, MemoryError>;
+
+    /// Entries of all owners that can be found but have no embedding of `model`, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// Only backend failures.
+    async fn unembedded(&self, model: &str, limit: usize) -> Result<Vec<Unembedded>, MemoryError>;
+
+    /// Keeps embeddings that `model` made; those of entries that are gone are dropped.
+    ///
+    /// # Errors
+    ///
+    /// Only backend failures.
+    async fn keep_embeddings(
         &self,
-        owner: &Owner,
-        query: &str,
-        limit: usize,
-    ) -> Result<Vec<Hit>, MemoryError>;
+        model: &str,
+        embeddings: Vec<Embedded>,
+    ) -> Result<(), MemoryError>;
 }
 
 /// Turns as stored records: lease, fence, idempotency, checkpoint and recovery are this one thing.
@@ -292,6 +355,42 @@ pub trait TurnIndex: fmt::Debug + Send + Sync + 'static {
     async fn unfinished(&self) -> Result<Vec<TurnRecord>, MemoryError>;
 }
 
+/// What background work asks, across owners.
+#[async_trait]
+pub trait Upkeep: fmt::Debug + Send + Sync + 'static {
+    /// Sessions without an open turn that have not changed since `before`, the longest first.
+    ///
+    /// # Errors
+    ///
+    /// Only backend failures.
+    async fn idle_since(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<SessionKey>, MemoryError>;
+
+    /// Drops the records of turns that ended before then; returns how many that were.
+    ///
+    /// # Errors
+    ///
+    /// Only backend failures.
+    async fn prune_turns(&self, before: Timestamp) -> Result<u64, MemoryError>;
+
+    /// Sessions that were forgotten here and may have copies elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// Only backend failures.
+    async fn unsettled(&self, limit: usize) -> Result<Vec<SessionKey>, MemoryError>;
+
+    /// Notes that a forgotten session has no copies elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// Only backend failures.
+    async fn settle(&self, key: &SessionKey) -> Result<(), MemoryError>;
+}
+
 /// What a store can do beyond the contract.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct MemoryCapabilities {
@@ -308,14 +407,16 @@ pub struct MemoryCapabilities {
 /// A type that wraps another store forwards *every* method and carries
 /// `#[deny(clippy::missing_trait_methods)]`.
 #[async_trait]
-pub trait MemoryStore: SessionLog + Catalog + Recall + Turns + TurnIndex {
+pub trait MemoryStore:
+    SessionLog + Catalog + Portable + Recall + Turns + TurnIndex + Upkeep
+{
     /// What this store can do beyond the contract.
     fn capabilities(&self) -> MemoryCapabilities;
 
-    /// Whether a turn could be acknowledged now.
+    /// How the store is, if a turn could be acknowledged now.
     ///
     /// # Errors
     ///
     /// The error that a turn would meet.
-    async fn health(&self) -> Result<(), MemoryError>;
+    async fn health(&self) -> Result<Health, MemoryError>;
 }

@@ -11,13 +11,15 @@ use async_trait::async_trait;
 use brain_core::{
     ids::{IdempotencyKey, Owner, Seq, SessionKey, Token, TurnId},
     memory::{
-        Append, Appended, Branch, Catalog, Checkpoint, CloseTurn, Entry, ExportedSession, Fence,
-        Forgotten, Hit, ListOptions, MemoryCapabilities, MemoryError, MemoryErrorKind, MemoryStore,
-        NewSession, OpenTurn, Opened, ReadOptions, Recall, Restored, Session, SessionLog,
-        SessionPatch, Signals, TurnIndex, TurnRecord, Turns,
+        Append, Appended, Branch, Catalog, Checkpoint, CloseTurn, Embedded, Entry, ExportPart,
+        ExportedSession, Fence, Forgotten, Health, Hit, ListOptions, MemoryCapabilities,
+        MemoryError, MemoryErrorKind, MemoryStore, NewSession, OpenTurn, Opened, Portable,
+        ReadOptions, Recall, Restored, Search, Session, SessionLog, SessionPatch, Signals, Summary,
+        TurnIndex, TurnRecord, Turns, Unembedded, Upkeep,
     },
+    time::Timestamp,
 };
-use futures_util::future::BoxFuture;
+use futures_util::{future::BoxFuture, stream::BoxStream};
 
 use crate::Gate;
 
@@ -30,12 +32,18 @@ pub enum Operation {
     Scan,
     MoveHead,
     Forget,
+    ForgetEntry,
     Create,
     Session,
     List,
     Patch,
+    KeepSummary,
+    Summaries,
+    Export,
     Restore,
     Search,
+    Unembedded,
+    KeepEmbeddings,
     Open,
     Take,
     Renew,
@@ -45,6 +53,10 @@ pub enum Operation {
     TurnByKey,
     RequestCancel,
     Unfinished,
+    IdleSince,
+    PruneTurns,
+    Unsettled,
+    Settle,
     Health,
 }
 
@@ -222,6 +234,10 @@ impl SessionLog for FaultyStore {
     async fn forget(&self, key: &SessionKey) -> Result<Forgotten, MemoryError> {
         self.run(Operation::Forget, self.inner.forget(key)).await
     }
+
+    async fn forget_entry(&self, key: &SessionKey, seq: Seq) -> Result<Forgotten, MemoryError> {
+        self.run(Operation::ForgetEntry, self.inner.forget_entry(key, seq)).await
+    }
 }
 
 #[async_trait]
@@ -247,6 +263,25 @@ impl Catalog for FaultyStore {
         self.run(Operation::Patch, self.inner.patch(key, patch)).await
     }
 
+    async fn keep_summary(&self, key: &SessionKey, summary: Summary) -> Result<(), MemoryError> {
+        self.run(Operation::KeepSummary, self.inner.keep_summary(key, summary)).await
+    }
+
+    async fn summaries(&self, key: &SessionKey) -> Result<Vec<Summary>, MemoryError> {
+        self.run(Operation::Summaries, self.inner.summaries(key)).await
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl Portable for FaultyStore {
+    async fn export(
+        &self,
+        owner: &Owner,
+    ) -> Result<BoxStream<'static, Result<ExportPart, MemoryError>>, MemoryError> {
+        self.run(Operation::Export, self.inner.export(owner)).await
+    }
+
     async fn restore(
         &self,
         key: &SessionKey,
@@ -259,13 +294,20 @@ impl Catalog for FaultyStore {
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl Recall for FaultyStore {
-    async fn search(
+    async fn search(&self, owner: &Owner, search: &Search) -> Result<Vec<Hit>, MemoryError> {
+        self.run(Operation::Search, self.inner.search(owner, search)).await
+    }
+
+    async fn unembedded(&self, model: &str, limit: usize) -> Result<Vec<Unembedded>, MemoryError> {
+        self.run(Operation::Unembedded, self.inner.unembedded(model, limit)).await
+    }
+
+    async fn keep_embeddings(
         &self,
-        owner: &Owner,
-        query: &str,
-        limit: usize,
-    ) -> Result<Vec<Hit>, MemoryError> {
-        self.run(Operation::Search, self.inner.search(owner, query, limit)).await
+        model: &str,
+        embeddings: Vec<Embedded>,
+    ) -> Result<(), MemoryError> {
+        self.run(Operation::KeepEmbeddings, self.inner.keep_embeddings(model, embeddings)).await
     }
 }
 
@@ -323,12 +365,36 @@ impl TurnIndex for FaultyStore {
 
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
+impl Upkeep for FaultyStore {
+    async fn idle_since(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<SessionKey>, MemoryError> {
+        self.run(Operation::IdleSince, self.inner.idle_since(before, limit)).await
+    }
+
+    async fn prune_turns(&self, before: Timestamp) -> Result<u64, MemoryError> {
+        self.run(Operation::PruneTurns, self.inner.prune_turns(before)).await
+    }
+
+    async fn unsettled(&self, limit: usize) -> Result<Vec<SessionKey>, MemoryError> {
+        self.run(Operation::Unsettled, self.inner.unsettled(limit)).await
+    }
+
+    async fn settle(&self, key: &SessionKey) -> Result<(), MemoryError> {
+        self.run(Operation::Settle, self.inner.settle(key)).await
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
 impl MemoryStore for FaultyStore {
     fn capabilities(&self) -> MemoryCapabilities {
         self.inner.capabilities()
     }
 
-    async fn health(&self) -> Result<(), MemoryError> {
+    async fn health(&self) -> Result<Health, MemoryError> {
         self.run(Operation::Health, self.inner.health()).await
     }
 }

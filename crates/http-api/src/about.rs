@@ -7,7 +7,10 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use brain_core::llm::{Capabilities, ModelInfo};
+use brain_core::{
+    llm::{Capabilities, ModelInfo},
+    memory::{Health, TierHealth},
+};
 use futures_util::future::join_all;
 use http::StatusCode;
 use serde::Serialize;
@@ -97,27 +100,40 @@ impl CheckView {
         Self { name: name.to_owned(), status, detail: failure }
     }
 
+    fn of_tier(tier: TierHealth) -> Self {
+        let status = if tier.problem.is_none() { "ok" } else { "degraded" };
+        Self { name: format!("memory:{}", tier.name), status, detail: tier.problem.or(tier.note) }
+    }
+
     fn is_ok(&self) -> bool {
-        self.detail.is_none()
+        self.status == "ok"
     }
 }
 
 /// Whether turns can be acknowledged, and what else is wrong.
 pub(crate) async fn ready(State(app): State<App>) -> Response {
-    let late = || Err(format!("no answer within {} s", CHECK_TIME.as_secs()));
+    let late = || Err::<(), _>(format!("no answer within {} s", CHECK_TIME.as_secs()));
     let memory = timeout(CHECK_TIME, app.brain.ports().store.health()).await;
-    let memory = memory.map_or_else(|_| late(), |it| it.map_err(|error| error.to_string()));
-    let memory = CheckView::of("memory", memory.err());
+    let memory = match memory {
+        Ok(Ok(health)) => Ok(health),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => late().map(|()| Health::default()),
+    };
+    let is_up = memory.is_ok();
+    let memory = match memory {
+        Ok(health) => health.tiers.into_iter().map(CheckView::of_tier).collect(),
+        Err(error) => vec![CheckView::of("memory", Some(error))],
+    };
     let others = join_all(app.config.checks.iter().map(|it| async move {
         let result = timeout(CHECK_TIME, it.check()).await.unwrap_or_else(|_| late());
         CheckView::of(it.name(), result.err())
     }));
     let others = others.await;
-    let (status, word) = match (memory.is_ok(), others.iter().all(CheckView::is_ok)) {
+    let checks: Vec<CheckView> = memory.into_iter().chain(others).collect();
+    let (status, word) = match (is_up, checks.iter().all(CheckView::is_ok)) {
         (true, true) => (StatusCode::OK, "ok"),
         (true, false) => (StatusCode::OK, "degraded"),
         (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
     };
-    let checks = std::iter::once(memory).chain(others).collect();
     (status, Json(Ready { status: word, checks })).into_response()
 }

@@ -168,7 +168,7 @@ fn compare(
         return Err(MemoryErrorKind::Conflict.into());
     }
     let entries = log::entries_after(connection, stored.row, Seq(0), usize::MAX)?;
-    let stored = ExportedSession::of(&stored.session, &entries);
+    let stored = ExportedSession::of(&stored.session, &entries, Vec::new());
     import.compare(&stored).map_err(|error| Failure::Refused(error.kind()))
 }
 

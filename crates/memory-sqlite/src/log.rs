@@ -231,7 +231,7 @@ pub(crate) fn read(
         })?;
     }
     entries.reverse();
-    Ok(Some(Branch { session, entries }))
+    Ok(Some(Branch { session, entries, summary: None }))
 }
 
 /// Shows the entries of the branch that ends with `last`, newest first, until `visit` has enough.

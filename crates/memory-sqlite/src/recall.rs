@@ -39,7 +39,7 @@ pub(crate) fn search(
             continue;
         }
         let session = SessionKey::new(owner.clone(), rows::session_id(row, 4)?);
-        hits.push(Hit { session, entry: rows::entry(row, 0)? });
+        hits.push(Hit { session, entry: rows::entry(row, 0)?, score: 1.0 });
         if hits.len() == limit {
             break;
         }

@@ -6,14 +6,18 @@ use async_trait::async_trait;
 use brain_core::{
     ids::{IdempotencyKey, Owner, Seq, SessionKey, Token, TurnId},
     memory::{
-        Append, Appended, Branch, Catalog, Checkpoint, CloseTurn, Draft, Entry, ExportedSession,
-        Fence, Forgotten, Hit, ListOptions, MemoryCapabilities, MemoryError, MemoryErrorKind,
-        MemoryStore, NewSession, OpenTurn, Opened, ReadOptions, Recall, Restored, Session,
-        SessionLog, SessionPatch, Signals, TurnIndex, TurnRecord, Turns,
+        Append, Appended, Branch, Catalog, Checkpoint, CloseTurn, Draft, Embedded, Entry,
+        ExportPart, ExportedSession, Fence, Forgotten, Health, Hit, ListOptions,
+        MemoryCapabilities, MemoryError, MemoryErrorKind, MemoryStore, NewSession, OpenTurn,
+        Opened, Portable, ReadOptions, Recall, Restored, Search, Session, SessionLog, SessionPatch,
+        Signals, Summary, TierHealth, TurnIndex, TurnRecord, Turns, Unembedded, Upkeep,
     },
     time::{Clock, Timestamp},
 };
-use futures_util::future::{self, Either};
+use futures_util::{
+    future::{self, Either},
+    stream::BoxStream,
+};
 use rusqlite::Connection;
 
 use crate::{
@@ -134,6 +138,10 @@ impl SessionLog for SqliteStore {
         let pending = if self.writer.flags().is_erasure_due() { erased } else { 0 };
         Ok(Forgotten { erased, pending })
     }
+
+    async fn forget_entry(&self, _: &SessionKey, _: Seq) -> Result<Forgotten, MemoryError> {
+        Err(MemoryError::new("forget the entry", MemoryErrorKind::Backend))
+    }
 }
 
 #[async_trait]
@@ -172,6 +180,24 @@ impl Catalog for SqliteStore {
         .await
     }
 
+    async fn keep_summary(&self, _: &SessionKey, _: Summary) -> Result<(), MemoryError> {
+        Err(MemoryError::new("keep the summary", MemoryErrorKind::Backend))
+    }
+
+    async fn summaries(&self, _: &SessionKey) -> Result<Vec<Summary>, MemoryError> {
+        Ok(Vec::new())
+    }
+}
+
+#[async_trait]
+impl Portable for SqliteStore {
+    async fn export(
+        &self,
+        _: &Owner,
+    ) -> Result<BoxStream<'static, Result<ExportPart, MemoryError>>, MemoryError> {
+        Err(MemoryError::new("export", MemoryErrorKind::Backend))
+    }
+
     async fn restore(
         &self,
         key: &SessionKey,
@@ -190,15 +216,18 @@ impl Catalog for SqliteStore {
 
 #[async_trait]
 impl Recall for SqliteStore {
-    async fn search(
-        &self,
-        owner: &Owner,
-        query: &str,
-        limit: usize,
-    ) -> Result<Vec<Hit>, MemoryError> {
-        let (owner, query) = (owner.clone(), query.to_owned());
+    async fn search(&self, owner: &Owner, search: &Search) -> Result<Vec<Hit>, MemoryError> {
+        let (owner, query, limit) = (owner.clone(), search.text.clone(), search.limit);
         let work = move |connection: &Connection| recall::search(connection, &owner, &query, limit);
         self.reader.run("search", work).await
+    }
+
+    async fn unembedded(&self, _: &str, _: usize) -> Result<Vec<Unembedded>, MemoryError> {
+        Ok(Vec::new())
+    }
+
+    async fn keep_embeddings(&self, _: &str, _: Vec<Embedded>) -> Result<(), MemoryError> {
+        Ok(())
     }
 }
 
@@ -283,15 +312,34 @@ impl TurnIndex for SqliteStore {
 }
 
 #[async_trait]
+impl Upkeep for SqliteStore {
+    async fn idle_since(&self, _: Timestamp, _: usize) -> Result<Vec<SessionKey>, MemoryError> {
+        Ok(Vec::new())
+    }
+
+    async fn prune_turns(&self, _: Timestamp) -> Result<u64, MemoryError> {
+        Ok(0)
+    }
+
+    async fn unsettled(&self, _: usize) -> Result<Vec<SessionKey>, MemoryError> {
+        Ok(Vec::new())
+    }
+
+    async fn settle(&self, _: &SessionKey) -> Result<(), MemoryError> {
+        Ok(())
+    }
+}
+
+#[async_trait]
 impl MemoryStore for SqliteStore {
     fn capabilities(&self) -> MemoryCapabilities {
         MemoryCapabilities { durable: true, shared: false }
     }
 
-    async fn health(&self) -> Result<(), MemoryError> {
+    async fn health(&self) -> Result<Health, MemoryError> {
         let probe = pin!(self.writer.probe());
         match future::select(probe, self.clock.sleep(HEALTH_PATIENCE)).await {
-            Either::Left((result, _)) => result,
+            Either::Left((result, _)) => result.map(|()| Health::of(TierHealth::well("sqlite"))),
             Either::Right(((), _)) => {
                 Err(MemoryError::new("write in time", MemoryErrorKind::Unavailable))
             }

@@ -123,7 +123,7 @@ async fn find_place(
         TurnInput::Regenerate(seq) => ReadFrom::Entry(*seq),
         TurnInput::Message(_) => request.parent.map_or(ReadFrom::Head, ReadFrom::Entry),
     };
-    let options = ReadOptions { from, limit: inner.config.limits.window_entries };
+    let options = ReadOptions { from, limit: inner.config.limits.window_entries, unverified: true };
     let is_new = request.session.is_none() && request.idempotency_key.is_none();
     let found = if is_new { None } else { inner.ports.store.read(key, options).await? };
     let Some(branch) = found else {
@@ -133,7 +133,7 @@ async fn find_place(
         return Ok(Place { session: None, entries: Vec::new(), has_older: false });
     };
     let has_older = branch.has_older();
-    let Branch { session, mut entries } = branch;
+    let Branch { session, mut entries, summary: _ } = branch;
     if let TurnInput::Regenerate(seq) = &request.input {
         let user = entries.iter().rposition(|it| it.body.message.role == Role::User);
         let message = || format!("there is no user message at or before entry {seq}");

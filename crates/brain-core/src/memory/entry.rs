@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::{
-    chat::{Message, Usage},
+    chat::{Message, ToolCall, Usage},
     ids::Seq,
     llm::FinishReason,
     memory::{MemoryError, MemoryErrorKind},
@@ -52,16 +52,19 @@ pub enum EntryStatus {
     Interrupted,
     /// Nothing arrived; left out of the context.
     Failed,
+    /// What it said was erased; left out of the context.
+    Forgotten,
 }
 
 impl EntryStatus {
-    /// The name in JSON: `complete`, `interrupted` or `failed`.
+    /// The name in JSON: `complete`, `interrupted`, `failed` or `forgotten`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Complete => "complete",
             Self::Interrupted => "interrupted",
             Self::Failed => "failed",
+            Self::Forgotten => "forgotten",
         }
     }
 }
@@ -117,6 +120,28 @@ impl EntryBody {
             error: None,
             created_at,
         }
+    }
+
+    /// What is left of an entry that was forgotten: whose it was, when, and the ids that keep calls
+    /// and results together.
+    #[must_use]
+    pub fn forgotten(&self) -> Self {
+        let calls = self.message.tool_calls.iter().map(|it| ToolCall {
+            id: it.id.clone(),
+            name: it.name.clone(),
+            arguments: "{}".to_owned(),
+            provider_id: None,
+        });
+        let message = Message {
+            role: self.message.role,
+            content: Vec::new(),
+            reasoning: None,
+            tool_calls: calls.collect(),
+            tool_call_id: self.message.tool_call_id.clone(),
+            extra: None,
+        };
+        let status = EntryStatus::Forgotten;
+        Self { status, ..Self::complete(message, self.created_at) }
     }
 }
 

@@ -3,6 +3,7 @@
 //! It is what the contract means, and what tests run on. It is no cache: it never evicts, and
 //! ends with the process.
 
+mod recall;
 mod session;
 mod state;
 mod turns;
@@ -14,13 +15,15 @@ use std::{
 };
 
 use async_trait::async_trait;
+use futures_util::stream::{self, BoxStream, StreamExt};
 
 use self::state::State;
 use super::{
-    Append, Appended, Branch, Catalog, Checkpoint, CloseTurn, Entry, ExportedSession, Fence,
-    Forgotten, Hit, ListOptions, MemoryCapabilities, MemoryError, MemoryErrorKind, MemoryStore,
-    NewSession, OpenTurn, Opened, ReadOptions, Recall, Restored, Session, SessionLog, SessionPatch,
-    Signals, TurnIndex, TurnRecord, Turns,
+    Append, Appended, Branch, Catalog, Checkpoint, CloseTurn, Embedded, Entry, ExportPart,
+    ExportedSession, Fence, Forgotten, Health, Hit, ListOptions, MemoryCapabilities, MemoryError,
+    MemoryErrorKind, MemoryStore, NewSession, OpenTurn, Opened, Portable, ReadOptions, Recall,
+    Restored, Search, Session, SessionLog, SessionPatch, Signals, Summary, TierHealth, TurnIndex,
+    TurnRecord, Turns, Unembedded, Upkeep,
 };
 use crate::{
     ids::{IdempotencyKey, Owner, Seq, SessionKey, Token, TurnId},
@@ -99,6 +102,10 @@ impl SessionLog for InMemoryStore {
     async fn forget(&self, key: &SessionKey) -> Result<Forgotten, MemoryError> {
         Ok(self.state().forget(key))
     }
+
+    async fn forget_entry(&self, key: &SessionKey, seq: Seq) -> Result<Forgotten, MemoryError> {
+        self.state().forget_entry(key, seq, self.now())
+    }
 }
 
 #[async_trait]
@@ -123,6 +130,26 @@ impl Catalog for InMemoryStore {
         Ok(self.state().sessions.get_mut(key).map(|it| it.patch(patch, self.now())))
     }
 
+    async fn keep_summary(&self, key: &SessionKey, summary: Summary) -> Result<(), MemoryError> {
+        let mut state = self.state();
+        let session = state.sessions.get_mut(key).ok_or_else(|| conflict("keep a summary"))?;
+        session.keep_summary(summary)
+    }
+
+    async fn summaries(&self, key: &SessionKey) -> Result<Vec<Summary>, MemoryError> {
+        Ok(self.state().sessions.get(key).map(|it| it.summaries()).unwrap_or_default())
+    }
+}
+
+#[async_trait]
+impl Portable for InMemoryStore {
+    async fn export(
+        &self,
+        owner: &Owner,
+    ) -> Result<BoxStream<'static, Result<ExportPart, MemoryError>>, MemoryError> {
+        Ok(stream::iter(self.state().export(owner).into_iter().map(Ok)).boxed())
+    }
+
     async fn restore(
         &self,
         key: &SessionKey,
@@ -134,13 +161,21 @@ impl Catalog for InMemoryStore {
 
 #[async_trait]
 impl Recall for InMemoryStore {
-    async fn search(
+    async fn search(&self, owner: &Owner, search: &Search) -> Result<Vec<Hit>, MemoryError> {
+        Ok(self.state().search(owner, search))
+    }
+
+    async fn unembedded(&self, model: &str, limit: usize) -> Result<Vec<Unembedded>, MemoryError> {
+        Ok(self.state().unembedded(model, limit))
+    }
+
+    async fn keep_embeddings(
         &self,
-        owner: &Owner,
-        query: &str,
-        limit: usize,
-    ) -> Result<Vec<Hit>, MemoryError> {
-        Ok(self.state().search(owner, query, limit))
+        model: &str,
+        embeddings: Vec<Embedded>,
+    ) -> Result<(), MemoryError> {
+        self.state().keep_embeddings(model, embeddings);
+        Ok(())
     }
 }
 
@@ -195,12 +230,37 @@ impl TurnIndex for InMemoryStore {
 }
 
 #[async_trait]
+impl Upkeep for InMemoryStore {
+    async fn idle_since(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<SessionKey>, MemoryError> {
+        Ok(self.state().idle_since(before, limit))
+    }
+
+    async fn prune_turns(&self, before: Timestamp) -> Result<u64, MemoryError> {
+        Ok(self.state().prune_turns(before))
+    }
+
+    async fn unsettled(&self, limit: usize) -> Result<Vec<SessionKey>, MemoryError> {
+        Ok(self.state().unsettled(limit))
+    }
+
+    async fn settle(&self, key: &SessionKey) -> Result<(), MemoryError> {
+        self.state().settle(key);
+        Ok(())
+    }
+}
+
+#[async_trait]
 impl MemoryStore for InMemoryStore {
     fn capabilities(&self) -> MemoryCapabilities {
         MemoryCapabilities::default()
     }
 
-    async fn health(&self) -> Result<(), MemoryError> {
-        Ok(())
+    async fn health(&self) -> Result<Health, MemoryError> {
+        let note = Some("ends with the process".to_owned());
+        Ok(Health::of(TierHealth { note, ..TierHealth::well("process") }))
     }
 }

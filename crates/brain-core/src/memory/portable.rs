@@ -12,7 +12,7 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 pub use self::{
-    export::export,
+    export::{export, export_by_scan},
     import::{ImportReport, OnConflict, Refused, Renamed, import},
 };
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
     json::RawJson,
     memory::{
         Entry, EntryBody, FormatVersion, MemoryClass, MemoryError, MemoryErrorKind, Restored,
-        Session, inside_tool_round,
+        Session, Summary, inside_tool_round,
     },
     time::Timestamp,
 };
@@ -95,24 +95,75 @@ pub struct ExportedSession {
     /// The entry after which the next append goes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<Seq>,
+    /// Its summaries by position.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub summaries: Vec<Summary>,
     /// Entries by position; a parent stands before its children.
     pub entries: Vec<ExportedEntry>,
 }
 
-impl ExportedSession {
-    /// A session with these entries, which are all of its branches by position.
-    pub fn of<'a>(session: &Session, entries: impl IntoIterator<Item = &'a Entry>) -> Self {
+/// A piece of an export.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExportPart {
+    /// A session begins.
+    Session(ExportedHead),
+    /// An entry of the session that began last.
+    Entry(ExportedEntry),
+}
+
+/// A session without its entries; as JSON, what stands before `entries`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExportedHead(ExportedSession);
+
+impl ExportedHead {
+    /// A session and its summaries by position.
+    #[must_use]
+    pub fn of(session: &Session, summaries: Vec<Summary>) -> Self {
         let Session { id, title, metadata, system, recall, class, head, .. } = session.clone();
-        let entries = entries
-            .into_iter()
-            .map(|it| ExportedEntry { seq: it.seq, parent: it.parent, entry: (*it.body).clone() })
-            .collect();
         let Session { created_at, updated_at, .. } = *session;
-        Self { id, title, metadata, system, recall, class, created_at, updated_at, head, entries }
+        let entries = Vec::new();
+        Self(ExportedSession {
+            id,
+            title,
+            metadata,
+            system,
+            recall,
+            class,
+            created_at,
+            updated_at,
+            head,
+            summaries,
+            entries,
+        })
+    }
+
+    /// The same with its entries.
+    #[must_use]
+    pub fn with(self, entries: Vec<ExportedEntry>) -> ExportedSession {
+        ExportedSession { entries, ..self.0 }
+    }
+
+    /// The session, without entries.
+    #[must_use]
+    pub fn session(&self) -> &ExportedSession {
+        &self.0
+    }
+}
+
+impl ExportedSession {
+    /// A session with these entries, which are all of its branches by position, and its summaries
+    /// by position.
+    pub fn of<'a>(
+        session: &Session,
+        entries: impl IntoIterator<Item = &'a Entry>,
+        summaries: Vec<Summary>,
+    ) -> Self {
+        let entries = entries.into_iter().map(ExportedEntry::from).collect();
+        ExportedHead::of(session, summaries).with(entries)
     }
 
     /// Checks that positions rise from 1, gaps allowed, that each parent stands before its
-    /// children, and that the head is an entry outside of any tool round.
+    /// children, that summaries rise too and stand at entries, and that the head is an entry outside of any tool round.
     ///
     /// # Errors
     ///
@@ -126,6 +177,13 @@ impl ExportedSession {
                 return Err(unfit(MemoryErrorKind::UnknownParent));
             }
             before = it.seq;
+        }
+        let mut summarised = Seq(0);
+        for it in &self.summaries {
+            if it.at <= summarised || self.find(self.entries.len(), it.at).is_none() {
+                return Err(unfit(MemoryErrorKind::UnknownParent));
+            }
+            summarised = it.at;
         }
         let branch = self.branch(self.head);
         if self.head.is_some() && branch.clone().next().is_none() {
@@ -150,7 +208,7 @@ impl ExportedSession {
 
     /// What restoring this over a stored session amounts to; their ids may differ.
     ///
-    /// Equal content is [`Restored::Unchanged`]. A stored session that was made at the same time,
+    /// Equal content is [`Restored::Unchanged`], whatever the summaries are. A stored session that was made at the same time,
     /// in the same class, and whose entries are the first ones of this is [`Restored::Extended`]:
     /// it gets the other entries, and everything else as it is here.
     ///
@@ -158,7 +216,8 @@ impl ExportedSession {
     ///
     /// [`MemoryErrorKind::Conflict`] when the stored session is another one, or has gone on.
     pub fn compare(&self, stored: &Self) -> Result<Restored, MemoryError> {
-        if *self == (Self { id: self.id.clone(), ..stored.clone() }) {
+        let (id, summaries) = (self.id.clone(), self.summaries.clone());
+        if *self == (Self { id, summaries, ..stored.clone() }) {
             return Ok(Restored::Unchanged);
         }
         let same = self.created_at == stored.created_at && self.class == stored.class;
@@ -171,6 +230,12 @@ impl ExportedSession {
 
 fn unfit(kind: MemoryErrorKind) -> MemoryError {
     MemoryError::new("restore the session", kind)
+}
+
+impl From<&Entry> for ExportedEntry {
+    fn from(entry: &Entry) -> Self {
+        Self { seq: entry.seq, parent: entry.parent, entry: (*entry.body).clone() }
+    }
 }
 
 /// One entry with its place in the tree.
@@ -193,7 +258,7 @@ mod tests {
         chat::Message,
         ids::{Seq, SessionId},
         json::RawJson,
-        memory::{EntryBody, MemoryClass},
+        memory::{EntryBody, MemoryClass, Summary},
         time::Timestamp,
     };
 
@@ -214,6 +279,12 @@ mod tests {
             created_at: Timestamp::from_millis(0),
             updated_at: Timestamp::from_millis(1),
             head: Some(Seq(2)),
+            summaries: vec![Summary {
+                at: Seq(1),
+                text: "one".into(),
+                model: Some("m".into()),
+                created_at: Timestamp::from_millis(1),
+            }],
             entries: vec![entry(1, None, "one"), entry(2, Some(1), "two")],
         };
         let empty = ExportedSession {
@@ -223,6 +294,7 @@ mod tests {
             recall: false,
             class: MemoryClass::Durable,
             head: None,
+            summaries: Vec::new(),
             entries: Vec::new(),
             ..full.clone()
         };

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ids::{AppendId, Seq, SessionId, SessionKey, Token},
+    ids::{AppendId, Seq, SessionId, Token},
     json::RawJson,
     memory::{Draft, Entry, Fence},
     time::Timestamp,
@@ -180,13 +180,28 @@ pub struct ReadOptions {
     pub from: ReadFrom,
     /// At most this many entries, counted from the last.
     pub limit: usize,
+    /// Whether an earlier state will do, because the caller appends [`Expect::At`] its token,
+    /// which checks it. Only a store that keeps copies makes use of it.
+    pub unverified: bool,
 }
 
 impl ReadOptions {
     /// The newest `limit` entries before the head.
     #[must_use]
     pub fn newest(limit: usize) -> Self {
-        Self { from: ReadFrom::Head, limit }
+        Self { from: ReadFrom::Head, limit, unverified: false }
+    }
+
+    /// The newest `limit` entries of the branch that ends with `seq`.
+    #[must_use]
+    pub fn of_branch(seq: Seq, limit: usize) -> Self {
+        Self { from: ReadFrom::Entry(seq), limit, unverified: false }
+    }
+
+    /// The same, of an earlier state if that costs less.
+    #[must_use]
+    pub fn unverified(self) -> Self {
+        Self { unverified: true, ..self }
     }
 }
 
@@ -197,6 +212,8 @@ pub struct Branch {
     pub session: Session,
     /// Each the parent of the next.
     pub entries: Vec<Entry>,
+    /// The newest summary made at one of `entries`, or at the parent of the first.
+    pub summary: Option<Summary>,
 }
 
 impl Branch {
@@ -205,6 +222,21 @@ impl Branch {
     pub fn has_older(&self) -> bool {
         self.entries.first().is_some_and(|entry| entry.parent.is_some())
     }
+}
+
+/// A text that stands for an entry and all of its ancestors; it replaces none of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Summary {
+    /// The last entry that it covers.
+    pub at: Seq,
+    /// What was said, in short.
+    pub text: String,
+    /// The model that wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// When it was written.
+    pub created_at: Timestamp,
 }
 
 /// Where a page of sessions ends: the key of its last session.
@@ -250,13 +282,4 @@ pub enum Restored {
     Extended(u64),
     /// It was there already.
     Unchanged,
-}
-
-/// An entry that a search found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hit {
-    /// Whose session.
-    pub session: SessionKey,
-    /// The entry.
-    pub entry: Entry,
 }

@@ -6,7 +6,8 @@ use brain_core::{
     ids::{Owner, SessionId, SessionKey},
     json::RawJson,
     memory::{
-        ListOptions, MemoryClass, MemoryErrorKind, NewSession, PageKey, Session, SessionPatch,
+        ListOptions, MemoryClass, MemoryErrorKind, NewSession, PageKey, Search, Session,
+        SessionPatch,
     },
     time::Clock,
 };
@@ -137,7 +138,7 @@ pub async fn owners_share_nothing(it: Subject) {
     assert_eq!(it.store.turn(&bob(), turn.id).await.unwrap(), None);
     assert_eq!(it.store.request_cancel(&bob(), turn.id).await.unwrap(), None);
     assert!(!it.record(&turn).await.cancel_requested);
-    let found = it.store.search(&bob(), "secret", 10).await.unwrap();
+    let found = it.store.search(&bob(), &Search::words("secret", 10)).await.unwrap();
     assert_eq!(found.iter().map(|it| &it.session).collect::<Vec<_>>(), [&theirs]);
     it.store.forget(&theirs).await.unwrap();
     assert_eq!(it.texts(&mine).await, ["ann's secret", "more of ann"]);
@@ -156,7 +157,7 @@ pub async fn owners_are_compared_whole(it: Subject) {
         let name = Owner::new(owner).unwrap();
         let listed = it.store.list(&name, ListOptions { before: None, limit: 99 }).await.unwrap();
         assert_eq!(listed.len(), 1, "{owner:?}");
-        let found = it.store.search(&name, "hello", 99).await.unwrap();
+        let found = it.store.search(&name, &Search::words("hello", 99)).await.unwrap();
         let said: Vec<_> = found.iter().map(|it| it.entry.body.message.joined_text()).collect();
         assert_eq!(said, [format!("hello {owner}")]);
     }

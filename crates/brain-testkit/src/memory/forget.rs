@@ -4,6 +4,7 @@ use brain_core::{
     ids::{IdempotencyKey, Seq, SessionKey},
     memory::{
         Append, Expect, Forgotten, ListOptions, MemoryErrorKind, NewSession, OpenTurn, ReadOptions,
+        Search,
     },
 };
 use tokio::task::JoinSet;
@@ -23,7 +24,7 @@ pub async fn forgetting_erases_everything(it: Subject) {
     assert_eq!(it.store.read(&key, ReadOptions::newest(9)).await.unwrap(), None);
     assert_eq!(it.all(&key).await, []);
     assert_eq!(it.store.list(&ann(), ListOptions { before: None, limit: 9 }).await.unwrap(), []);
-    assert_eq!(it.store.search(&ann(), "canary", 9).await.unwrap(), []);
+    assert_eq!(it.store.search(&ann(), &Search::words("canary", 9)).await.unwrap(), []);
     assert_eq!(it.store.turn(&ann(), turn.id).await.unwrap(), None);
     let k = IdempotencyKey::new("k").unwrap();
     assert_eq!(it.store.turn_by_key(&ann(), &k).await.unwrap(), None);

@@ -20,7 +20,13 @@ use brain_core::{
 pub async fn an_unknown_session_is_none(it: Subject) {
     let nobody = key("nobody");
     for from in [ReadFrom::Head, ReadFrom::Entry(Seq(1))] {
-        assert_eq!(it.store.read(&nobody, ReadOptions { from, limit: 10 }).await.unwrap(), None);
+        assert_eq!(
+            it.store
+                .read(&nobody, ReadOptions { from, limit: 10, unverified: false })
+                .await
+                .unwrap(),
+            None
+        );
     }
     assert_eq!(it.store.session(&nobody).await.unwrap(), None);
     assert_eq!(it.all(&nobody).await, []);
@@ -138,7 +144,7 @@ pub async fn a_branch_reads_from_any_entry(it: Subject) {
     it.add(&key, ["a", "b", "c"].map(draft).into()).await;
     assert_eq!(it.texts_from(&key, Seq(2)).await, ["a", "b"]);
     for missing in [0, 4, u64::MAX] {
-        let options = ReadOptions { from: ReadFrom::Entry(Seq(missing)), limit: 1 };
+        let options = ReadOptions::of_branch(Seq(missing), 1);
         let result = it.store.read(&key, options).await;
         assert_eq!(kind(result), MemoryErrorKind::UnknownParent, "from {missing}");
     }

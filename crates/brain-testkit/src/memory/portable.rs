@@ -8,7 +8,8 @@ use brain_core::{
     json::RawJson,
     memory::{
         Document, EntryBody, Expect, ExportedEntry, ExportedSession, ImportReport, ListOptions,
-        MemoryClass, MemoryErrorKind, NewSession, OnConflict, Renamed, Restored, export, import,
+        MemoryClass, MemoryErrorKind, NewSession, OnConflict, Renamed, Restored, Search, Summary,
+        export, import,
     },
     time::Timestamp,
 };
@@ -47,6 +48,12 @@ fn foreign() -> ExportedSession {
         created_at: Timestamp::from_millis(1000),
         updated_at: Timestamp::from_millis(2000),
         head: Some(Seq(5)),
+        summaries: vec![Summary {
+            at: Seq(5),
+            text: "a, then c".to_owned(),
+            model: None,
+            created_at: Timestamp::from_millis(2500),
+        }],
         entries: vec![
             said(1, None, "a"),
             said(2, Some(1), "b"),
@@ -63,7 +70,7 @@ pub async fn a_restored_session_is_as_it_was(it: Subject) {
     assert_eq!(exported(&it, ann()).await, [foreign()]);
     assert_eq!(it.texts(&key).await, ["a", "c"]);
     assert_eq!(it.texts_from(&key, Seq(9)).await, ["a", "b", "d"]);
-    assert_eq!(it.store.search(&ann(), "d", 9).await.unwrap().len(), 1);
+    assert_eq!(it.store.search(&ann(), &Search::words("d", 9)).await.unwrap().len(), 1);
     assert_eq!(it.say(&key, "next").await.last, Some(Seq(10)));
     assert_eq!(it.texts(&key).await, ["a", "c", "next"]);
 }

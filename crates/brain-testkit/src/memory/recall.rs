@@ -3,7 +3,7 @@
 use brain_core::{
     chat::{Message, Part},
     ids::Seq,
-    memory::{Expect, Hit},
+    memory::{Expect, Hit, Search},
 };
 
 use super::subject::{Subject, ann, append, draft_of, key};
@@ -16,7 +16,7 @@ fn said(hits: &[Hit]) -> Vec<String> {
 pub async fn what_was_written_is_found_at_once(it: Subject) {
     it.say(&key("s"), "first").await;
     it.say(&key("s"), "I moved to Berlin in May").await;
-    let hits = it.store.search(&ann(), "berlin", 10).await.unwrap();
+    let hits = it.store.search(&ann(), &Search::words("berlin", 10)).await.unwrap();
     assert_eq!(hits.len(), 1);
     assert_eq!((&hits[0].session, hits[0].entry.seq), (&key("s"), Seq(2)));
     assert_eq!(hits[0].entry, it.read(&key("s")).await.entries[1]);
@@ -34,7 +34,7 @@ pub async fn every_word_must_be_there(it: Subject) {
         ("quick dog", 0),
         ("cat", 0),
     ] {
-        let hits = it.store.search(&ann(), query, 10).await.unwrap();
+        let hits = it.store.search(&ann(), &Search::words(query, 10)).await.unwrap();
         assert_eq!(hits.len(), found, "{query:?}");
     }
 }
@@ -43,7 +43,11 @@ pub async fn every_word_must_be_there(it: Subject) {
 pub async fn case_does_not_matter_in_any_script(it: Subject) {
     it.say(&key("s"), "viele Äpfel und ЯБЛОКИ").await;
     for query in ["äpfel", "ÄPFEL", "яблоки"] {
-        assert_eq!(it.store.search(&ann(), query, 10).await.unwrap().len(), 1, "{query}");
+        assert_eq!(
+            it.store.search(&ann(), &Search::words(query, 10)).await.unwrap().len(),
+            1,
+            "{query}"
+        );
     }
 }
 
@@ -58,7 +62,7 @@ pub async fn the_newest_are_found_first(it: Subject) {
     it.store.append(&key("a"), aside).await.unwrap();
     let all = ["aside word", "word four", "three word", "two word", "one word"];
     for limit in [0, 1, 3, 5, usize::MAX] {
-        let hits = it.store.search(&ann(), "word", limit).await.unwrap();
+        let hits = it.store.search(&ann(), &Search::words("word", limit)).await.unwrap();
         assert_eq!(said(&hits), all[..limit.min(5)], "limit {limit}");
     }
 }
@@ -67,7 +71,11 @@ pub async fn the_newest_are_found_first(it: Subject) {
 pub async fn no_word_finds_nothing(it: Subject) {
     it.say(&key("s"), "hello").await;
     for query in ["", " ", "\n\t "] {
-        assert_eq!(it.store.search(&ann(), query, 10).await.unwrap(), [], "{query:?}");
+        assert_eq!(
+            it.store.search(&ann(), &Search::words(query, 10)).await.unwrap(),
+            [],
+            "{query:?}"
+        );
     }
 }
 
@@ -107,11 +115,11 @@ pub async fn no_query_is_malformed(it: Subject) {
         &long,
     ];
     for query in queries {
-        let hits = it.store.search(&ann(), query, 10).await;
+        let hits = it.store.search(&ann(), &Search::words(query, 10)).await;
         assert!(hits.is_ok_and(|it| it.len() <= 1), "{query:?}");
     }
     for query in ["hello*x", "h_llo", "hel%d", "hello OR nothing", "hello NOT world"] {
-        let hits = it.store.search(&ann(), query, 10).await.unwrap();
+        let hits = it.store.search(&ann(), &Search::words(query, 10)).await.unwrap();
         assert_eq!(hits, [], "{query:?}");
     }
     assert_eq!(it.texts(&key("s")).await, ["hello world"]);
@@ -127,7 +135,11 @@ pub async fn all_that_is_said_is_searched(it: Subject) {
         Message { reasoning: Some("hiddenword".to_owned()), ..Message::assistant("gamma") };
     it.add(&key("s"), vec![draft_of(input), draft_of(answer)]).await;
     for (query, found) in [("alpha beta", 1), ("gamma", 1), ("hiddenword", 0)] {
-        assert_eq!(it.store.search(&ann(), query, 10).await.unwrap().len(), found, "{query}");
+        assert_eq!(
+            it.store.search(&ann(), &Search::words(query, 10)).await.unwrap().len(),
+            found,
+            "{query}"
+        );
     }
 }
 
@@ -136,6 +148,6 @@ pub async fn the_forgotten_is_not_found(it: Subject) {
     it.say(&key("gone"), "canary").await;
     it.say(&key("kept"), "canary").await;
     it.store.forget(&key("gone")).await.unwrap();
-    let hits = it.store.search(&ann(), "canary", 10).await.unwrap();
+    let hits = it.store.search(&ann(), &Search::words("canary", 10)).await.unwrap();
     assert_eq!(hits.iter().map(|it| &it.session).collect::<Vec<_>>(), [&key("kept")]);
 }

@@ -17,7 +17,7 @@ use brain_core::{
     memory::{
         Append, Appended, Authority, Branch, CloseTurn, Draft, Entry, EntryBody, Expect, Fence,
         Idempotency, MemoryError, MemoryErrorKind, MemoryStore, NewSession, OpenTurn, Opened,
-        ReadFrom, ReadOptions, Session, TurnRecord, TurnState,
+        ReadOptions, Session, TurnRecord, TurnState,
     },
     time::{Clock, Timestamp},
 };
@@ -156,7 +156,7 @@ impl Subject {
 
     /// What the branch that ends with `last` says.
     pub(super) async fn texts_from(&self, key: &SessionKey, last: Seq) -> Vec<String> {
-        let options = ReadOptions { from: ReadFrom::Entry(last), limit: usize::MAX };
+        let options = ReadOptions::of_branch(last, usize::MAX);
         texts(&self.store.read(key, options).await.unwrap().unwrap().entries)
     }
 

@@ -192,7 +192,8 @@ async fn read_branch(
 ) -> Result<Response, ApiError> {
     let limit = bounded("limit", query.limit, ENTRIES)?;
     let from = query.from.map_or(ReadFrom::Head, |seq| ReadFrom::Entry(Seq(seq)));
-    let branch = app.brain.ports().store.read(key, ReadOptions { from, limit }).await?;
+    let branch =
+        app.brain.ports().store.read(key, ReadOptions { from, limit, unverified: false }).await?;
     let branch = branch.ok_or_else(ApiError::session_not_found)?;
     let view = BranchView {
         session: SessionView::of(&branch.session),

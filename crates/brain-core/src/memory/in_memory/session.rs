@@ -1,13 +1,18 @@
 //! One session: its entries, and every change that needs nothing but the session itself.
 
-use std::{collections::HashMap, iter};
+use std::{
+    collections::{BTreeMap, HashMap},
+    iter,
+    sync::Arc,
+};
 
 use super::conflict;
 use crate::{
     ids::{AppendId, Seq, SessionKey, Token, TurnId},
     memory::{
-        Append, Appended, Branch, Entry, ExportedSession, MemoryError, MemoryErrorKind, NewSession,
-        ReadFrom, ReadOptions, Restored, Session, SessionPatch, inside_tool_round,
+        Append, Appended, Branch, Entry, EntryStatus, ExportPart, ExportedEntry, ExportedHead,
+        ExportedSession, MemoryError, MemoryErrorKind, NewSession, ReadFrom, ReadOptions, Restored,
+        Session, SessionPatch, Summary, inside_tool_round,
     },
     time::Timestamp,
 };
@@ -17,6 +22,8 @@ use crate::{
 pub(super) struct Stored {
     pub(super) arrival: u64,
     pub(super) entry: Entry,
+    /// The model that embedded it, and what came of it.
+    pub(super) embedding: Option<(String, Arc<[f32]>)>,
 }
 
 /// Numbers entries as they arrive; what search calls newest.
@@ -37,12 +44,19 @@ pub(super) struct StoredSession {
     /// By position, which rises but may have gaps.
     entries: Vec<Stored>,
     appends: HashMap<AppendId, Appended>,
+    summaries: BTreeMap<Seq, Summary>,
 }
 
 impl StoredSession {
     pub(super) fn new(key: &SessionKey, new: NewSession, now: Timestamp) -> Self {
         let session = Session::new(key.id.clone(), new, now);
-        Self { session, open_turn: None, entries: Vec::new(), appends: HashMap::new() }
+        Self {
+            session,
+            open_turn: None,
+            entries: Vec::new(),
+            appends: HashMap::new(),
+            summaries: BTreeMap::new(),
+        }
     }
 
     /// What the append of this name did, if it happened.
@@ -57,6 +71,11 @@ impl StoredSession {
     fn get(&self, seq: Seq) -> Option<&Entry> {
         let index = self.entries.binary_search_by_key(&seq, |it| it.entry.seq).ok()?;
         self.entries.get(index).map(|it| &it.entry)
+    }
+
+    pub(super) fn stored_mut(&mut self, seq: Seq) -> Option<&mut Stored> {
+        let index = self.entries.binary_search_by_key(&seq, |it| it.entry.seq).ok()?;
+        self.entries.get_mut(index)
     }
 
     /// The branch that ends with `last`, newest first.
@@ -112,7 +131,7 @@ impl StoredSession {
         for draft in &append.drafts {
             let seq = Seq(self.entries.last().map_or(0, |it| it.entry.seq.0) + 1);
             let entry = Entry { seq, parent, body: draft.body().clone() };
-            self.entries.push(Stored { arrival: arrivals.next(), entry });
+            self.entries.push(Stored { arrival: arrivals.next(), entry, embedding: None });
             parent = Some(seq);
         }
         self.session.entries = self.entries.len() as u64;
@@ -132,7 +151,47 @@ impl StoredSession {
         self.check_exists(last)?;
         let mut entries: Vec<Entry> = self.branch(last).take(options.limit).cloned().collect();
         entries.reverse();
-        Ok(Branch { session: self.session.clone(), entries })
+        let summary = self.summary_of(&entries);
+        Ok(Branch { session: self.session.clone(), entries, summary })
+    }
+
+    fn summary_of(&self, entries: &[Entry]) -> Option<Summary> {
+        let before = entries.first().and_then(|it| it.parent);
+        let places = entries.iter().rev().map(|it| it.seq).chain(before);
+        places.filter_map(|seq| self.summaries.get(&seq)).next().cloned()
+    }
+
+    pub(super) fn keep_summary(&mut self, summary: Summary) -> Result<(), MemoryError> {
+        self.check_exists(Some(summary.at))?;
+        self.summaries.insert(summary.at, summary);
+        Ok(())
+    }
+
+    pub(super) fn summaries(&self) -> Vec<Summary> {
+        self.summaries.values().cloned().collect()
+    }
+
+    /// Erases what an entry says; returns whether it said something.
+    pub(super) fn forget_entry(&mut self, seq: Seq, now: Timestamp) -> Result<bool, MemoryError> {
+        if self.open_turn.is_some() {
+            return Err(conflict("forget the entry"));
+        }
+        let Some(stored) = self.stored_mut(seq) else { return Ok(false) };
+        if stored.entry.body.status == EntryStatus::Forgotten {
+            return Ok(false);
+        }
+        stored.entry.body = Arc::new(stored.entry.body.forgotten());
+        stored.embedding = None;
+        self.summaries.retain(|at, _| *at < seq);
+        self.changed(now);
+        Ok(true)
+    }
+
+    pub(super) fn export(&self) -> impl Iterator<Item = ExportPart> {
+        let head = ExportedHead::of(&self.session, self.summaries());
+        let entries =
+            self.entries.iter().map(|it| ExportPart::Entry(ExportedEntry::from(&it.entry)));
+        iter::once(ExportPart::Session(head)).chain(entries)
     }
 
     pub(super) fn scan(&self, after: Seq, limit: usize) -> Vec<Entry> {
@@ -185,7 +244,8 @@ impl StoredSession {
             return Err(conflict("restore the session"));
         }
         let entries = self.entries.iter().map(|it| &it.entry);
-        let restored = import.compare(&ExportedSession::of(&self.session, entries))?;
+        let stored = ExportedSession::of(&self.session, entries, Vec::new());
+        let restored = import.compare(&stored)?;
         match restored {
             Restored::Created | Restored::Extended(_) => self.take_over(import, arrivals),
             Restored::Unchanged => {}
@@ -196,8 +256,9 @@ impl StoredSession {
     fn take_over(&mut self, import: &ExportedSession, arrivals: &mut Arrivals) {
         for it in import.entries.iter().skip(self.entries.len()) {
             let entry = Entry { seq: it.seq, parent: it.parent, body: it.entry.clone().into() };
-            self.entries.push(Stored { arrival: arrivals.next(), entry });
+            self.entries.push(Stored { arrival: arrivals.next(), entry, embedding: None });
         }
+        self.summaries = import.summaries.iter().map(|it| (it.at, it.clone())).collect();
         let session = &mut self.session;
         session.title.clone_from(&import.title);
         session.metadata.clone_from(&import.metadata);

@@ -1,19 +1,15 @@
 //! Everything the store holds, and what concerns sessions and turns together.
 
-use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, HashMap},
-};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{
     conflict,
     session::{Arrivals, StoredSession},
 };
 use crate::{
-    chat::Message,
-    ids::{IdempotencyKey, Owner, SessionKey, TurnId},
+    ids::{IdempotencyKey, Owner, Seq, SessionKey, TurnId},
     memory::{
-        Append, Appended, Expect, ExportedSession, Forgotten, Hit, ListOptions, MemoryError,
+        Append, Appended, Expect, ExportPart, ExportedSession, Forgotten, ListOptions, MemoryError,
         NewSession, PageKey, Restored, Session, TurnRecord,
     },
     time::Timestamp,
@@ -26,6 +22,8 @@ pub(super) struct State {
     pub(super) turns: HashMap<TurnId, TurnRecord>,
     pub(super) keys: HashMap<(Owner, IdempotencyKey), TurnId>,
     arrivals: Arrivals,
+    /// Forgotten sessions that may have copies elsewhere.
+    unsettled: BTreeSet<SessionKey>,
 }
 
 impl State {
@@ -86,7 +84,46 @@ impl State {
     pub(super) fn forget(&mut self, key: &SessionKey) -> Forgotten {
         let Some(session) = self.sessions.remove(key) else { return Forgotten::default() };
         self.forget_turns(key);
+        self.unsettled.insert(key.clone());
         Forgotten { erased: session.entries().len() as u64, pending: 0 }
+    }
+
+    pub(super) fn forget_entry(
+        &mut self,
+        key: &SessionKey,
+        seq: Seq,
+        now: Timestamp,
+    ) -> Result<Forgotten, MemoryError> {
+        let session = self.sessions.get_mut(key);
+        let erased = session.map_or(Ok(false), |it| it.forget_entry(seq, now))?;
+        if erased {
+            self.forget_input(key, seq);
+        }
+        Ok(Forgotten { erased: u64::from(erased), pending: 0 })
+    }
+
+    pub(super) fn export(&self, owner: &Owner) -> Vec<ExportPart> {
+        let mut sessions: Vec<&StoredSession> = self.of_owner(owner).map(|(_, it)| it).collect();
+        sessions.sort_unstable_by_key(|it| PageKey::from(&it.session));
+        sessions.into_iter().flat_map(StoredSession::export).collect()
+    }
+
+    pub(super) fn idle_since(&self, before: Timestamp, limit: usize) -> Vec<SessionKey> {
+        let idle = self.sessions.iter().filter(|(_, it)| it.open_turn.is_none());
+        let mut idle: Vec<_> = idle
+            .map(|(key, it)| (it.session.updated_at, key))
+            .filter(|(updated_at, _)| *updated_at < before)
+            .collect();
+        idle.sort_unstable();
+        idle.into_iter().take(limit).map(|(_, key)| key.clone()).collect()
+    }
+
+    pub(super) fn unsettled(&self, limit: usize) -> Vec<SessionKey> {
+        self.unsettled.iter().take(limit).cloned().collect()
+    }
+
+    pub(super) fn settle(&mut self, key: &SessionKey) {
+        self.unsettled.remove(key);
     }
 
     pub(super) fn list(&self, owner: &Owner, options: &ListOptions) -> Vec<Session> {
@@ -113,27 +150,10 @@ impl State {
         Ok(Restored::Created)
     }
 
-    pub(super) fn search(&self, owner: &Owner, query: &str, limit: usize) -> Vec<Hit> {
-        let words: Vec<String> = query.split_whitespace().map(str::to_lowercase).collect();
-        if words.is_empty() {
-            return Vec::new();
-        }
-        let mut found: Vec<(u64, Hit)> = Vec::new();
-        for (key, session) in self.of_owner(owner) {
-            for it in session.entries().iter().filter(|it| holds(&it.entry.body.message, &words)) {
-                found.push((it.arrival, Hit { session: key.clone(), entry: it.entry.clone() }));
-            }
-        }
-        found.sort_unstable_by_key(|(arrival, _)| Reverse(*arrival));
-        found.into_iter().take(limit).map(|(_, hit)| hit).collect()
-    }
-
-    fn of_owner(&self, owner: &Owner) -> impl Iterator<Item = (&SessionKey, &StoredSession)> {
+    pub(super) fn of_owner(
+        &self,
+        owner: &Owner,
+    ) -> impl Iterator<Item = (&SessionKey, &StoredSession)> {
         self.sessions.iter().filter(move |(key, _)| key.owner == *owner)
     }
-}
-
-fn holds(message: &Message, words: &[String]) -> bool {
-    let text = message.joined_text().to_lowercase();
-    words.iter().all(|word| text.contains(word))
 }

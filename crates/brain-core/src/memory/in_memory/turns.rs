@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{conflict, state::State};
 use crate::{
-    ids::{IdempotencyKey, Owner, SessionKey, TurnId},
+    ids::{IdempotencyKey, Owner, Seq, SessionKey, TurnId},
     memory::{
         Append, Appended, Checkpoint, CloseTurn, Fence, Idempotency, MemoryError, MemoryErrorKind,
         OpenTurn, Opened, Signals, TurnRecord, TurnState,
@@ -199,6 +199,19 @@ impl State {
 
     pub(super) fn unfinished(&self) -> Vec<TurnRecord> {
         self.turns.values().filter(|it| it.state.is_open()).cloned().collect()
+    }
+
+    pub(super) fn prune_turns(&mut self, before: Timestamp) -> u64 {
+        let count = self.turns.len();
+        self.turns.retain(|_, turn| turn.ended_at.is_none_or(|ended| before <= ended));
+        self.keys.retain(|_, turn| self.turns.contains_key(turn));
+        (count - self.turns.len()) as u64
+    }
+
+    /// Erases the turn that has this entry as its input, since its request says the same.
+    pub(super) fn forget_input(&mut self, key: &SessionKey, seq: Seq) {
+        self.turns.retain(|_, turn| turn.session != *key || turn.input != Some(seq));
+        self.keys.retain(|_, turn| self.turns.contains_key(turn));
     }
 
     /// Erases the session's turns and their idempotency keys.

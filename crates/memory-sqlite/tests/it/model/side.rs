@@ -9,7 +9,7 @@ use brain_core::{
     memory::{
         Append, Authority, Checkpoint, CloseTurn, Draft, EntryBody, Expect, ExportedSession, Fence,
         Idempotency, ListOptions, MemoryError, MemoryStore, NewSession, OpenTurn, PageKey,
-        ReadFrom, ReadOptions, SessionPatch, TurnRecord, TurnState,
+        ReadFrom, ReadOptions, Search, SessionPatch, TurnRecord, TurnState,
     },
     time::Timestamp,
 };
@@ -98,7 +98,14 @@ impl Side {
             }
             LogStep::Read { session, from, limit } => {
                 let from = from.map_or(ReadFrom::Head, |it| ReadFrom::Entry(Seq(it)));
-                self.show(store.read(&name(*session), ReadOptions { from, limit: *limit }).await)
+                self.show(
+                    store
+                        .read(
+                            &name(*session),
+                            ReadOptions { from, limit: *limit, unverified: false },
+                        )
+                        .await,
+                )
             }
             LogStep::MoveHead { session, token, head } => {
                 let token = match (token, store.session(&name(*session)).await.unwrap()) {
@@ -110,7 +117,7 @@ impl Side {
             LogStep::Forget { session } => self.show(store.forget(&name(*session)).await),
             LogStep::Search { text, limit } => {
                 let query = TEXTS.get(*text).unwrap().to_uppercase();
-                self.show(store.search(&Owner::local(), &query, *limit).await)
+                self.show(store.search(&Owner::local(), &Search::words(query, *limit)).await)
             }
         }
     }
@@ -135,7 +142,7 @@ impl Side {
                     return String::new();
                 };
                 let entries = store.scan(&name(*from), Seq(0), *first).await.unwrap();
-                let mut export = ExportedSession::of(&session, &entries);
+                let mut export = ExportedSession::of(&session, &entries, Vec::new());
                 export.head = entries.last().map(|it| it.seq);
                 self.show(store.restore(&name(*to), &export).await)
             }
