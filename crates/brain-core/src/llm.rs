@@ -5,6 +5,7 @@
 mod error;
 mod reply;
 mod router;
+mod tokens;
 
 use std::{fmt, sync::Arc};
 
@@ -16,6 +17,7 @@ pub use self::{
     error::{LlmError, LlmErrorKind},
     reply::{LlmGatewayExt, PartialReply, Reply, ready_stream},
     router::Router,
+    tokens::{Estimate, TokenCounter, Tokens},
 };
 use crate::{
     chat::{Message, ToolCall, Usage},
@@ -229,4 +231,8 @@ pub trait LlmGateway: fmt::Debug + Send + Sync + 'static {
 
     /// What a model can do, without asking anybody; the name may be empty for the default.
     fn capabilities(&self, model: &str) -> Capabilities;
+
+    /// What counts a model's tokens, as far as it is known now; [`Estimate`] where nothing is.
+    /// Returns at once: a table that must be loaded first is there for a later counter.
+    fn tokens(&self, model: &str) -> Arc<dyn TokenCounter>;
 }

@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use brain_core::{
     chat::{Role, Usage},
     llm::{
-        Capabilities, ChatRequest, ChatStream, EmbedRequest, Embeddings, LlmError, LlmErrorKind,
-        LlmGateway, ModelInfo,
+        Capabilities, ChatRequest, ChatStream, EmbedRequest, Embeddings, Estimate, LlmError,
+        LlmErrorKind, LlmGateway, ModelInfo, TokenCounter,
     },
 };
 use event_listener::Event;
@@ -204,6 +204,10 @@ impl LlmGateway for ScriptedLlm {
 
     fn capabilities(&self, model: &str) -> Capabilities {
         self.model(model).map(|it| it.capabilities).unwrap_or_default()
+    }
+
+    fn tokens(&self, _model: &str) -> Arc<dyn TokenCounter> {
+        Estimate::counter()
     }
 }
 

@@ -20,8 +20,8 @@ use async_trait::async_trait;
 use brain_core::{
     chat::Usage,
     llm::{
-        Capabilities, ChatEvent, ChatRequest, ChatStream, EmbedRequest, Embeddings, LlmError,
-        LlmErrorKind, LlmGateway, ModelInfo,
+        Capabilities, ChatEvent, ChatRequest, ChatStream, EmbedRequest, Embeddings, Estimate,
+        LlmError, LlmErrorKind, LlmGateway, ModelInfo, TokenCounter,
     },
 };
 use futures_util::{StreamExt, stream};
@@ -241,6 +241,10 @@ impl LlmGateway for LocalGateway {
         let chat = self.chat.as_ref().filter(|it| is(&it.id, model)).map(Chat::capabilities);
         let embedding = self.embedding.as_ref().filter(|it| is(&it.id, model));
         chat.or(embedding.map(|_| EMBEDDING_CAPABILITIES)).unwrap_or_default()
+    }
+
+    fn tokens(&self, _model: &str) -> Arc<dyn TokenCounter> {
+        Estimate::counter()
     }
 }
 

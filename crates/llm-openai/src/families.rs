@@ -76,7 +76,7 @@ pub(crate) fn dialect(model: &str, official: bool) -> Dialect {
 }
 
 /// OpenAI's reasoning families, which refuse sampling options.
-fn is_reasoning(model: &str) -> bool {
+pub(crate) fn is_reasoning(model: &str) -> bool {
     let name = family_name(model);
     let o_series = ["o1", "o3", "o4"].iter().any(|family| {
         name.strip_prefix(family).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
@@ -86,7 +86,7 @@ fn is_reasoning(model: &str) -> bool {
 
 /// The name without its vendor's prefix and without what a fine-tune adds: `gpt-4o` for
 /// `openai/gpt-4o` and `ft:gpt-4o:me::id`.
-fn family_name(model: &str) -> String {
+pub(crate) fn family_name(model: &str) -> String {
     let name = model.rsplit('/').next().unwrap_or(model);
     name.strip_prefix("ft:").unwrap_or(name).to_lowercase()
 }

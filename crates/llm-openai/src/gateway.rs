@@ -3,13 +3,13 @@
 use std::{
     collections::{HashMap, HashSet},
     iter,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use async_trait::async_trait;
 use brain_core::llm::{
     Capabilities, ChatRequest, ChatStream, EmbedRequest, Embeddings, LlmError, LlmErrorKind,
-    LlmGateway, ModelInfo,
+    LlmGateway, ModelInfo, TokenCounter,
 };
 use llm_http::{CallError, Endpoint, HttpClient, InvalidEndpoint};
 use serde_json::Value;
@@ -21,6 +21,7 @@ use crate::{
     decode::ChunkDecoder,
     dialect::{Dialect, complaint},
     embeddings, families, request,
+    tokens::Tables,
     wire::{EmbeddingsRequest, EmbeddingsResponse, ModelCard, ModelList},
 };
 
@@ -42,6 +43,7 @@ pub struct OpenAiGateway {
     dialects: Mutex<HashMap<String, Dialect>>,
     /// Tokens of context, by model, as the server's last list said.
     contexts: Mutex<HashMap<String, u32>>,
+    tables: Tables,
 }
 
 impl OpenAiGateway {
@@ -61,6 +63,7 @@ impl OpenAiGateway {
             official,
             dialects: Mutex::default(),
             contexts: Mutex::default(),
+            tables: Tables::default(),
         })
     }
 
@@ -182,6 +185,11 @@ impl LlmGateway for OpenAiGateway {
         let known = families::capabilities(model);
         let context_tokens = contexts.get(model).copied().or(known.context_tokens);
         Capabilities { context_tokens, ..known }
+    }
+
+    fn tokens(&self, model: &str) -> Arc<dyn TokenCounter> {
+        let model = if model.is_empty() { &self.default_model } else { model };
+        self.tables.counter(model, self.official)
     }
 }
 

@@ -13,6 +13,7 @@
 //! | `answer` | bytes in, events out |
 //! | `embeddings` | vectors; pure |
 //! | `families` | what is known about models by their names; pure |
+//! | `tokens` | counting as OpenAI's models do |
 //! | `gateway` | the port, and the I/O |
 
 mod answer;
@@ -23,6 +24,7 @@ mod embeddings;
 mod families;
 mod gateway;
 mod request;
+mod tokens;
 mod wire;
 
 pub use llm_http::{InvalidEndpoint, Timeouts};

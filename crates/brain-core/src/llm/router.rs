@@ -7,8 +7,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use async_trait::async_trait;
 
 use super::{
-    Capabilities, ChatRequest, ChatStream, EmbedRequest, Embeddings, LlmError, LlmErrorKind,
-    LlmGateway, ModelInfo,
+    Capabilities, ChatRequest, ChatStream, EmbedRequest, Embeddings, Estimate, LlmError,
+    LlmErrorKind, LlmGateway, ModelInfo, TokenCounter,
 };
 
 /// Sends each request to the gateway its model's prefix names, else to the default gateway.
@@ -106,5 +106,10 @@ impl LlmGateway for Router {
 
     fn capabilities(&self, model: &str) -> Capabilities {
         self.route(model).map(|(gateway, model)| gateway.capabilities(model)).unwrap_or_default()
+    }
+
+    fn tokens(&self, model: &str) -> Arc<dyn TokenCounter> {
+        let counter = self.route(model).map(|(gateway, model)| gateway.tokens(model));
+        counter.unwrap_or_else(|_| Estimate::counter())
     }
 }

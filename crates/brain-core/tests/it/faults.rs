@@ -7,8 +7,8 @@ use brain_core::{
     brain::{CANCELLED, TurnRequest},
     ids::TurnId,
     llm::{
-        Capabilities, ChatRequest, ChatStream, EmbedRequest, Embeddings, LlmError, LlmErrorKind,
-        LlmGateway, ModelInfo,
+        Capabilities, ChatRequest, ChatStream, EmbedRequest, Embeddings, Estimate, LlmError,
+        LlmErrorKind, LlmGateway, ModelInfo, TokenCounter,
     },
     memory::TurnState,
     time::Timestamp,
@@ -87,6 +87,10 @@ impl LlmGateway for Panics {
 
     fn capabilities(&self, _model: &str) -> Capabilities {
         Capabilities::default()
+    }
+
+    fn tokens(&self, _model: &str) -> Arc<dyn TokenCounter> {
+        Estimate::counter()
     }
 }
 
