@@ -4,6 +4,7 @@
 //! |---|---|
 //! | a memory store | [`memory_store_suite!`], and [`FaultyStore`] to make any store fail |
 //! | a language model | [`llm_gateway_suite!`], and [`ScriptedLlm`] to say what a test needs |
+//! | what needs a Redis | [`redis::Server`], [`redis::Cluster`], [`redis::Sentinel`], with faults |
 //! | time | [`ManualClock`] |
 //! | the order of things | [`Gate`] |
 //!
@@ -23,6 +24,7 @@ mod faulty;
 mod gate;
 pub mod gateway;
 pub mod memory;
+pub mod redis;
 mod scripted;
 
 pub use crate::{

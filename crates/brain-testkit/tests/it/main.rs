@@ -6,5 +6,6 @@ mod faulty;
 mod gateways;
 mod memory;
 mod portable;
+mod redis;
 mod scripted;
 mod suites;

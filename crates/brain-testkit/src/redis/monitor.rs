@@ -1,0 +1,81 @@
+//! What a server is sent, by clients and by scripts, as `MONITOR` tells it.
+
+use std::{
+    net::Shutdown,
+    os::unix::net::UnixStream,
+    sync::{Arc, Mutex},
+    thread::JoinHandle,
+};
+
+use super::wire::{Client, Reply};
+
+/// A recording in progress.
+#[derive(Debug)]
+pub struct Monitor {
+    stream: UnixStream,
+    lines: Arc<Mutex<Vec<String>>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Monitor {
+    pub(super) fn begin(mut client: Client) -> Self {
+        assert_eq!(client.ask(&["MONITOR"]), Reply::Status("OK".to_owned()));
+        let stream = client.stream().try_clone().unwrap();
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&lines);
+        let read = move || {
+            while let Ok(Reply::Status(line)) = client.receive() {
+                kept.lock().unwrap().push(line);
+            }
+        };
+        Self { stream, lines, reader: Some(std::thread::spawn(read)) }
+    }
+
+    /// The commands until now, each as its words, in the order that they ran.
+    pub fn so_far(&self) -> Vec<Vec<String>> {
+        self.lines.lock().unwrap().iter().map(|it| words(it)).collect()
+    }
+
+    fn stop(&mut self) {
+        drop(self.stream.shutdown(Shutdown::Both));
+        if let Some(reader) = self.reader.take() {
+            drop(reader.join());
+        }
+    }
+}
+
+impl Drop for Monitor {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// The words of `1700000000.1 [0 lua] "HGET" "a\"b"`.
+fn words(line: &str) -> Vec<String> {
+    let quoted = line.split_once("] ").map_or("", |(_, rest)| rest);
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut characters = quoted.chars();
+    while let Some(character) = characters.next() {
+        match (&mut word, character) {
+            (None, '"') => word = Some(String::new()),
+            (None, _) => {}
+            (Some(_), '"') => words.extend(word.take()),
+            // What is escaped matters to nobody: names of commands and options never are.
+            (Some(text), '\\') => text.extend(characters.next()),
+            (Some(text), other) => text.push(other),
+        }
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::words;
+
+    #[test]
+    fn a_line_is_taken_apart() {
+        assert_eq!(words(r#"1.2 [0 lua] "HGET" "a\"b c" "\x00""#), ["HGET", "a\"b c", "x00"]);
+        assert_eq!(words(r#"1.2 [0 unix:/s] "PING""#), ["PING"]);
+    }
+}
