@@ -47,9 +47,9 @@ pub use self::{
     turn::{Step, Turn},
 };
 use crate::{
-    ids::{HolderId, Owner, SessionId, SessionKey, TurnId},
+    ids::{HolderId, Owner, Seq, SessionId, SessionKey, TurnId},
     llm::LlmGateway,
-    memory::{Checkpoint, Entry, Forgotten, MemoryError, MemoryStore, TurnRecord},
+    memory::{Checkpoint, Entry, Forgotten, MemoryClass, MemoryError, MemoryStore, TurnRecord},
     task::Spawner,
     time::Clock,
     tool::{ToolBox, ToolClass},
@@ -313,6 +313,18 @@ impl Brain {
         Ok(forgotten)
     }
 
+    /// Erases what one entry of a session says, and the logs of the session's turns.
+    ///
+    /// # Errors
+    ///
+    /// [`MemoryErrorKind::Conflict`](crate::memory::MemoryErrorKind::Conflict) while a turn of the
+    /// session is open, or when memory cannot be asked.
+    pub async fn forget_entry(&self, key: &SessionKey, seq: Seq) -> Result<Forgotten, MemoryError> {
+        let forgotten = self.inner.ports.store.forget_entry(key, seq).await?;
+        self.inner.live.forget(key);
+        Ok(forgotten)
+    }
+
     /// Ends what a predecessor on the same storage left open, keeping what there was of each
     /// answer; returns how many turns that were. Only a process that has the storage for itself
     /// may do this.
@@ -348,6 +360,10 @@ impl Inner {
             return Err(ChatError::UnknownTool(name.clone()));
         }
         request.validate(self.config.limits.message_bytes)?;
+        let is_ephemeral = request.class == MemoryClass::Ephemeral;
+        if is_ephemeral && !self.ports.store.capabilities().ephemeral {
+            return Err(ChatError::NoEphemeralMemory);
+        }
         let admission = self.live.admit(self.config.limits.turns);
         let admission = admission.map_err(ChatError::TooManyTurns)?;
         // Asked last: whoever drains waits for all that were admitted before.
@@ -368,7 +384,7 @@ impl Inner {
 
     async fn answer_of(&self, record: &TurnRecord) -> Result<Option<Entry>, MemoryError> {
         let Some(seq) = record.answer else { return Ok(None) };
-        let before = crate::ids::Seq(seq.0.saturating_sub(1));
+        let before = Seq(seq.0.saturating_sub(1));
         let entries = self.ports.store.scan(&record.session, before, 1).await?;
         Ok(entries.into_iter().find(|entry| entry.seq == seq))
     }

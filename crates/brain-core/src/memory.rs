@@ -11,6 +11,7 @@
 mod cache;
 mod entry;
 mod error;
+mod fork;
 mod health;
 mod in_memory;
 mod portable;
@@ -29,11 +30,13 @@ pub use self::{
     cache::{HotTier, SessionCache},
     entry::{Draft, Entry, EntryBody, EntryError, EntryStatus, FormatVersion},
     error::{MemoryError, MemoryErrorKind},
+    fork::fork,
     health::{Health, TierHealth},
     in_memory::InMemoryStore,
     portable::{
-        Document, ExportPart, ExportedEntry, ExportedHead, ExportedSession, ImportReport,
-        OnConflict, Refused, Renamed, export, export_by_scan, import,
+        Document, ExportPart, ExportedEntry, ExportedHead, ExportedSession, ImportError,
+        ImportErrorKind, ImportItem, ImportReader, ImportReport, Importer, Notes, OnConflict,
+        Place, Refused, Renamed, Skipped, export, export_by_scan, import,
     },
     search::{Embedded, Hit, QueryVector, Search, Unembedded},
     session::{
@@ -398,6 +401,8 @@ pub struct MemoryCapabilities {
     pub durable: bool,
     /// Several daemons may use the same data at once.
     pub shared: bool,
+    /// Sessions of class [`MemoryClass::Ephemeral`] end by themselves.
+    pub ephemeral: bool,
 }
 
 /// All of memory.

@@ -24,6 +24,7 @@ pub(crate) struct App {
     pub(crate) requests: Arc<Semaphore>,
     /// A permit a byte of a request's body.
     pub(crate) held_bytes: Arc<Semaphore>,
+    pub(crate) imports: Arc<memory::Imports>,
     /// Cancelled once the service is to end.
     pub(crate) draining: CancellationToken,
     /// WebSockets, which no longer belong to the connection they came on.
@@ -44,6 +45,7 @@ impl Api {
             brain,
             requests: Arc::new(Semaphore::new(config.max_requests)),
             held_bytes: Arc::new(Semaphore::new(config.max_held_bytes)),
+            imports: Arc::default(),
             config: Arc::new(config),
             draining: CancellationToken::new(),
             sockets: TaskTracker::new(),
@@ -102,6 +104,8 @@ fn memory_routes() -> Router<App> {
         .route("/memory/sessions", sessions.patch(memory::patch).delete(memory::forget))
         .route("/memory/sessions/{id}", session)
         .route("/memory/sessions/{id}/entries", get(memory::entries))
+        .route("/memory/sessions/{id}/entries/{seq}", axum::routing::delete(memory::forget_entry))
+        .route("/memory/sessions/{id}/fork", post(memory::fork))
         .route("/memory/search", get(memory::search))
         .route("/memory/export", get(memory::export))
         .route("/memory/import", post(memory::import))

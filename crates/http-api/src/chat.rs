@@ -16,11 +16,7 @@ use brain_core::brain::{StartedTurn, TurnRequest};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Deserialize;
 
-pub(crate) use self::{
-    answer::EntryView,
-    request::{check_class, check_title_and_metadata},
-    socket::socket,
-};
+pub(crate) use self::{answer::EntryView, request::check_title_and_metadata, socket::socket};
 use self::{
     answer::{Answer, ViewOfTurn},
     request::ChatBody,

@@ -2,6 +2,7 @@
 //!
 //! It writes no entry: those come from turns and imports.
 
+mod branches;
 mod portable;
 mod sessions;
 
@@ -15,7 +16,8 @@ use http_body::Body as _;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::{
-    portable::{export, import},
+    branches::{forget_entry, fork},
+    portable::{Imports, export, import},
     sessions::{create, entries, forget, list, patch, read},
 };
 use crate::{

@@ -1,27 +1,34 @@
 //! The port on a writer and a reader; what happens in the database is said elsewhere.
 
-use std::{fmt, pin::pin, sync::Arc, time::Duration};
+mod portable;
+mod turns;
+mod upkeep;
+
+use std::{fmt, path::PathBuf, pin::pin, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use brain_core::{
-    ids::{IdempotencyKey, Owner, Seq, SessionKey, Token, TurnId},
+    ids::{Owner, Seq, SessionKey, Token},
+    json::RawJson,
     memory::{
-        Append, Appended, Branch, Catalog, Checkpoint, CloseTurn, Draft, Embedded, Entry,
-        ExportPart, ExportedSession, Fence, Forgotten, Health, Hit, ListOptions,
-        MemoryCapabilities, MemoryError, MemoryErrorKind, MemoryStore, NewSession, OpenTurn,
-        Opened, Portable, ReadOptions, Recall, Restored, Search, Session, SessionLog, SessionPatch,
-        Signals, Summary, TierHealth, TurnIndex, TurnRecord, Turns, Unembedded, Upkeep,
+        Append, Appended, Branch, Catalog, Draft, Embedded, Entry, Forgotten, Health, Hit,
+        ListOptions, MemoryCapabilities, MemoryError, MemoryErrorKind, MemoryStore, NewSession,
+        ReadOptions, Recall, Search, Session, SessionLog, SessionPatch, Summary, TierHealth,
+        Unembedded,
     },
     time::{Clock, Timestamp},
 };
-use futures_util::{
-    future::{self, Either},
-    stream::BoxStream,
-};
+use futures_util::future::{self, Either};
 use rusqlite::Connection;
 
 use crate::{
-    OpenError, SqliteConfig, catalog, error::Outcome, log, open, reader::Reader, recall, turns,
+    OpenError, SqliteConfig, Synchronous, catalog,
+    erasure::{Erasure, Told},
+    error::Outcome,
+    export::Exports,
+    log, open,
+    reader::Reader,
+    recall, summaries, tombstones,
     writer::Writer,
 };
 
@@ -36,6 +43,11 @@ pub struct SqliteStore {
     // Dropped before the writer, whose connection then is the last one and tidies up.
     reader: Reader,
     writer: Writer,
+    erased: Told,
+    exports: Exports,
+    /// Where exports are laid aside.
+    spool_folder: PathBuf,
+    synchronous: Synchronous,
     clock: Arc<dyn Clock>,
 }
 
@@ -50,10 +62,18 @@ impl SqliteStore {
     /// Whatever [`OpenError`] says; then nothing was changed.
     pub fn open(config: &SqliteConfig, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
         let connection = open::open(config, clock.now())?;
-        let writer = Writer::start(connection, config.queue_bytes, config.busy_timeout)
+        let (erasure, erased) = Erasure::new(config.busy_timeout);
+        let writer = Writer::start(connection, config.queue_bytes, erasure)
             .map_err(|source| OpenError::Io { path: config.path.clone(), source })?;
-        let reader = Reader::open(config)?;
-        Ok(Self { reader, writer, clock })
+        Ok(Self {
+            reader: Reader::open(config)?,
+            writer,
+            erased,
+            exports: Exports::new(),
+            spool_folder: config.spool_folder(),
+            synchronous: config.synchronous,
+            clock,
+        })
     }
 
     /// Does `work` in the writer's transaction, with the time at which it is done.
@@ -66,6 +86,47 @@ impl SqliteStore {
         let clock = Arc::clone(&self.clock);
         self.writer.run(operation, bytes, move |connection| work(connection, clock.now())).await
     }
+
+    /// Does `work`, which forgets so many entries of the session, and waits until they are erased
+    /// or have to wait for something.
+    async fn erase(
+        &self,
+        operation: &'static str,
+        key: &SessionKey,
+        mut work: impl FnMut(&Connection, &SessionKey, Timestamp) -> Outcome<u64> + Send + 'static,
+    ) -> Result<Forgotten, MemoryError> {
+        let (session, told) = (key.clone(), self.erased.clone());
+        let flags = Arc::clone(self.writer.flags());
+        let done = self.write(operation, 0, move |connection, now| {
+            let erased = work(connection, &session, now)?;
+            let pending = tombstones::pending(connection, &session)?;
+            if 0 < pending {
+                flags.ask_for_chores();
+            }
+            Ok((erased, pending, told.times()))
+        });
+        let (erased, mut pending, times) = done.await?;
+        if 0 < pending {
+            self.erased.more_than(times).await;
+            let key = key.clone();
+            let work = move |connection: &Connection| tombstones::pending(connection, &key);
+            // What was forgotten stays forgotten when this cannot be told.
+            pending = self.reader.run(operation, work).await.unwrap_or(pending);
+        }
+        Ok(Forgotten { erased, pending })
+    }
+}
+
+impl SqliteStore {
+    fn tier(&self) -> TierHealth {
+        let note = match self.synchronous {
+            Synchronous::Full => "synchronous FULL: what it acknowledged survives a power failure",
+            Synchronous::Normal => {
+                "synchronous NORMAL: a power failure may take the last moments of what it acknowledged"
+            }
+        };
+        TierHealth { note: Some(note.to_owned()), ..TierHealth::well("sqlite") }
+    }
 }
 
 impl fmt::Debug for SqliteStore {
@@ -77,6 +138,12 @@ impl fmt::Debug for SqliteStore {
 /// How many bytes entries hold: each its JSON, and its text once more.
 fn bytes(drafts: &[Draft]) -> usize {
     drafts.iter().map(|it| 2 * it.json().len()).sum()
+}
+
+/// How many bytes texts and metadata hold.
+fn words(texts: &[&Option<String>], metadata: Option<&RawJson>) -> usize {
+    let texts = texts.iter().filter_map(|it| it.as_ref()).map(String::len);
+    texts.sum::<usize>() + metadata.map_or(0, |it| it.as_str().len())
 }
 
 #[async_trait]
@@ -125,22 +192,14 @@ impl SessionLog for SqliteStore {
     }
 
     async fn forget(&self, key: &SessionKey) -> Result<Forgotten, MemoryError> {
-        let key = key.clone();
-        let flags = Arc::clone(self.writer.flags());
-        let erased = self.writer.run("forget the session", 0, move |connection| {
-            let erased = catalog::forget(connection, &key)?;
-            if erased.is_some() {
-                flags.ask_for_erasure();
-            }
-            Ok(erased)
-        });
-        let Some(erased) = erased.await? else { return Ok(Forgotten::default()) };
-        let pending = if self.writer.flags().is_erasure_due() { erased } else { 0 };
-        Ok(Forgotten { erased, pending })
+        self.erase("forget the session", key, catalog::forget).await
     }
 
-    async fn forget_entry(&self, _: &SessionKey, _: Seq) -> Result<Forgotten, MemoryError> {
-        Err(MemoryError::new("forget the entry", MemoryErrorKind::Backend))
+    async fn forget_entry(&self, key: &SessionKey, seq: Seq) -> Result<Forgotten, MemoryError> {
+        let forget = move |connection: &Connection, key: &SessionKey, now| {
+            log::forget_entry(connection, key, seq, now)
+        };
+        self.erase("forget the entry", key, forget).await
     }
 }
 
@@ -148,7 +207,8 @@ impl SessionLog for SqliteStore {
 impl Catalog for SqliteStore {
     async fn create(&self, key: &SessionKey, new: NewSession) -> Result<Session, MemoryError> {
         let key = key.clone();
-        self.write("create the session", 0, move |connection, now| {
+        let bytes = words(&[&new.title, &new.system], new.metadata.as_ref());
+        self.write("create the session", bytes, move |connection, now| {
             catalog::create(connection, &key, &new, now)
         })
         .await
@@ -174,43 +234,30 @@ impl Catalog for SqliteStore {
         patch: SessionPatch,
     ) -> Result<Option<Session>, MemoryError> {
         let key = key.clone();
-        self.write("change the session", 0, move |connection, now| {
+        let texts = [&patch.title, &patch.system].map(|it| it.as_ref().unwrap_or(&None));
+        let metadata = patch.metadata.as_ref().and_then(Option::as_ref);
+        let bytes = words(&texts, metadata);
+        self.write("change the session", bytes, move |connection, now| {
             catalog::patch(connection, &key, &patch, now)
         })
         .await
     }
 
-    async fn keep_summary(&self, _: &SessionKey, _: Summary) -> Result<(), MemoryError> {
-        Err(MemoryError::new("keep the summary", MemoryErrorKind::Backend))
-    }
-
-    async fn summaries(&self, _: &SessionKey) -> Result<Vec<Summary>, MemoryError> {
-        Ok(Vec::new())
-    }
-}
-
-#[async_trait]
-impl Portable for SqliteStore {
-    async fn export(
-        &self,
-        _: &Owner,
-    ) -> Result<BoxStream<'static, Result<ExportPart, MemoryError>>, MemoryError> {
-        Err(MemoryError::new("export", MemoryErrorKind::Backend))
-    }
-
-    async fn restore(
-        &self,
-        key: &SessionKey,
-        session: &ExportedSession,
-    ) -> Result<Restored, MemoryError> {
-        session.check_tree()?;
-        let (key, session) = (key.clone(), session.clone());
-        let drafts = session.entries.iter().map(|it| Draft::new(it.entry.clone()));
-        let drafts: Vec<Draft> = drafts.collect::<Result<_, _>>()?;
-        self.write("restore the session", bytes(&drafts), move |connection, _| {
-            catalog::restore(connection, &key, &session, &drafts)
+    async fn keep_summary(&self, key: &SessionKey, summary: Summary) -> Result<(), MemoryError> {
+        let key = key.clone();
+        self.write("keep the summary", summary.text.len(), move |connection, _| {
+            log::keep_summary(connection, &key, &summary)
         })
         .await
+    }
+
+    async fn summaries(&self, key: &SessionKey) -> Result<Vec<Summary>, MemoryError> {
+        let key = key.clone();
+        let work = move |connection: &Connection| {
+            let stored = catalog::find(connection, &key)?;
+            stored.map_or(Ok(Vec::new()), |it| summaries::of_session(connection, it.row))
+        };
+        self.reader.run("read the summaries", work).await
     }
 }
 
@@ -232,114 +279,15 @@ impl Recall for SqliteStore {
 }
 
 #[async_trait]
-impl Turns for SqliteStore {
-    async fn open(&self, open: OpenTurn) -> Result<Opened, MemoryError> {
-        let bytes = bytes(&open.append.drafts) + open.request.as_str().len();
-        self.write("open the turn", bytes, move |connection, now| {
-            turns::open(connection, &open, now)
-        })
-        .await
-    }
-
-    async fn take(&self, fence: Fence, lease: Duration) -> Result<TurnRecord, MemoryError> {
-        self.write("take the turn", 0, move |connection, now| {
-            turns::take(connection, fence, lease, now)
-        })
-        .await
-    }
-
-    async fn renew(&self, fence: Fence, lease: Duration) -> Result<Signals, MemoryError> {
-        self.write("renew the lease", 0, move |connection, now| {
-            turns::renew(connection, fence, lease, now)
-        })
-        .await
-    }
-
-    async fn checkpoint(&self, fence: Fence, checkpoint: Checkpoint) -> Result<(), MemoryError> {
-        let calls = checkpoint
-            .calls
-            .iter()
-            .map(|it| it.call.arguments.len() + it.result.as_ref().map_or(0, String::len));
-        let bytes = checkpoint.text.len() + checkpoint.reasoning.len() + calls.sum::<usize>();
-        self.write("keep the checkpoint", bytes, move |connection, _| {
-            turns::checkpoint(connection, fence, &checkpoint)
-        })
-        .await
-    }
-
-    async fn close(&self, close: CloseTurn) -> Result<TurnRecord, MemoryError> {
-        let bytes = bytes(&close.append.drafts);
-        self.write("end the turn", bytes, move |connection, now| {
-            turns::close(connection, &close, now)
-        })
-        .await
-    }
-}
-
-#[async_trait]
-impl TurnIndex for SqliteStore {
-    async fn turn(&self, owner: &Owner, turn: TurnId) -> Result<Option<TurnRecord>, MemoryError> {
-        let owner = owner.clone();
-        let work = move |connection: &Connection| turns::of_owner(connection, &owner, turn);
-        self.reader.run("read the turn", work).await
-    }
-
-    async fn turn_by_key(
-        &self,
-        owner: &Owner,
-        key: &IdempotencyKey,
-    ) -> Result<Option<TurnRecord>, MemoryError> {
-        let (owner, key, now) = (owner.clone(), key.clone(), self.clock.now());
-        let work = move |connection: &Connection| turns::by_key(connection, &owner, &key, now);
-        self.reader.run("find the turn", work).await
-    }
-
-    async fn request_cancel(
-        &self,
-        owner: &Owner,
-        turn: TurnId,
-    ) -> Result<Option<TurnRecord>, MemoryError> {
-        let owner = owner.clone();
-        self.write("cancel the turn", 0, move |connection, _| {
-            turns::request_cancel(connection, &owner, turn)
-        })
-        .await
-    }
-
-    async fn unfinished(&self) -> Result<Vec<TurnRecord>, MemoryError> {
-        self.reader.run("find unfinished turns", turns::unfinished).await
-    }
-}
-
-#[async_trait]
-impl Upkeep for SqliteStore {
-    async fn idle_since(&self, _: Timestamp, _: usize) -> Result<Vec<SessionKey>, MemoryError> {
-        Ok(Vec::new())
-    }
-
-    async fn prune_turns(&self, _: Timestamp) -> Result<u64, MemoryError> {
-        Ok(0)
-    }
-
-    async fn unsettled(&self, _: usize) -> Result<Vec<SessionKey>, MemoryError> {
-        Ok(Vec::new())
-    }
-
-    async fn settle(&self, _: &SessionKey) -> Result<(), MemoryError> {
-        Ok(())
-    }
-}
-
-#[async_trait]
 impl MemoryStore for SqliteStore {
     fn capabilities(&self) -> MemoryCapabilities {
-        MemoryCapabilities { durable: true, shared: false }
+        MemoryCapabilities { durable: true, shared: false, ephemeral: false }
     }
 
     async fn health(&self) -> Result<Health, MemoryError> {
         let probe = pin!(self.writer.probe());
         match future::select(probe, self.clock.sleep(HEALTH_PATIENCE)).await {
-            Either::Left((result, _)) => result.map(|()| Health::of(TierHealth::well("sqlite"))),
+            Either::Left((result, _)) => result.map(|()| Health::of(self.tier())),
             Either::Right(((), _)) => {
                 Err(MemoryError::new("write in time", MemoryErrorKind::Unavailable))
             }

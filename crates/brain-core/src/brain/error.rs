@@ -26,6 +26,9 @@ pub enum ChatError {
     /// A tool that the request names is not there.
     #[error("there is no tool named `{0}`; leave it out of `tools`")]
     UnknownTool(String),
+    /// A session that ends by itself was asked for, and the store keeps none.
+    #[error("there is no short-term memory here; leave `memory` out or say `durable`")]
+    NoEphemeralMemory,
     /// The session to regenerate in is not there.
     #[error("there is no such session")]
     UnknownSession,
@@ -56,6 +59,7 @@ impl ChatError {
             Self::Invalid(_) => "invalid_request",
             Self::MessageTooLarge { .. } => "message_too_large",
             Self::UnknownTool(_) => "unknown_tool",
+            Self::NoEphemeralMemory => "not_supported",
             Self::UnknownSession => "session_not_found",
             Self::TurnInProgress { .. } => "turn_in_progress",
             Self::ShuttingDown => "shutting_down",
@@ -72,6 +76,7 @@ impl ChatError {
             Self::Invalid(_)
             | Self::MessageTooLarge { .. }
             | Self::UnknownTool(_)
+            | Self::NoEphemeralMemory
             | Self::UnknownSession
             | Self::TurnInProgress { .. }
             | Self::ShuttingDown

@@ -8,8 +8,8 @@ use crate::{
     ids::{AppendId, Owner, SessionId, SessionKey, TurnId},
     json::RawJson,
     memory::{
-        Append, Branch, Draft, Entry, EntryBody, Expect, MemoryError, MemoryErrorKind, NewSession,
-        OpenTurn, Opened, ReadFrom, ReadOptions, Session, SessionPatch, TurnRecord,
+        Append, Branch, Draft, Entry, EntryBody, Expect, MemoryClass, MemoryError, MemoryErrorKind,
+        NewSession, OpenTurn, Opened, ReadFrom, ReadOptions, Session, SessionPatch, TurnRecord,
     },
 };
 
@@ -132,6 +132,10 @@ async fn find_place(
         }
         return Ok(Place { session: None, entries: Vec::new(), has_older: false });
     };
+    if request.class == MemoryClass::Ephemeral && branch.session.class == MemoryClass::Durable {
+        let message = "the session is `durable`, which stays; leave `memory` out, or name another";
+        return Err(ChatError::Invalid(message.to_owned()));
+    }
     let has_older = branch.has_older();
     let Branch { session, mut entries, summary: _ } = branch;
     if let TurnInput::Regenerate(seq) = &request.input {

@@ -81,7 +81,6 @@ impl ChatBody {
     /// The request as the brain takes it.
     pub(super) fn into_turn(self) -> Result<TurnRequest, ApiError> {
         check_title_and_metadata(self.title.as_deref(), self.metadata.as_ref())?;
-        check_class(self.memory.as_ref())?;
         if self.regenerate.is_some() && self.parent.is_some() {
             return Err(ApiError::invalid(
                 "`regenerate` names its place itself; leave `parent` out",
@@ -99,7 +98,7 @@ impl ChatBody {
             system: self.system,
             tools: self.tools,
             options,
-            class: MemoryClass::Durable,
+            class: self.memory.map(|Word(it)| it).unwrap_or_default(),
             recall: self.recall,
             on_busy: self.on_busy.map(|Word(it)| it).unwrap_or_default(),
             on_disconnect: self.on_disconnect.map(|Word(it)| it).unwrap_or_default(),
@@ -175,14 +174,4 @@ pub(crate) fn check_title_and_metadata(
         return Err(ApiError::invalid(detail));
     }
     Ok(())
-}
-
-/// Refuses a class of memory that nothing here can keep.
-pub(crate) fn check_class(class: Option<&Word<MemoryClass>>) -> Result<(), ApiError> {
-    match class {
-        None | Some(Word(MemoryClass::Durable)) => Ok(()),
-        Some(Word(MemoryClass::Ephemeral)) => Err(ApiError::not_supported(
-            "this service has no short-term memory; leave `memory` out or say `durable`",
-        )),
-    }
 }

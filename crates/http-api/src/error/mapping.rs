@@ -90,7 +90,9 @@ impl From<ChatError> for ApiError {
         match error {
             ChatError::Memory(error) => error.into(),
             ChatError::UnknownSession => Self::session_not_found(),
-            ChatError::Invalid(_) | ChatError::UnknownTool(_) => answer(StatusCode::BAD_REQUEST),
+            ChatError::Invalid(_) | ChatError::UnknownTool(_) | ChatError::NoEphemeralMemory => {
+                answer(StatusCode::BAD_REQUEST)
+            }
             ChatError::MessageTooLarge { .. } => answer(StatusCode::PAYLOAD_TOO_LARGE),
             ChatError::TurnInProgress { turn, lease_left } => {
                 let left = lease_left.map(|it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX));
@@ -251,6 +253,7 @@ mod tests {
             (ChatError::Invalid("no".to_owned()), 400, None),
             (ChatError::MessageTooLarge { bytes: 2, max_bytes: 1 }, 413, None),
             (ChatError::UnknownTool("x".to_owned()), 400, None),
+            (ChatError::NoEphemeralMemory, 400, None),
             (ChatError::UnknownSession, 404, None),
             (busy, 409, Some("1")),
             (ChatError::ShuttingDown, 503, Some("1")),

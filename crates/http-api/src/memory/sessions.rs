@@ -7,11 +7,12 @@ use axum::{
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use brain_core::{
+    brain::ChatError,
     ids::{Seq, SessionId, SessionKey, Token},
     json::RawJson,
     memory::{
-        Forgotten, ListOptions, MemoryClass, MemoryErrorKind, NewSession, PageKey, ReadFrom,
-        ReadOptions, Session, SessionPatch,
+        Forgotten, ListOptions, MemoryClass, MemoryError, MemoryErrorKind, NewSession, PageKey,
+        ReadFrom, ReadOptions, Session, SessionPatch,
     },
     time::Timestamp,
 };
@@ -22,7 +23,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::{
     api::App,
     body::{self, Word},
-    chat::{EntryView, check_class, check_title_and_metadata},
+    chat::{EntryView, check_title_and_metadata},
     error::ApiError,
     extract::{Caller, Params, SessionName, bounded, session_id},
 };
@@ -140,26 +141,36 @@ pub(crate) async fn create(
 ) -> Result<Response, ApiError> {
     let body: CreateBody = body::json(&app, request).await?;
     check_title_and_metadata(body.title.as_deref(), body.metadata.as_ref())?;
-    check_class(body.memory.as_ref())?;
     let ports = app.brain.ports();
+    let class = body.memory.map(|Word(it)| it).unwrap_or_default();
+    if class == MemoryClass::Ephemeral && !ports.store.capabilities().ephemeral {
+        return Err(ChatError::NoEphemeralMemory.into());
+    }
     let key = caller.key(body.id.unwrap_or_else(|| SessionId::generate(ports.clock.now())));
     let new = NewSession {
         title: body.title,
         metadata: body.metadata,
         system: body.system,
         recall: body.recall.unwrap_or_default(),
-        class: MemoryClass::Durable,
+        class,
     };
-    let session = ports.store.create(&key, new).await.map_err(|error| {
-        if error.kind() != MemoryErrorKind::Conflict {
-            return ApiError::from(error);
-        }
-        let detail = "there is a session of this id already; choose another id, or PATCH it";
-        ApiError::new(StatusCode::CONFLICT, "session_exists", detail)
-    })?;
+    Ok(created(&ports.store.create(&key, new).await.map_err(exists_or)?))
+}
+
+/// The answer to a request that made a session.
+pub(super) fn created(session: &Session) -> Response {
     let path = utf8_percent_encode(session.id.as_str(), NON_ALPHANUMERIC);
     let location = [(header::LOCATION, format!("/memory/sessions/{path}"))];
-    Ok((StatusCode::CREATED, location, Json(SessionView::of(&session))).into_response())
+    (StatusCode::CREATED, location, Json(SessionView::of(session))).into_response()
+}
+
+/// A conflict says that the session to make is there.
+pub(super) fn exists_or(error: MemoryError) -> ApiError {
+    if error.kind() != MemoryErrorKind::Conflict {
+        return ApiError::from(error);
+    }
+    let detail = "there is a session of this id already; choose another id, or PATCH it";
+    ApiError::new(StatusCode::CONFLICT, "session_exists", detail)
 }
 
 #[derive(Debug, Deserialize)]
