@@ -1,10 +1,19 @@
 //! The exported format, and moving it out of and into any store.
 //!
 //! What is exported carries no export time, no owner, no token and no installation, so that
-//! export, import and export again give the same bytes on every store.
+//! export, import and export again give the same bytes on every store. The exports of other
+//! programs come in too: [`ImportReader`].
 
+mod chatgpt;
 mod export;
+mod foreign;
+mod graph;
 mod import;
+mod loose;
+mod note;
+mod open_webui;
+mod reader;
+mod scan;
 
 use std::iter;
 
@@ -13,7 +22,10 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 pub use self::{
     export::{export, export_by_scan},
-    import::{ImportReport, OnConflict, Refused, Renamed, import},
+    import::{ImportReport, Importer, OnConflict, Refused, Renamed, import},
+    note::{Notes, Skipped},
+    reader::{ImportError, ImportErrorKind, ImportItem, ImportReader},
+    scan::Place,
 };
 use crate::{
     ids::{Seq, SessionId},
@@ -163,7 +175,8 @@ impl ExportedSession {
     }
 
     /// Checks that positions rise from 1, gaps allowed, that each parent stands before its
-    /// children, that summaries rise too and stand at entries, and that the head is an entry outside of any tool round.
+    /// children, that summaries rise too and stand at entries, and that the head is an entry
+    /// outside of any tool round.
     ///
     /// # Errors
     ///
@@ -208,9 +221,9 @@ impl ExportedSession {
 
     /// What restoring this over a stored session amounts to; their ids may differ.
     ///
-    /// Equal content is [`Restored::Unchanged`], whatever the summaries are. A stored session that was made at the same time,
-    /// in the same class, and whose entries are the first ones of this is [`Restored::Extended`]:
-    /// it gets the other entries, and everything else as it is here.
+    /// Equal content is [`Restored::Unchanged`], whatever the summaries are. A stored session that
+    /// was made at the same time, in the same class, and whose entries are the first ones of this
+    /// is [`Restored::Extended`]: it gets the other entries, and everything else as it is here.
     ///
     /// # Errors
     ///

@@ -5,7 +5,11 @@ use std::pin::pin;
 use futures_util::{Stream, TryStreamExt};
 use serde::{Deserialize, Serialize};
 
-use super::ExportedSession;
+use super::{
+    ExportedSession,
+    note::{Notes, Skipped},
+    reader::ImportItem,
+};
 use crate::{
     ids::{MAX_ID_BYTES, Owner, SessionId, SessionKey},
     memory::{MemoryError, MemoryErrorKind, MemoryStore, Restored},
@@ -13,6 +17,8 @@ use crate::{
 
 /// Most new names that are tried for one session.
 const MAX_NAMES: usize = 1000;
+/// Most sessions that a report names one by one.
+const MAX_NAMED: usize = 1000;
 /// Why a session conflicts with a stored one.
 const TAKEN: &str = "the session exists here with other content, or has a turn that is not over";
 
@@ -40,6 +46,11 @@ pub struct ImportReport {
     pub refused: Vec<Refused>,
     /// Sessions that got another id.
     pub renamed: Vec<Renamed>,
+    /// How many more were left out or got another id than the first thousand of each, which are
+    /// named.
+    pub unnamed: u64,
+    /// What was left out of the sessions that came in, or changed in them.
+    pub skipped: Vec<Skipped>,
 }
 
 /// A session that was left out.
@@ -47,7 +58,8 @@ pub struct ImportReport {
 pub struct Refused {
     /// Its id.
     pub id: SessionId,
-    /// The code of the [`MemoryErrorKind`].
+    /// Why, for programs: the code of a [`MemoryErrorKind`], `session_too_large` or
+    /// `unknown_format`; whoever imports may have more.
     pub code: &'static str,
     /// Why, for people.
     pub why: String,
@@ -76,16 +88,68 @@ pub async fn import(
     sessions: impl Stream<Item = Result<ExportedSession, MemoryError>> + Send,
     on_conflict: OnConflict,
 ) -> Result<ImportReport, MemoryError> {
-    let mut report = ImportReport::default();
+    let mut importer = Importer::new(store, owner, on_conflict);
     let mut sessions = pin!(sessions);
     while let Some(session) = sessions.try_next().await? {
-        match restore(store, owner, &session, on_conflict).await {
-            Ok((to, restored)) => report.note(session.id, to, restored),
-            Err(error) if is_refusal(error.kind()) => report.refuse(session.id, &error),
+        importer.take(ImportItem::Session(Box::new(session), Notes::default())).await?;
+    }
+    Ok(importer.finish())
+}
+
+/// An import under way: takes what an [`ImportReader`](super::ImportReader) reads, and counts.
+#[derive(Debug)]
+pub struct Importer<'a> {
+    store: &'a dyn MemoryStore,
+    owner: &'a Owner,
+    on_conflict: OnConflict,
+    report: ImportReport,
+    notes: Notes,
+}
+
+impl<'a> Importer<'a> {
+    /// An import of nothing yet into the sessions of `owner`.
+    #[must_use]
+    pub fn new(store: &'a dyn MemoryStore, owner: &'a Owner, on_conflict: OnConflict) -> Self {
+        let (report, notes) = Default::default();
+        Self { store, owner, on_conflict, report, notes }
+    }
+
+    /// Restores one session, all or nothing, and counts what became of it.
+    ///
+    /// # Errors
+    ///
+    /// The backend's. A session that cannot be restored is no error: it is
+    /// [`ImportReport::refused`].
+    pub async fn take(&mut self, item: ImportItem) -> Result<(), MemoryError> {
+        let (session, notes) = match item {
+            ImportItem::Session(session, notes) => (session, notes),
+            ImportItem::Nothing(notes) => {
+                self.notes.merge(&notes);
+                return Ok(());
+            }
+            ImportItem::Refused(refused) => {
+                self.report.refuse(refused);
+                return Ok(());
+            }
+        };
+        match restore(self.store, self.owner, &session, self.on_conflict).await {
+            Ok((to, restored)) => {
+                self.report.note(session.id, to, restored);
+                self.notes.merge(&notes);
+            }
+            Err(error) if is_refusal(error.kind()) => {
+                self.report.refuse(Refused::because(session.id, &error));
+            }
             Err(error) => return Err(error),
         }
+        Ok(())
     }
-    Ok(report)
+
+    /// What became of all that was taken.
+    #[must_use]
+    pub fn finish(self) -> ImportReport {
+        ImportReport { skipped: self.notes.counted(), ..self.report }
+    }
 }
 
 /// Restores under the first name that is not taken by another content.
@@ -142,23 +206,42 @@ fn is_refusal(kind: MemoryErrorKind) -> bool {
     }
 }
 
+impl Refused {
+    fn because(id: SessionId, error: &MemoryError) -> Self {
+        let kind = error.kind();
+        let why =
+            if kind == MemoryErrorKind::Conflict { TAKEN.to_owned() } else { kind.to_string() };
+        Self { id, code: kind.code(), why }
+    }
+}
+
 impl ImportReport {
     fn note(&mut self, from: SessionId, to: SessionId, restored: Restored) {
         match restored {
-            Restored::Created if from != to => {
+            Restored::Created => {
                 self.created += 1;
-                self.renamed.push(Renamed { from, to });
+                if from != to {
+                    self.rename(Renamed { from, to });
+                }
             }
-            Restored::Created => self.created += 1,
             Restored::Extended(_) => self.extended += 1,
             Restored::Unchanged => self.unchanged += 1,
         }
     }
 
-    fn refuse(&mut self, id: SessionId, error: &MemoryError) {
-        let kind = error.kind();
-        let why =
-            if kind == MemoryErrorKind::Conflict { TAKEN.to_owned() } else { kind.to_string() };
-        self.refused.push(Refused { id, code: kind.code(), why });
+    fn rename(&mut self, renamed: Renamed) {
+        if self.renamed.len() < MAX_NAMED {
+            self.renamed.push(renamed);
+        } else {
+            self.unnamed += 1;
+        }
+    }
+
+    fn refuse(&mut self, refused: Refused) {
+        if self.refused.len() < MAX_NAMED {
+            self.refused.push(refused);
+        } else {
+            self.unnamed += 1;
+        }
     }
 }
