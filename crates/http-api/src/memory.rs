@@ -42,11 +42,13 @@ pub(crate) struct SearchQuery {
 struct HitView<'a> {
     session_id: &'a str,
     entry: EntryView<'a>,
+    score: f32,
 }
 
 impl<'a> HitView<'a> {
     fn of(hit: &'a Hit) -> Self {
-        Self { session_id: hit.session.id.as_str(), entry: EntryView::of(&hit.entry) }
+        let (session_id, score) = (hit.session.id.as_str(), hit.score);
+        Self { session_id, entry: EntryView::of(&hit.entry), score }
     }
 }
 
@@ -55,7 +57,7 @@ struct Hits<'a> {
     hits: Vec<HitView<'a>>,
 }
 
-/// Finds entries by their words.
+/// Finds entries by what they say.
 pub(crate) async fn search(
     State(app): State<App>,
     caller: Caller,

@@ -7,6 +7,7 @@
 )]
 
 mod bad_input;
+mod branches;
 mod chat;
 mod client;
 mod connections;
