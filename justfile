@@ -24,6 +24,15 @@ ci:
 bench *filter:
     cargo bench --workspace --bench '*' -- {{ filter }}
 
+# time memory: appends on Redis and SQLite, as ratios within one run
+bench-memory:
+    cargo bench -p memory-redis -p memory-sqlite --bench '*'
+
+# kill the daemon and Redis under load, and count what is lost: just crash --rounds 100 --redis
+crash *arguments:
+    cargo build -p codexd
+    cargo xtask crash {{ arguments }}
+
 # format the code
 fmt:
     cargo fmt --all
