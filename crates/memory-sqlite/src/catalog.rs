@@ -1,20 +1,17 @@
-//! Sessions without their entries; and putting exported ones back, or erasing them.
+//! Sessions without their entries, and forgetting them.
 
 use brain_core::{
-    ids::{Owner, Seq, SessionKey, Token},
-    memory::{
-        Draft, ExportedSession, ListOptions, MemoryErrorKind, NewSession, Restored, Session,
-        SessionPatch,
-    },
+    ids::{Owner, SessionKey},
+    memory::{ListOptions, MemoryErrorKind, NewSession, Session, SessionPatch},
     time::Timestamp,
 };
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::{
-    error::{Failure, Outcome},
-    log,
+    error::Outcome,
+    hidden,
     rows::{self, StoredSession, session_columns},
-    turns,
+    tombstones::{self, Copies},
 };
 
 /// The session of this name.
@@ -133,73 +130,13 @@ pub(crate) fn patch(
     Ok(Some(session))
 }
 
-/// Puts an exported session back; its tree has been checked, and `drafts` are its entries.
-pub(crate) fn restore(
-    connection: &Connection,
-    key: &SessionKey,
-    import: &ExportedSession,
-    drafts: &[Draft],
-) -> Outcome<Restored> {
-    let (stored, restored) = match find(connection, key)? {
-        Some(stored) => {
-            let restored = compare(connection, &stored, import)?;
-            (stored, restored)
-        }
-        None => {
-            let new = NewSession { class: import.class, ..NewSession::default() };
-            (insert(connection, key, &new, import.created_at)?, Restored::Created)
-        }
-    };
-    match restored {
-        Restored::Created | Restored::Extended(_) => {
-            take_over(connection, stored, import, drafts)?;
-        }
-        Restored::Unchanged => {}
-    }
-    Ok(restored)
-}
-
-fn compare(
-    connection: &Connection,
-    stored: &StoredSession,
-    import: &ExportedSession,
-) -> Outcome<Restored> {
-    if turns::open_of(connection, stored.row)?.is_some() {
-        return Err(MemoryErrorKind::Conflict.into());
-    }
-    let entries = log::entries_after(connection, stored.row, Seq(0), usize::MAX)?;
-    let stored = ExportedSession::of(&stored.session, &entries, Vec::new());
-    import.compare(&stored).map_err(|error| Failure::Refused(error.kind()))
-}
-
-fn take_over(
-    connection: &Connection,
-    stored: StoredSession,
-    import: &ExportedSession,
-    drafts: &[Draft],
-) -> Outcome<()> {
-    let StoredSession { row, session } = stored;
-    let there = usize::try_from(session.entries).unwrap_or(usize::MAX);
-    for (entry, draft) in import.entries.iter().zip(drafts).skip(there) {
-        log::insert_at(connection, row, (entry.seq, entry.parent), draft)?;
-    }
-    let session = Session {
-        title: import.title.clone(),
-        metadata: import.metadata.clone(),
-        system: import.system.clone(),
-        recall: import.recall,
-        head: import.head,
-        token: Token::random(),
-        entries: import.entries.len() as u64,
-        updated_at: import.updated_at,
-        ..session
-    };
-    save(connection, row, &session)
-}
-
-/// Erases a session with its entries, appends and turns; returns how many entries it had.
-pub(crate) fn forget(connection: &Connection, key: &SessionKey) -> Outcome<Option<u64>> {
-    let Some(stored) = find(connection, key)? else { return Ok(None) };
-    connection.prepare_cached("DELETE FROM sessions WHERE id = ?1")?.execute([stored.row])?;
-    Ok(Some(stored.session.entries))
+/// Forgets a session with all that belongs to it; returns how many entries it had.
+///
+/// Its turns are erased at once, since they are found by names of their own.
+pub(crate) fn forget(connection: &Connection, key: &SessionKey, now: Timestamp) -> Outcome<u64> {
+    let Some(StoredSession { row, session }) = find(connection, key)? else { return Ok(0) };
+    hidden::doom(connection, row)?;
+    connection.prepare_cached("DELETE FROM turns WHERE session = ?1")?.execute([row])?;
+    tombstones::bury(connection, key, (session.entries, Copies::Possible), now)?;
+    Ok(session.entries)
 }

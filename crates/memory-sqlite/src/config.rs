@@ -1,6 +1,9 @@
 //! Where the database is and how it is used; not where these settings come from.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 /// When a commit counts as done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,6 +38,9 @@ pub struct SqliteConfig {
     pub queue_bytes: usize,
     /// How long to wait for another process that holds the file.
     pub busy_timeout: Duration,
+    /// The folder in which exports are laid aside while clients fetch them, in files that have no
+    /// name; the database's own if there is none.
+    pub spool: Option<PathBuf>,
 }
 
 impl SqliteConfig {
@@ -47,6 +53,20 @@ impl SqliteConfig {
             readers: 4,
             queue_bytes: 16 << 20,
             busy_timeout: Duration::from_secs(5),
+            spool: None,
         }
+    }
+
+    /// The folder of the database.
+    pub(crate) fn folder(&self) -> &Path {
+        match self.path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        }
+    }
+
+    /// The folder in which exports are laid aside.
+    pub(crate) fn spool_folder(&self) -> PathBuf {
+        self.spool.clone().unwrap_or_else(|| self.folder().to_path_buf())
     }
 }

@@ -65,6 +65,8 @@ pub(crate) enum Failure {
     Refused(MemoryErrorKind),
     /// Stored data does not decode.
     Corrupt(Arc<dyn Error + Send + Sync>),
+    /// A file of ours could not be written or read.
+    File(Arc<io::Error>),
     /// SQLite failed.
     Sqlite(Arc<rusqlite::Error>),
     /// SQLite failed in the middle of a commit.
@@ -86,6 +88,12 @@ impl From<rusqlite::Error> for Failure {
     }
 }
 
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::File(Arc::new(error))
+    }
+}
+
 impl Failure {
     pub(crate) fn corrupt(source: impl Into<BoxError>) -> Self {
         Self::Corrupt(Arc::from(source.into()))
@@ -95,7 +103,9 @@ impl Failure {
     pub(crate) fn in_commit(self) -> Self {
         match self {
             Self::Sqlite(error) => Self::Commit(error),
-            other @ (Self::Refused(_) | Self::Corrupt(_) | Self::Commit(_)) => other,
+            other @ (Self::Refused(_) | Self::Corrupt(_) | Self::File(_) | Self::Commit(_)) => {
+                other
+            }
         }
     }
 
@@ -103,6 +113,7 @@ impl Failure {
         match self {
             Self::Refused(kind) => *kind,
             Self::Corrupt(_) => MemoryErrorKind::Corrupt,
+            Self::File(error) => kind_of_file(error),
             Self::Sqlite(error) => kind_of(error),
             Self::Commit(error) => match kind_of(error) {
                 // The log may hold the transaction although the disk would not say so.
@@ -118,6 +129,7 @@ impl Failure {
         match self {
             Self::Refused(_) => error,
             Self::Corrupt(source) => error.with_source(source),
+            Self::File(source) => error.with_source(source),
             Self::Sqlite(source) | Self::Commit(source) => error.with_source(source),
         }
     }
@@ -127,6 +139,16 @@ pub(crate) fn is_busy(error: &rusqlite::Error) -> bool {
     error
         .sqlite_error_code()
         .is_some_and(|code| matches!(code, ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+}
+
+fn kind_of_file(error: &io::Error) -> MemoryErrorKind {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            MemoryErrorKind::Full
+        }
+        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => MemoryErrorKind::Corrupt,
+        _ => MemoryErrorKind::Unavailable,
+    }
 }
 
 fn kind_of(error: &rusqlite::Error) -> MemoryErrorKind {

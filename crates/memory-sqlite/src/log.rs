@@ -6,8 +6,8 @@ use brain_core::{
     chat::Role,
     ids::{AppendId, Seq, SessionKey, Token},
     memory::{
-        Append, Appended, Branch, Draft, Entry, EntryBody, Expect, MemoryErrorKind, NewSession,
-        ReadFrom, ReadOptions, Session, inside_tool_round,
+        Append, Appended, Branch, Draft, Entry, EntryBody, EntryStatus, Expect, MemoryErrorKind,
+        NewSession, ReadFrom, ReadOptions, Session, Summary, inside_tool_round,
     },
     time::Timestamp,
 };
@@ -15,8 +15,10 @@ use rusqlite::{Connection, OptionalExtension};
 
 use crate::{
     catalog,
-    error::Outcome,
+    error::{Failure, Outcome},
     rows::{self, StoredSession},
+    summaries,
+    tombstones::{self, Copies},
     turns,
 };
 
@@ -231,7 +233,8 @@ pub(crate) fn read(
         })?;
     }
     entries.reverse();
-    Ok(Some(Branch { session, entries, summary: None }))
+    let summary = summaries::of_branch(connection, row, &entries)?;
+    Ok(Some(Branch { session, entries, summary }))
 }
 
 /// Shows the entries of the branch that ends with `last`, newest first, until `visit` has enough.
@@ -310,4 +313,57 @@ pub(crate) fn move_head(
     session.updated_at = now;
     catalog::save(connection, row, &session)?;
     Ok(session)
+}
+
+/// Keeps a summary in place of one that was made at the same entry.
+pub(crate) fn keep_summary(
+    connection: &Connection,
+    key: &SessionKey,
+    summary: &Summary,
+) -> Outcome<()> {
+    let stored = catalog::find(connection, key)?.ok_or(MemoryErrorKind::Conflict)?;
+    check_exists(connection, stored.row, Some(summary.at))?;
+    summaries::keep(connection, stored.row, summary)
+}
+
+/// Erases what an entry says, and what was made of it; returns whether it said something, as 1.
+pub(crate) fn forget_entry(
+    connection: &Connection,
+    key: &SessionKey,
+    seq: Seq,
+    now: Timestamp,
+) -> Outcome<u64> {
+    let Some(StoredSession { row, mut session }) = catalog::find(connection, key)? else {
+        return Ok(0);
+    };
+    if turns::open_of(connection, row)?.is_some() {
+        return Err(MemoryErrorKind::Conflict.into());
+    }
+    if !blank(connection, row, seq)? {
+        return Ok(0);
+    }
+    summaries::forget_from(connection, row, seq)?;
+    turns::forget_input(connection, row, seq)?;
+    session.token = Token::random();
+    session.updated_at = now;
+    catalog::save(connection, row, &session)?;
+    tombstones::bury(connection, key, (1, Copies::None), now)?;
+    Ok(1)
+}
+
+/// Leaves of an entry what a forgotten one keeps; whether it said something before.
+fn blank(connection: &Connection, session: i64, seq: Seq) -> Outcome<bool> {
+    let sql = "SELECT seq, parent, json, id FROM messages WHERE session = ?1 AND seq = ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut found = statement.query((session, rows::position(seq)))?;
+    let Some(row) = found.next()? else { return Ok(false) };
+    let (entry, id) = (rows::entry(row, 0)?, row.get::<_, i64>(3)?);
+    if entry.body.status == EntryStatus::Forgotten {
+        return Ok(false);
+    }
+    let blank = Draft::new(entry.body.forgotten()).map_err(Failure::corrupt)?;
+    let sql = "UPDATE messages SET status = ?2, json = ?3, folded = X'' WHERE id = ?1";
+    let status = blank.body().status.as_str();
+    connection.prepare_cached(sql)?.execute((id, status, blank.json().as_ref()))?;
+    Ok(true)
 }

@@ -14,6 +14,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig};
 use crate::{
     OpenError, SqliteConfig,
     error::is_busy,
+    hidden,
     schema::{APPLICATION_ID, MIGRATIONS, VERSION},
 };
 
@@ -32,7 +33,7 @@ pub(crate) const STATEMENTS: usize = 64;
 ///
 /// Whatever [`OpenError`] says.
 pub(crate) fn open(config: &SqliteConfig, now: Timestamp) -> Result<Connection, OpenError> {
-    check_file(&config.path)?;
+    check_file(config)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -42,6 +43,8 @@ pub(crate) fn open(config: &SqliteConfig, now: Timestamp) -> Result<Connection, 
     // Until we know that the schema is ours, closing must not move the log into the file.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(database)?;
     check_version(config, user_version(&connection).map_err(database)?)?;
+    // Also what a migration deletes is overwritten.
+    connection.pragma_update(None, "secure_delete", true).map_err(database)?;
     migrate(config, &mut connection)?;
     prepare(config, &connection, now).map_err(database)?;
     connection
@@ -58,12 +61,9 @@ fn database_error(config: &SqliteConfig, source: impl Into<brain_core::BoxError>
 ///
 /// Closing a file takes the locks along that this process has on it (POSIX), so that this must not
 /// happen while a store on the same file is open.
-fn check_file(path: &Path) -> Result<(), OpenError> {
+fn check_file(config: &SqliteConfig) -> Result<(), OpenError> {
+    let (path, folder) = (config.path.as_path(), config.folder());
     let path_buf = || path.to_path_buf();
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
     match fs::metadata(folder) {
         Ok(metadata) if metadata.permissions().readonly() => {
             return Err(OpenError::ReadOnly(folder.to_path_buf()));
@@ -144,10 +144,10 @@ fn prepare(config: &SqliteConfig, connection: &Connection, now: Timestamp) -> ru
     connection.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
     connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
     connection.pragma_update(None, "foreign_keys", true)?;
-    connection.pragma_update(None, "secure_delete", true)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     let sql = "INSERT OR IGNORE INTO metadata (key, value) VALUES ('created_at', ?1)";
     connection.execute(sql, [now.to_string()])?;
+    hidden::doom_all(connection)?;
     // What a predecessor erased may still stand in the log that it left.
     if let Err(error) = truncate_log(connection, Duration::ZERO) {
         tracing::warn!(%error, "the log of the memory could not be emptied");

@@ -1,6 +1,6 @@
 //! Pooled read-only connections, used on threads where blocking is allowed.
 
-use std::{num::NonZeroU32, sync::Arc};
+use std::{num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 
 use brain_core::memory::{MemoryError, MemoryErrorKind};
 use r2d2::{NopErrorHandler, Pool};
@@ -10,9 +10,13 @@ use tokio::sync::Semaphore;
 
 use crate::{OpenError, SqliteConfig, error::Outcome, open::STATEMENTS};
 
+const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_READ_ONLY.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
+
 /// Reads; needs a tokio runtime around it.
 #[derive(Clone, Debug)]
 pub(crate) struct Reader {
+    path: PathBuf,
+    busy_timeout: Duration,
     pool: Pool<SqliteConnectionManager>,
     /// As many as there are connections, so that no thread waits for one.
     permits: Arc<Semaphore>,
@@ -22,12 +26,12 @@ impl Reader {
     /// Opens connections to the database that a writer has prepared, the first one at once.
     pub(crate) fn open(config: &SqliteConfig) -> Result<Self, OpenError> {
         let busy_timeout = config.busy_timeout;
-        let manager = SqliteConnectionManager::file(&config.path)
-            .with_flags(OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)
-            .with_init(move |connection| {
+        let manager = SqliteConnectionManager::file(&config.path).with_flags(FLAGS).with_init(
+            move |connection| {
                 connection.set_prepared_statement_cache_capacity(STATEMENTS);
                 connection.busy_timeout(busy_timeout)
-            });
+            },
+        );
         let readers = NonZeroU32::new(config.readers).unwrap_or(NonZeroU32::MIN).get();
         let pool = Pool::builder()
             .max_size(readers)
@@ -42,7 +46,15 @@ impl Reader {
                 source: source.into(),
             })?;
         let permits = usize::try_from(readers).unwrap_or(1);
-        Ok(Self { pool, permits: Arc::new(Semaphore::new(permits)) })
+        let (path, permits) = (config.path.clone(), Arc::new(Semaphore::new(permits)));
+        Ok(Self { path, busy_timeout, pool, permits })
+    }
+
+    /// A connection that is not of the pool, for what takes long.
+    pub(crate) fn apart(&self) -> Outcome<Connection> {
+        let connection = Connection::open_with_flags(&self.path, FLAGS)?;
+        connection.busy_timeout(self.busy_timeout)?;
+        Ok(connection)
     }
 
     /// Does `work` on one state of the database.

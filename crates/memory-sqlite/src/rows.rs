@@ -140,6 +140,12 @@ pub(crate) fn session_id(row: &Row<'_>, column: usize) -> Result<SessionId> {
     parsed(row, column, |it| SessionId::new(it).ok())
 }
 
+/// The owner and the name of a session, in the first two columns.
+pub(crate) fn session_key(row: &Row<'_>) -> Result<SessionKey> {
+    let owner = parsed(row, 0, |it| Owner::new(it).ok())?;
+    Ok(SessionKey::new(owner, session_id(row, 1)?))
+}
+
 /// A position or nothing.
 pub(crate) fn seq(row: &Row<'_>, column: usize) -> Result<Option<Seq>> {
     let value: Option<i64> = row.get(column)?;
@@ -151,7 +157,8 @@ pub(crate) fn token(row: &Row<'_>, column: usize) -> Result<Token> {
     parsed(row, column, Token::parse)
 }
 
-fn unsigned(row: &Row<'_>, column: usize) -> Result<u64> {
+/// A count or position.
+pub(crate) fn unsigned(row: &Row<'_>, column: usize) -> Result<u64> {
     to_unsigned(column, row.get(column)?)
 }
 
@@ -159,7 +166,8 @@ fn to_unsigned(column: usize, value: i64) -> Result<u64> {
     u64::try_from(value).map_err(|_| Error::IntegralValueOutOfRange(column, value))
 }
 
-fn timestamp(row: &Row<'_>, column: usize) -> Result<Timestamp> {
+/// A time.
+pub(crate) fn timestamp(row: &Row<'_>, column: usize) -> Result<Timestamp> {
     row.get(column).map(Timestamp::from_millis)
 }
 

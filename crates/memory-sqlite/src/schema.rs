@@ -5,7 +5,10 @@ use rusqlite_migration::{M, Migrations};
 /// Marks our databases in their header.
 pub(crate) const APPLICATION_ID: u32 = u32::from_be_bytes(*b"CODe");
 
-const STEPS: &[M<'static>] = &[M::up(include_str!("../migrations/0001_memory.sql"))];
+const STEPS: &[M<'static>] = &[
+    M::up(include_str!("../migrations/0001_memory.sql")),
+    M::up(include_str!("../migrations/0002_upkeep.sql")),
+];
 
 /// All migrations; those that are due run in one transaction.
 pub(crate) const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);

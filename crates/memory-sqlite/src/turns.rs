@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use brain_core::{
     BoxError,
-    ids::{IdempotencyKey, Owner, TurnId},
+    ids::{IdempotencyKey, Owner, Seq, TurnId},
     memory::{
         Appended, Checkpoint, CloseTurn, Fence, Idempotency, MemoryErrorKind, OpenTurn, Opened,
         Signals, TurnRecord, TurnState,
@@ -327,4 +327,11 @@ pub(crate) fn unfinished(connection: &Connection) -> Outcome<Vec<TurnRecord>> {
         turns.push(rows::turn(row)?.record);
     }
     Ok(turns)
+}
+
+/// Erases the turn that has this entry as its input, since its request says the same.
+pub(crate) fn forget_input(connection: &Connection, session: i64, input: Seq) -> Outcome<()> {
+    let sql = "DELETE FROM turns WHERE session = ?1 AND input = ?2";
+    connection.prepare_cached(sql)?.execute((session, rows::position(input)))?;
+    Ok(())
 }

@@ -8,7 +8,7 @@ mod tests;
 mod worker;
 
 use std::{
-    io,
+    fmt, io,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -45,33 +45,36 @@ pub(crate) struct Writer {
 /// What the thread and its callers tell each other.
 #[derive(Debug, Default)]
 pub(crate) struct Flags {
-    erasure_asked: AtomicBool,
-    erasure_due: AtomicBool,
+    chores_asked: AtomicBool,
     faulty: AtomicBool,
 }
 
 impl Flags {
-    /// Asks for the log to be emptied after the next commit, since erased text stands in it.
-    pub(crate) fn ask_for_erasure(&self) {
-        self.erasure_asked.store(true, Ordering::Release);
-    }
-
-    /// Whether the log was to be emptied and could not be; it is tried again until it can.
-    pub(crate) fn is_erasure_due(&self) -> bool {
-        self.erasure_due.load(Ordering::Acquire)
+    /// Asks for the chores to begin after the next commit.
+    pub(crate) fn ask_for_chores(&self) {
+        self.chores_asked.store(true, Ordering::Release);
     }
 }
 
+/// Work that nobody waits for in the queue: the thread does a little of it after each group, and
+/// goes on with it while nothing is queued.
+pub(crate) trait Chores: fmt::Debug + Send + 'static {
+    /// Does a few milliseconds of work, outside of any transaction; returns when to come back,
+    /// `None` when that is as soon as somebody asks.
+    fn step(&mut self, connection: &Connection) -> Option<Duration>;
+}
+
 impl Writer {
-    /// Starts the thread on `connection`; at most `queue_bytes` wait for it.
+    /// Starts the thread on `connection`, with the chores first; at most `queue_bytes` wait for it.
     pub(crate) fn start(
         connection: Connection,
         queue_bytes: usize,
-        busy_timeout: Duration,
+        chores: impl Chores,
     ) -> io::Result<Self> {
         let queue = Arc::new(Queue::new(queue_bytes));
         let flags = Arc::new(Flags::default());
-        let worker = Worker::new(connection, busy_timeout, Arc::clone(&queue), Arc::clone(&flags));
+        let (to_queue, to_flags) = (Arc::clone(&queue), Arc::clone(&flags));
+        let worker = Worker::new(connection, Box::new(chores), to_queue, to_flags);
         let thread = thread::Builder::new().name("sqlite-writer".to_owned());
         let thread = thread.spawn(move || worker.run())?;
         Ok(Self { queue, flags, thread: Some(thread) })

@@ -13,8 +13,18 @@ use brain_core::memory::{MemoryError, MemoryErrorKind};
 use futures_util::future::join_all;
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::Writer;
+use super::{Chores, Writer};
 use crate::error::Failure;
+
+/// Nothing to do beside the jobs.
+#[derive(Debug)]
+struct Idle;
+
+impl Chores for Idle {
+    fn step(&mut self, _: &Connection) -> Option<Duration> {
+        None
+    }
+}
 
 /// A writer on a table of numbers, and how often it has committed.
 struct Bench {
@@ -45,7 +55,7 @@ impl Bench {
                 false
             }))
             .unwrap();
-        let writer = Writer::start(connection, queue_bytes, Duration::ZERO).unwrap();
+        let writer = Writer::start(connection, queue_bytes, Idle).unwrap();
         Self { writer, commits, path, _folder: folder }
     }
 

@@ -11,10 +11,9 @@ use std::{
 use brain_core::memory::MemoryErrorKind;
 use rusqlite::Connection;
 
-use super::{Flags, job::Job};
+use super::{Chores, Flags, job::Job};
 use crate::{
     error::{Failure, Outcome},
-    open::truncate_log,
     queue::{Queue, Taken},
 };
 
@@ -25,15 +24,10 @@ const GROUP_BYTES: usize = 1 << 20;
 /// or after this time.
 const GROUP_TIME: Duration = Duration::from_millis(5);
 
-/// How long an erasure waits for readers,
-const ERASE_PATIENCE: Duration = Duration::from_millis(100);
-/// and when it is tried again.
-const ERASE_AGAIN: Duration = Duration::from_secs(1);
-
 /// The thread.
 pub(super) struct Worker {
     connection: Connection,
-    busy_timeout: Duration,
+    chores: Box<dyn Chores>,
     queue: Arc<Queue<Box<dyn Job>>>,
     flags: Arc<Flags>,
 }
@@ -67,26 +61,29 @@ enum End {
 impl Worker {
     pub(super) fn new(
         connection: Connection,
-        busy_timeout: Duration,
+        chores: Box<dyn Chores>,
         queue: Arc<Queue<Box<dyn Job>>>,
         flags: Arc<Flags>,
     ) -> Self {
-        Self { connection, busy_timeout, queue, flags }
+        Self { connection, chores, queue, flags }
     }
 
-    /// Works until the queue is closed and empty.
-    pub(super) fn run(self) {
-        let mut last_erasure = Instant::now();
+    /// Works until the queue is closed and empty; chores that are not done then stay undone.
+    pub(super) fn run(mut self) {
+        let mut due = Some(Instant::now());
         loop {
-            let patience = self.flags.is_erasure_due().then_some(ERASE_AGAIN);
+            let patience = due.map(|due| due.saturating_duration_since(Instant::now()));
             match self.queue.take(patience) {
                 Taken::Item(job, bytes) => self.write(job, bytes),
                 Taken::Idle => {}
                 Taken::Closed => return,
             }
-            if self.flags.is_erasure_due() && ERASE_AGAIN <= last_erasure.elapsed() {
-                self.erase(Duration::ZERO);
-                last_erasure = Instant::now();
+            let now = Instant::now();
+            if self.flags.chores_asked.swap(false, Ordering::AcqRel) {
+                due = Some(now);
+            }
+            if due.is_some_and(|due| due <= now) {
+                due = self.chores.step(&self.connection).map(|wait| Instant::now() + wait);
             }
         }
     }
@@ -103,9 +100,6 @@ impl Worker {
             if more { self.queue.try_take() } else { None }
         });
         self.settle(&mut group, end);
-        if self.flags.erasure_asked.swap(false, Ordering::AcqRel) {
-            self.erase(ERASE_PATIENCE);
-        }
         self.queue.release(group.bytes);
         group.jobs.into_iter().for_each(|job| job.answer());
     }
@@ -213,17 +207,6 @@ impl Worker {
             }
             group.jobs.append(&mut alone.jobs);
         }
-    }
-
-    /// Takes erased text out of the log, or remembers that it still stands there.
-    fn erase(&self, patience: Duration) {
-        let result = truncate_log(&self.connection, patience);
-        let result = self.connection.busy_timeout(self.busy_timeout).and(result);
-        let erased = result.unwrap_or_else(|error| {
-            tracing::warn!(%error, "erased text could not be taken out of the log");
-            false
-        });
-        self.flags.erasure_due.store(!erased, Ordering::Release);
     }
 }
 
