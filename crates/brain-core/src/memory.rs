@@ -14,6 +14,7 @@ mod error;
 mod fork;
 mod health;
 mod in_memory;
+mod local_cache;
 mod portable;
 mod search;
 mod session;
@@ -33,6 +34,7 @@ pub use self::{
     fork::fork,
     health::{Health, TierHealth},
     in_memory::InMemoryStore,
+    local_cache::LocalCache,
     portable::{
         Document, ExportPart, ExportedEntry, ExportedHead, ExportedSession, ImportError,
         ImportErrorKind, ImportItem, ImportReader, ImportReport, Importer, Notes, OnConflict,

@@ -7,6 +7,7 @@ mod recall;
 mod session;
 mod state;
 mod turns;
+pub(super) mod weight;
 
 use std::{
     fmt,
