@@ -5,6 +5,7 @@ mod cluster;
 mod commands;
 mod faults;
 mod harness;
+mod suite;
 
 #[test]
 fn placeholder() {

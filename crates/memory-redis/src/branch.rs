@@ -1,0 +1,244 @@
+//! Reading one branch, in pages that keep no script busy for long.
+//!
+//! Entries never change their places, so pages of one session fit together whatever was appended
+//! between them. A session that was forgotten and made again meanwhile is read from the start.
+
+use brain_core::{
+    ids::{Seq, SessionKey},
+    memory::{Branch, Entry, MemoryError, MemoryErrorKind, ReadFrom, ReadOptions, Summary},
+};
+use redis::Value;
+
+use crate::{
+    reply::Reply,
+    scripts,
+    state::{State, Stored, parse_seq},
+    store::{Attempts, RedisStore},
+    value::{self, Read},
+};
+
+/// Most entries that one script returns.
+pub(crate) const PAGE: usize = 2_000;
+/// After so many bytes of entries a script returns what it has.
+const ENOUGH: &[u8] = b"4194304";
+
+const READ: &str = "read the session";
+const SCAN: &str = "scan the session";
+
+/// Where a read goes on.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Head,
+    Entry(Seq),
+}
+
+/// A page of a branch.
+struct Page {
+    stored: Stored,
+    /// Newest first.
+    entries: Vec<Entry>,
+    /// How many were read, with those that did not decode.
+    found: usize,
+    next: Option<Seq>,
+    summary: Option<Summary>,
+    /// The next one is not there.
+    missing: bool,
+}
+
+/// A page of all branches.
+#[derive(Debug)]
+pub(crate) struct ScanPage {
+    pub(crate) state: State,
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) reached: Seq,
+}
+
+/// Positions and values, as scripts return them.
+fn decode(reply: Reply, entries: Value) -> Result<(Vec<Entry>, usize), MemoryError> {
+    let mut values = reply.list(entries)?.into_iter();
+    let (mut entries, mut found) = (Vec::new(), 0);
+    while let (Some(seq), Some(value)) = (values.next(), values.next()) {
+        found += 1;
+        let seq = reply.text(seq)?.parse().map_err(|_| reply.corrupt())?;
+        let value = reply.bytes(value)?.unwrap_or_default();
+        match value::read(Seq(seq), &value) {
+            Read::Entry(entry) => entries.push(entry),
+            Read::Unreadable => {}
+            Read::Nothing => return Err(reply.corrupt()),
+        }
+    }
+    Ok((entries, found))
+}
+
+impl RedisStore {
+    async fn branch_page(
+        &self,
+        (key, at): (&SessionKey, Vec<u8>),
+        place: Place,
+        limit: usize,
+    ) -> Result<Option<Page>, MemoryError> {
+        let from = match place {
+            Place::Head => "head".to_owned(),
+            Place::Entry(seq) => seq.to_string(),
+        };
+        let limit = limit.min(PAGE).to_string();
+        let args = vec![from.into_bytes(), limit.into_bytes(), ENOUGH.to_vec()];
+        let found = self.pool.script(READ, &scripts::READ, &[at], args, false).await?;
+        if found == Value::Nil {
+            return Ok(None);
+        }
+        let reply = Reply(READ);
+        let [line, description, updated, entries, next, missing, summary] = reply.array(found)?;
+        let fields = [reply.bytes(line)?, reply.bytes(description)?, reply.bytes(updated)?];
+        let Some(stored) = Stored::parse(reply, key, fields)? else { return Ok(None) };
+        let (entries, found) = decode(reply, entries)?;
+        let next = parse_seq(&reply.text(next)?).ok_or_else(|| reply.corrupt())?;
+        let missing = reply.int(missing)? == 1;
+        let summary = reply.bytes(summary)?.filter(|it| !it.is_empty());
+        let summary = summary.map(|it| reply.json(&it)).transpose()?;
+        Ok(Some(Page { stored, entries, found, next, summary, missing }))
+    }
+
+    /// Entries of all branches after a position; `None` without a session.
+    pub(crate) async fn scan_page(
+        &self,
+        key: &SessionKey,
+        after: Seq,
+        limit: usize,
+    ) -> Result<Option<ScanPage>, MemoryError> {
+        let args = vec![
+            after.to_string().into_bytes(),
+            limit.min(PAGE).to_string().into_bytes(),
+            ENOUGH.to_vec(),
+        ];
+        let keys = [self.keys.session(key)];
+        let found = self.pool.script(SCAN, &scripts::SCAN, &keys, args, false).await?;
+        if found == Value::Nil {
+            return Ok(None);
+        }
+        let reply = Reply(SCAN);
+        let [line, entries, reached] = reply.array(found)?;
+        let line = reply.text(line)?;
+        let state = State::parse(&line).ok_or_else(|| reply.corrupt())?;
+        let (entries, _) = decode(reply, entries)?;
+        let reached = reply.text(reached)?.parse().map_err(|_| reply.corrupt())?;
+        Ok(Some(ScanPage { state, entries, reached: Seq(reached) }))
+    }
+
+    /// Entries by position, if the session stays the same one.
+    async fn scan_pages(
+        &self,
+        key: &SessionKey,
+        mut after: Seq,
+        limit: usize,
+    ) -> Result<Result<Vec<Entry>, Changed>, MemoryError> {
+        let (mut entries, mut born) = (Vec::new(), None);
+        while entries.len() < limit {
+            let rest = limit - entries.len();
+            let Some(page) = self.scan_page(key, after, rest).await? else {
+                return Ok(if born.is_none() { Ok(entries) } else { Err(Changed) });
+            };
+            if born.is_some_and(|it| it != page.state.born) {
+                return Ok(Err(Changed));
+            }
+            born = Some(page.state.born);
+            entries.extend(page.entries);
+            after = page.reached;
+            if page.state.last <= after {
+                break;
+            }
+        }
+        Ok(Ok(entries))
+    }
+
+    /// The branch of the session or copy at this key, if that stays what it is meanwhile.
+    async fn read_pages(
+        &self,
+        key: &SessionKey,
+        at: &[u8],
+        options: ReadOptions,
+    ) -> Result<Result<Found, Changed>, MemoryError> {
+        let from = match options.from {
+            ReadFrom::Head => Place::Head,
+            ReadFrom::Entry(seq) => Place::Entry(seq),
+        };
+        let page = self.branch_page((key, at.to_vec()), from, options.limit).await?;
+        let Some(mut page) = page else { return Ok(Ok(Found::Nothing)) };
+        let Stored { session, state, .. } = page.stored.clone();
+        let (mut entries, mut summary) = (Vec::new(), None);
+        loop {
+            if page.missing {
+                return Ok(Ok(Found::Until(entries.len() + page.found)));
+            }
+            entries.append(&mut page.entries);
+            summary = summary.or(page.summary.take());
+            let Some(next) = page.next.filter(|_| entries.len() < options.limit) else { break };
+            let (place, rest) = (Place::Entry(next), options.limit - entries.len());
+            match self.branch_page((key, at.to_vec()), place, rest).await? {
+                Some(more) if more.stored.state.born == state.born => page = more,
+                Some(_) | None => return Ok(Err(Changed)),
+            }
+        }
+        entries.reverse();
+        Ok(Ok(Found::Branch(Branch { session, entries, summary })))
+    }
+
+    /// The copy's branch; `None` if there is no copy, or if it does not reach that far.
+    pub(crate) async fn read_copy(
+        &self,
+        key: &SessionKey,
+        options: ReadOptions,
+    ) -> Result<Option<Branch>, MemoryError> {
+        match self.read_pages(key, &self.keys.copy(key), options).await? {
+            Ok(Found::Branch(branch)) => Ok(Some(branch)),
+            Ok(Found::Nothing | Found::Until(_)) | Err(Changed) => Ok(None),
+        }
+    }
+}
+
+/// What is at a key.
+enum Found {
+    Nothing,
+    Branch(Branch),
+    /// After so many entries one is missing.
+    Until(usize),
+}
+
+/// The session was forgotten between two pages.
+struct Changed;
+
+/// The session and the newest entries of one branch.
+pub(crate) async fn read(
+    store: &RedisStore,
+    key: &SessionKey,
+    options: ReadOptions,
+) -> Result<Option<Branch>, MemoryError> {
+    let attempts = Attempts::new(READ);
+    loop {
+        match store.read_pages(key, &store.keys.session(key), options).await? {
+            Ok(Found::Nothing) => return Ok(None),
+            Ok(Found::Branch(branch)) => return Ok(Some(branch)),
+            Ok(Found::Until(0)) if matches!(options.from, ReadFrom::Entry(_)) => {
+                return Err(MemoryError::new(READ, MemoryErrorKind::UnknownParent));
+            }
+            Ok(Found::Until(_)) => return Err(Reply(READ).corrupt()),
+            Err(Changed) => attempts.again()?,
+        }
+    }
+}
+
+/// Entries of all branches by position.
+pub(crate) async fn scan(
+    store: &RedisStore,
+    key: &SessionKey,
+    after: Seq,
+    limit: usize,
+) -> Result<Vec<Entry>, MemoryError> {
+    let attempts = Attempts::new(SCAN);
+    loop {
+        if let Ok(entries) = store.scan_pages(key, after, limit).await? {
+            return Ok(entries);
+        }
+        attempts.again()?;
+    }
+}

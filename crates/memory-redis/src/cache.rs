@@ -1,0 +1,116 @@
+//! Copies of sessions that live elsewhere: the newest entries of the head's branch.
+//!
+//! A copy is a hash like a session's, under a key of its own kind. It holds one state, or is not
+//! there; what it has not, the session may have.
+
+use async_trait::async_trait;
+use brain_core::{
+    ids::{SessionKey, Token},
+    memory::{Branch, Draft, Entry, Forgotten, MemoryError, ReadOptions, Session, SessionCache},
+};
+
+use crate::{
+    erase::BURIAL,
+    keys, scripts,
+    state::Stored,
+    store::{RedisStore, millis},
+    summaries, value,
+};
+
+const FILL: &str = "keep a copy of the session";
+const ADVANCE: &str = "renew the copy of the session";
+const DROP: &str = "drop the copy of the session";
+/// A copy with more bytes of entries is dropped; the next one begins with what is read then.
+const MOST: usize = 8 << 20;
+
+/// Fields and values of entries, and how many bytes they have.
+fn entry_fields(entries: &[Entry]) -> Result<(Vec<Vec<u8>>, usize), MemoryError> {
+    let (mut fields, mut bytes) = (Vec::with_capacity(2 * entries.len()), 0);
+    for it in entries {
+        let draft = Draft::new((*it.body).clone())?;
+        let value = value::value(it.parent, &draft);
+        bytes += value.len();
+        fields.extend([keys::entry(it.seq), value]);
+    }
+    Ok((fields, bytes))
+}
+
+/// Fields and values of the session itself.
+fn header_fields(
+    operation: &'static str,
+    session: &Session,
+) -> Result<impl Iterator<Item = Vec<u8>>, MemoryError> {
+    let stored = Stored::made(operation, session.clone())?;
+    let mut fields = stored.sets();
+    fields.push(stored.description_field());
+    Ok(fields.into_iter().flat_map(|(field, value)| [field, value]))
+}
+
+#[async_trait]
+impl SessionCache for RedisStore {
+    async fn cached(
+        &self,
+        key: &SessionKey,
+        options: ReadOptions,
+    ) -> Result<Option<Branch>, MemoryError> {
+        self.read_copy(key, options).await
+    }
+
+    async fn fill(&self, key: &SessionKey, copy: &Branch) -> Result<(), MemoryError> {
+        let Branch { session, entries, summary } = copy;
+        let (entries, bytes) = entry_fields(entries)?;
+        if MOST < bytes {
+            return Ok(());
+        }
+        let words = [
+            session.token.to_string(),
+            session.created_at.as_millis().to_string(),
+            bytes.to_string(),
+            u8::from(summary.is_some()).to_string(),
+        ];
+        let mut args = vec![self.ttl()];
+        args.extend(words.into_iter().map(String::into_bytes));
+        args.extend(header_fields(FILL, session)?);
+        args.extend(entries);
+        if let Some(summary) = summary {
+            let (field, json) = summaries::field(FILL, summary)?;
+            let place = summary.at.to_string().into_bytes();
+            args.extend([keys::SUMMARIES.to_vec(), place, field, json]);
+        }
+        let keys = [self.keys.copy(key), self.keys.burial(key)];
+        self.pool.script(FILL, &scripts::FILL, &keys, args, true).await?;
+        Ok(())
+    }
+
+    async fn advance(
+        &self,
+        key: &SessionKey,
+        previous: Token,
+        session: &Session,
+        entries: &[Entry],
+    ) -> Result<(), MemoryError> {
+        let (entries, bytes) = entry_fields(entries)?;
+        let words = [previous.to_string(), bytes.to_string(), MOST.to_string()];
+        let mut args = vec![self.ttl()];
+        args.extend(words.into_iter().map(String::into_bytes));
+        args.extend(header_fields(ADVANCE, session)?);
+        args.extend(entries);
+        let keys = [self.keys.copy(key)];
+        self.pool.script(ADVANCE, &scripts::ADVANCE, &keys, args, true).await?;
+        Ok(())
+    }
+
+    async fn evict(&self, key: &SessionKey) -> Result<(), MemoryError> {
+        let mut unlink = redis::cmd("UNLINK");
+        unlink.arg(self.keys.copy(key));
+        self.pool.command(DROP, unlink, true).await?;
+        Ok(())
+    }
+
+    async fn bury(&self, key: &SessionKey) -> Result<Forgotten, MemoryError> {
+        let keys = [self.keys.copy(key), self.keys.burial(key)];
+        let args = vec![self.given_now(), millis(BURIAL)];
+        self.pool.script(DROP, &scripts::BURY, &keys, args, true).await?;
+        Ok(Forgotten::default())
+    }
+}

@@ -1,0 +1,129 @@
+//! Forgetting: a session with everything under its name, or what one entry says.
+
+use std::time::Duration;
+
+use brain_core::{
+    ids::{Seq, SessionKey, Token, TurnId},
+    memory::{Draft, EntryStatus, Forgotten, MemoryError, MemoryErrorKind, TurnRecord},
+};
+
+use crate::{
+    keys,
+    reply::Reply,
+    scripts,
+    store::{Attempts, Change, Committed, Look, RedisStore, Seen, millis},
+    summaries,
+    value::{self, Read},
+};
+
+const FORGET: &str = "forget the session";
+const FORGET_ENTRY: &str = "forget the entry";
+/// How long a burial is kept: longer than anything that could still be under way.
+pub(crate) const BURIAL: Duration = Duration::from_secs(24 * 60 * 60);
+
+impl RedisStore {
+    /// [`brain_core::memory::SessionLog::forget`]: erases session and copy, and leaves a burial.
+    pub(crate) async fn erase(&self, key: &SessionKey) -> Result<Forgotten, MemoryError> {
+        let seen = self.look(FORGET, key, Look::default()).await?;
+        if seen.stored.is_some() {
+            self.note_forgotten(FORGET, (key, seen.now)).await?;
+        }
+        let turns = self.turns_in(FORGET, key).await?;
+        let keys = [self.keys.session(key), self.keys.copy(key), self.keys.burial(key)];
+        let args = vec![self.given_now(), millis(BURIAL)];
+        let erased = self.pool.script(FORGET, &scripts::FORGET, &keys, args, true).await?;
+        let erased = Reply(FORGET)
+            .optional_text(erased)?
+            .map_or(Ok(0), |it| it.parse().map_err(|_| Reply(FORGET).corrupt()))?;
+        for turn in turns {
+            self.free_key(FORGET, &turn).await;
+            self.drop_turn(key, turn.id).await;
+        }
+        self.prune_sessions(&key.owner, std::slice::from_ref(&key.id)).await;
+        Ok(Forgotten { erased, pending: 0 })
+    }
+
+    /// The turns that a session has, over or not.
+    async fn turns_in(
+        &self,
+        operation: &'static str,
+        key: &SessionKey,
+    ) -> Result<Vec<TurnRecord>, MemoryError> {
+        let reply = Reply(operation);
+        let mut turns = Vec::new();
+        let mut cursor = "0".to_owned();
+        loop {
+            let mut scan = redis::cmd("HSCAN");
+            scan.arg(self.keys.session(key)).arg(&cursor);
+            scan.arg("MATCH").arg("t:*").arg("COUNT").arg(1000);
+            let found = self.pool.command(operation, scan, false).await?;
+            let [next, found] = reply.array(found)?;
+            for name in reply.list(found)?.into_iter().step_by(2) {
+                let name = reply.text(name)?;
+                let Some(id) = name.strip_prefix("t:").and_then(TurnId::parse) else { continue };
+                let found = self.look_at_turn(operation, (key, id), Look::at([])).await?;
+                turns.extend(found.map(|it| it.turn));
+            }
+            cursor = reply.text(next)?;
+            if cursor == "0" {
+                return Ok(turns);
+            }
+        }
+    }
+
+    /// [`brain_core::memory::SessionLog::forget_entry`].
+    pub(crate) async fn erase_entry(
+        &self,
+        key: &SessionKey,
+        seq: Seq,
+    ) -> Result<Forgotten, MemoryError> {
+        let attempts = Attempts::new(FORGET_ENTRY);
+        loop {
+            let look = Look::at([keys::entry(seq), keys::SUMMARIES.to_vec()]);
+            let seen = self.look(FORGET_ENTRY, key, look).await?;
+            let Some(mut change) = without_entry(&seen, seq)? else {
+                return Ok(Forgotten::default());
+            };
+            // What a turn was asked says the same as the entry.
+            let mut turns = self.turns_in(FORGET_ENTRY, key).await?;
+            turns.retain(|it| it.input == Some(seq));
+            change.drops.extend(turns.iter().flat_map(|it| keys::turn(it.id)));
+            if self.commit(FORGET_ENTRY, key, change).await? == Committed::Yes {
+                for turn in turns {
+                    self.free_key(FORGET_ENTRY, &turn).await;
+                    self.drop_turn(key, turn.id).await;
+                }
+                return Ok(Forgotten { erased: 1, pending: 0 });
+            }
+            attempts.again()?;
+        }
+    }
+}
+
+/// The session without what the entry says; `None` if it says nothing.
+fn without_entry(seen: &Seen, seq: Seq) -> Result<Option<Change>, MemoryError> {
+    let Some(mut stored) = seen.stored.clone() else { return Ok(None) };
+    if stored.state.held.is_some() {
+        return Err(MemoryError::new(FORGET_ENTRY, MemoryErrorKind::Conflict));
+    }
+    let reply = Reply(FORGET_ENTRY);
+    let Some(value) = seen.field(0) else { return Ok(None) };
+    let Read::Entry(entry) = value::read(seq, value) else { return Err(reply.corrupt()) };
+    if entry.body.status == EntryStatus::Forgotten {
+        return Ok(None);
+    }
+    let left = Draft::new(entry.body.forgotten())?;
+    stored.changed(Token::random(), seen.now);
+    let mut sets = stored.sets();
+    sets.push((keys::entry(seq), value::value(entry.parent, &left)));
+    let places = seen.field(1);
+    let guards =
+        vec![seen.guard(), (keys::SUMMARIES.to_vec(), places.unwrap_or_default().to_vec())];
+    let mut places = summaries::parse_places(reply, places)?;
+    let gone: Vec<Seq> = places.iter().copied().filter(|it| seq <= *it).collect();
+    places.retain(|it| *it < seq);
+    let drops = gone.into_iter().map(keys::summary).collect();
+    let mut change = Change { guards, sets, drops, ..Change::default() };
+    summaries::put_places(&mut change, &places);
+    Ok(Some(change))
+}

@@ -1,0 +1,67 @@
+//! What the store can do, and how Redis is.
+
+use async_trait::async_trait;
+use brain_core::memory::{Health, MemoryCapabilities, MemoryError, MemoryStore, TierHealth};
+use redis::Value;
+
+use crate::store::RedisStore;
+
+const CHECK: &str = "write in time";
+
+#[async_trait]
+impl MemoryStore for RedisStore {
+    fn capabilities(&self) -> MemoryCapabilities {
+        MemoryCapabilities { durable: false, shared: true, ephemeral: self.ttl.is_some() }
+    }
+
+    async fn health(&self) -> Result<Health, MemoryError> {
+        let mut write = redis::cmd("SET");
+        write.arg(self.keys.probe()).arg("").arg("PX").arg(1000);
+        self.pool.command(CHECK, write, true).await?;
+        let mut info = redis::cmd("INFO");
+        info.arg("everything");
+        let info = self.pool.command(CHECK, info, false).await?;
+        let note = Some(self.note(&text(&info)));
+        Ok(Health::of(TierHealth { note, ..TierHealth::well("redis") }))
+    }
+}
+
+/// The text of a reply; of the first node's where several answer.
+fn text(value: &Value) -> String {
+    match value {
+        Value::BulkString(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        Value::VerbatimString { text, .. } => text.clone(),
+        Value::Map(nodes) => nodes.first().map(|(_, it)| text(it)).unwrap_or_default(),
+        _ => String::new(),
+    }
+}
+
+impl RedisStore {
+    /// What an operator should know of this Redis.
+    fn note(&self, info: &str) -> String {
+        let field = |name: &str| {
+            let fields = info.lines().filter_map(|it| it.split_once(':'));
+            fields.filter(|(it, _)| *it == name).map(|(_, value)| value.trim()).next()
+        };
+        let keeps = if field("aof_enabled") == Some("1") {
+            "Redis keeps an append-only file: a restart loses as little as its appendfsync allows"
+        } else {
+            "Redis keeps no append-only file: a restart loses what is newer than its last snapshot"
+        };
+        let full = match (field("maxmemory"), field("maxmemory_policy")) {
+            (Some("0") | None, _) => "it has no maxmemory".to_owned(),
+            (Some(_), Some("noeviction")) => "a full Redis refuses what is new".to_owned(),
+            (Some(_), policy) => {
+                let policy = policy.unwrap_or("unknown");
+                format!("a full Redis evicts sessions ({policy}); set maxmemory-policy noeviction")
+            }
+        };
+        let ends = match self.ttl {
+            Some(ttl) => {
+                format!("a session ends {} s after its last append", ttl.as_secs())
+            }
+            None => "sessions have no TTL".to_owned(),
+        };
+        format!("{keeps}; {full}; {ends}")
+    }
+}

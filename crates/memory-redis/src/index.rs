@@ -1,0 +1,291 @@
+//! What is found without a session's name: the owner's sessions, turns, and who claims a key.
+//!
+//! An index is written before what it points to, and checked when it is read: it may hold too much,
+//! never too little.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use brain_core::{
+    ids::{IdempotencyKey, Owner, SessionId, SessionKey, TurnId},
+    memory::{Idempotency, MemoryError, TurnIndex, TurnRecord},
+    time::Timestamp,
+};
+use futures_util::{StreamExt, TryStreamExt, future, stream};
+use redis::{Cmd, Value};
+
+use crate::{
+    keys::{name_of, parse_name},
+    record,
+    reply::Reply,
+    scripts,
+    store::{Attempts, Change, Committed, Look, RedisStore, millis},
+    turns::SeenTurn,
+};
+
+/// How long a record of something that was never finished is left alone.
+pub(crate) const GRACE: Duration = Duration::from_secs(600);
+/// How long beside the session's TTL a turn is found by its id.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// How many sessions are asked at once.
+pub(crate) const AT_ONCE: usize = 16;
+
+const FIND: &str = "find the turn";
+const CANCEL: &str = "cancel the turn";
+const UNFINISHED: &str = "find unfinished turns";
+
+fn command(name: &str, key: Vec<u8>) -> Cmd {
+    let mut command = redis::cmd(name);
+    command.arg(key);
+    command
+}
+
+/// A turn as the indexes of all turns name it.
+fn member(key: &SessionKey, turn: TurnId) -> String {
+    format!("{turn} {}", name_of(key))
+}
+
+pub(crate) fn parse_member(member: &str) -> Option<(TurnId, SessionKey)> {
+    let (turn, name) = member.split_once(' ')?;
+    Some((TurnId::parse(turn)?, parse_name(name)?))
+}
+
+/// Members and numbers, as `WITHSCORES` gives them.
+pub(crate) fn scored(reply: Reply, found: Value) -> Result<Vec<(String, i64)>, MemoryError> {
+    let mut values = reply.list(found)?.into_iter();
+    let mut members = Vec::with_capacity(values.len() / 2);
+    while let (Some(member), Some(score)) = (values.next(), values.next()) {
+        members.push((reply.text(member)?, reply.int(score)?));
+    }
+    Ok(members)
+}
+
+impl RedisStore {
+    /// Puts a session, which is about to be made, into the indexes.
+    pub(crate) async fn note_session(
+        &self,
+        operation: &'static str,
+        (key, made): (&SessionKey, Timestamp),
+        now: Timestamp,
+    ) -> Result<(), MemoryError> {
+        let mut all = command("ZADD", self.keys.sessions());
+        all.arg(now.as_millis()).arg(name_of(key));
+        future::try_join(
+            self.note_made(operation, key, made),
+            self.pool.command(operation, all, true),
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Puts a session into its owner's index, at the place of when it was made.
+    pub(crate) async fn note_made(
+        &self,
+        operation: &'static str,
+        key: &SessionKey,
+        made: Timestamp,
+    ) -> Result<(), MemoryError> {
+        let keys = [self.keys.index(&key.owner), self.keys.suspects(&key.owner)];
+        let made = made.as_millis().to_string().into_bytes();
+        let args = vec![made, key.id.as_str().as_bytes().to_vec()];
+        self.pool.script(operation, &scripts::NOTE, &keys, args, true).await?;
+        Ok(())
+    }
+
+    /// Suspects sessions that are not there, and drops those suspected for long.
+    pub(crate) async fn prune_sessions(&self, owner: &Owner, ids: &[SessionId]) {
+        if ids.is_empty() {
+            return;
+        }
+        let keys = [self.keys.index(owner), self.keys.suspects(owner)];
+        let mut args = vec![millis(GRACE)];
+        args.extend(ids.iter().map(|it| it.as_str().as_bytes().to_vec()));
+        let pruned = self.pool.script("prune the index", &scripts::PRUNE, &keys, args, true).await;
+        if let Err(error) = pruned {
+            tracing::debug!(%error, "left sessions in an index that are gone");
+        }
+    }
+
+    /// Puts a turn, which is about to run, into the indexes.
+    pub(crate) async fn note_turn(
+        &self,
+        operation: &'static str,
+        key: &SessionKey,
+        turn: TurnId,
+        now: Timestamp,
+    ) -> Result<(), MemoryError> {
+        let mut place = command("SET", self.keys.turn(turn));
+        place.arg(name_of(key));
+        if let Some(ttl) = self.ttl {
+            place.arg("PX").arg(millis(ttl.saturating_add(DAY)));
+        }
+        let mut open = command("ZADD", self.keys.open_turns());
+        open.arg(now.as_millis()).arg(member(key, turn));
+        future::try_join(
+            self.pool.command(operation, place, true),
+            self.pool.command(operation, open, true),
+        )
+        .await?;
+        self.known.add(turn, key);
+        Ok(())
+    }
+
+    /// Moves a turn that is over in the indexes. If that fails, whoever looks for unfinished turns
+    /// does it.
+    pub(crate) async fn note_end(&self, turn: &TurnRecord) {
+        let Some(ended) = turn.ended_at else { return };
+        let keys = [self.keys.open_turns(), self.keys.ended_turns()];
+        let member = member(&turn.session, turn.id).into_bytes();
+        let args = vec![ended.as_millis().to_string().into_bytes(), member];
+        if let Err(error) = self.pool.script("end the turn", &scripts::END, &keys, args, true).await
+        {
+            tracing::debug!(%error, "left a turn in an index that is over");
+        }
+    }
+
+    /// Takes a turn that is gone out of the indexes.
+    pub(crate) async fn drop_turn(&self, key: &SessionKey, turn: TurnId) {
+        let member = member(key, turn);
+        let gone = [
+            command("DEL", self.keys.turn(turn)),
+            command("ZREM", self.keys.open_turns()).arg(&member).to_owned(),
+            command("ZREM", self.keys.ended_turns()).arg(&member).to_owned(),
+        ];
+        for command in gone {
+            if let Err(error) = self.pool.command("drop the turn", command, true).await {
+                tracing::debug!(%error, "left a turn in an index that is gone");
+            }
+        }
+    }
+
+    /// Which session a turn belongs to, if it was ever about to open.
+    pub(crate) async fn session_of(
+        &self,
+        operation: &'static str,
+        turn: TurnId,
+    ) -> Result<Option<SessionKey>, MemoryError> {
+        if let Some(known) = self.known.get(turn) {
+            return Ok(Some(known));
+        }
+        let place = command("GET", self.keys.turn(turn));
+        let found = self.pool.command(operation, place, false).await?;
+        let Some(name) = Reply(operation).optional_text(found)? else { return Ok(None) };
+        let key = parse_name(&name).ok_or_else(|| Reply(operation).corrupt())?;
+        self.known.add(turn, &key);
+        Ok(Some(key))
+    }
+
+    /// What a claim says: the turn and its session.
+    pub(crate) async fn claim(
+        &self,
+        operation: &'static str,
+        owner: &Owner,
+        key: &IdempotencyKey,
+    ) -> Result<Option<String>, MemoryError> {
+        let claim = command("GET", self.keys.claim(owner, key));
+        Reply(operation).optional_text(self.pool.command(operation, claim, false).await?)
+    }
+
+    /// Replaces what a claim says, if it is this; returns what it says in the end.
+    pub(crate) async fn set_claim(
+        &self,
+        operation: &'static str,
+        (owner, key): (&Owner, &IdempotencyKey),
+        (from, to): (&str, &str),
+    ) -> Result<String, MemoryError> {
+        let args =
+            vec![from.as_bytes().to_vec(), to.as_bytes().to_vec(), millis(Idempotency::LIFE)];
+        let keys = [self.keys.claim(owner, key)];
+        let says = self.pool.script(operation, &scripts::CLAIM, &keys, args, true).await?;
+        Reply(operation).text(says)
+    }
+
+    /// An index entry of an open turn: the turn if it is open; tidies up if it is not.
+    async fn unfinished_one(
+        &self,
+        (name, opened): (String, i64),
+        now: Timestamp,
+    ) -> Result<Option<TurnRecord>, MemoryError> {
+        let Some((id, key)) = parse_member(&name) else { return Ok(None) };
+        match self.look_at_turn(UNFINISHED, (&key, id), Look::at([])).await? {
+            Some(found) if found.turn.state.is_open() => return Ok(Some(found.turn)),
+            Some(found) => self.note_end(&found.turn).await,
+            None if GRACE < now.since(Timestamp::from_millis(opened)) => {
+                let keys = [self.keys.open_turns()];
+                let args = vec![name.into_bytes(), opened.to_string().into_bytes(), Vec::new()];
+                self.pool.script(UNFINISHED, &scripts::RESCORE, &keys, args, true).await?;
+            }
+            None => {}
+        }
+        Ok(None)
+    }
+}
+
+/// What a claim says of a turn.
+pub(crate) fn claim_of(turn: TurnId, key: &SessionKey) -> String {
+    member(key, turn)
+}
+
+/// Reads what a claim says.
+pub(crate) fn parse_claim(claim: &str) -> Option<(TurnId, SessionKey)> {
+    parse_member(claim)
+}
+
+#[async_trait]
+impl TurnIndex for RedisStore {
+    async fn turn(&self, owner: &Owner, turn: TurnId) -> Result<Option<TurnRecord>, MemoryError> {
+        Ok(self.turn_of(FIND, Some(owner), turn).await?.map(|it| it.turn))
+    }
+
+    async fn turn_by_key(
+        &self,
+        owner: &Owner,
+        key: &IdempotencyKey,
+    ) -> Result<Option<TurnRecord>, MemoryError> {
+        let claim = self.claim(FIND, owner, key).await?;
+        let Some((turn, session)) = claim.as_deref().and_then(parse_claim) else {
+            return Ok(None);
+        };
+        let found = self.look_at_turn(FIND, (&session, turn), Look::at([])).await?;
+        let fits = |it: &SeenTurn| {
+            let known = it.turn.idempotency.as_ref().is_some_and(|it| it.key == *key);
+            known && it.seen.now.since(it.turn.opened_at) < Idempotency::LIFE
+        };
+        Ok(found.filter(fits).map(|it| it.turn))
+    }
+
+    async fn request_cancel(
+        &self,
+        owner: &Owner,
+        turn: TurnId,
+    ) -> Result<Option<TurnRecord>, MemoryError> {
+        let attempts = Attempts::new(CANCEL);
+        loop {
+            let Some(found) = self.turn_of(CANCEL, Some(owner), turn).await? else {
+                return Ok(None);
+            };
+            let guards = vec![found.guard()];
+            let mut turn = found.turn;
+            if turn.cancel_requested || !turn.state.is_open() {
+                return Ok(Some(turn));
+            }
+            turn.cancel_requested = true;
+            let sets = vec![record::record_field(CANCEL, &turn)?];
+            let change = Change { guards, sets, ..Change::default() };
+            if self.commit(CANCEL, &turn.session, change).await? == Committed::Yes {
+                return Ok(Some(turn));
+            }
+            attempts.again()?;
+        }
+    }
+
+    async fn unfinished(&self) -> Result<Vec<TurnRecord>, MemoryError> {
+        let now = self.now(UNFINISHED).await?;
+        let mut open = command("ZRANGE", self.keys.open_turns());
+        open.arg(0).arg(-1).arg("WITHSCORES");
+        let open = scored(Reply(UNFINISHED), self.pool.command(UNFINISHED, open, false).await?)?;
+        let found = stream::iter(open.into_iter().map(|it| self.unfinished_one(it, now)));
+        let found: Vec<_> = found.buffered(AT_ONCE).try_collect().await?;
+        Ok(found.into_iter().flatten().collect())
+    }
+}

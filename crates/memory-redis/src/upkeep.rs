@@ -1,0 +1,195 @@
+//! What background work asks, across owners: by indexes of all sessions and of all turns.
+
+use async_trait::async_trait;
+use brain_core::{
+    ids::SessionKey,
+    memory::{MemoryError, TurnRecord, Upkeep},
+    time::Timestamp,
+};
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use crate::{
+    erase::BURIAL,
+    index::{AT_ONCE, GRACE, parse_member, scored},
+    keys::{self, name_of, parse_name},
+    reply::Reply,
+    scripts,
+    state::Stored,
+    store::{Change, Committed, Look, RedisStore},
+};
+
+const IDLE: &str = "find idle sessions";
+const PRUNE: &str = "drop old turns";
+const UNSETTLED: &str = "find what is forgotten";
+/// How many members of an index are looked at at a time.
+const PAGE: usize = 500;
+
+/// A session of an index, and what became of it.
+enum Found {
+    Idle(Timestamp, SessionKey),
+    /// It has an open turn, or is about to be made.
+    Busy,
+    /// The index was wrong, and is right now.
+    Stale,
+}
+
+impl Found {
+    fn idle(self) -> Option<(Timestamp, SessionKey)> {
+        match self {
+            Self::Idle(changed, key) => Some((changed, key)),
+            Self::Busy | Self::Stale => None,
+        }
+    }
+}
+
+impl RedisStore {
+    /// Members of an index with numbers below that of a time, the lowest first.
+    async fn members_before(
+        &self,
+        operation: &'static str,
+        (index, before): (Vec<u8>, Timestamp),
+        (skip, limit): (usize, usize),
+    ) -> Result<Vec<(String, i64)>, MemoryError> {
+        let mut range = redis::cmd("ZRANGEBYSCORE");
+        range.arg(index).arg("-inf").arg(format!("({}", before.as_millis()));
+        range.arg("WITHSCORES").arg("LIMIT").arg(skip).arg(limit);
+        scored(Reply(operation), self.pool.command(operation, range, false).await?)
+    }
+
+    async fn look_at_idle(
+        &self,
+        (name, noted): (String, i64),
+        now: Timestamp,
+    ) -> Result<Found, MemoryError> {
+        let Some(key) = parse_name(&name) else { return Ok(Found::Busy) };
+        let number = match self.stored(IDLE, &key).await? {
+            Some(Stored { session, state, .. }) => {
+                let changed = session.updated_at;
+                if changed.as_millis() == noted {
+                    let busy = state.held.is_some();
+                    return Ok(if busy { Found::Busy } else { Found::Idle(changed, key) });
+                }
+                changed.as_millis().to_string()
+            }
+            None if now.since(Timestamp::from_millis(noted)) <= GRACE => return Ok(Found::Busy),
+            None => {
+                self.prune_sessions(&key.owner, std::slice::from_ref(&key.id)).await;
+                String::new()
+            }
+        };
+        let args = [name, noted.to_string(), number].map(String::into_bytes).into();
+        let keys = [self.keys.sessions()];
+        self.pool.script(IDLE, &scripts::RESCORE, &keys, args, true).await?;
+        Ok(Found::Stale)
+    }
+
+    /// Drops the record of a turn, if it ended before then.
+    async fn prune_turn(&self, (member, before): (String, Timestamp)) -> Result<bool, MemoryError> {
+        let Some((id, key)) = parse_member(&member) else { return Ok(false) };
+        let found = self.look_at_turn(PRUNE, (&key, id), Look::at([])).await?;
+        let ended = |turn: &TurnRecord| turn.ended_at.is_some_and(|it| it < before);
+        let Some(found) = found else {
+            self.drop_turn(&key, id).await;
+            return Ok(false);
+        };
+        if !ended(&found.turn) {
+            return Ok(false);
+        }
+        let guards = vec![found.guard()];
+        let drops = keys::turn(id).into();
+        let change = Change { guards, drops, unnoticed: true, ..Change::default() };
+        if self.commit(PRUNE, &key, change).await? != Committed::Yes {
+            return Ok(false);
+        }
+        self.free_key(PRUNE, &found.turn).await;
+        self.drop_turn(&key, id).await;
+        Ok(true)
+    }
+
+    /// Frees the client's key of a turn that is gone.
+    pub(crate) async fn free_key(&self, operation: &'static str, turn: &TurnRecord) {
+        let Some(known) = &turn.idempotency else { return };
+        let own = crate::index::claim_of(turn.id, &turn.session);
+        let key = (&turn.session.owner, &known.key);
+        if let Err(error) = self.set_claim(operation, key, (&own, "")).await {
+            tracing::debug!(%error, "left a key claimed for a turn that is gone");
+        }
+    }
+
+    /// Notes that a session is about to be forgotten.
+    pub(crate) async fn note_forgotten(
+        &self,
+        operation: &'static str,
+        (key, now): (&SessionKey, Timestamp),
+    ) -> Result<(), MemoryError> {
+        let mut note = redis::cmd("ZADD");
+        note.arg(self.keys.forgotten()).arg(now.as_millis()).arg(name_of(key));
+        self.pool.command(operation, note, true).await?;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Upkeep for RedisStore {
+    async fn idle_since(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<SessionKey>, MemoryError> {
+        let now = self.now(IDLE).await?;
+        let (mut idle, mut skip) = (Vec::new(), 0);
+        while idle.len() < limit {
+            let page = (self.keys.sessions(), before);
+            let page = self.members_before(IDLE, page, (skip, PAGE)).await?;
+            let whole = page.len() == PAGE;
+            let found = stream::iter(page.into_iter().map(|it| self.look_at_idle(it, now)));
+            let found: Vec<_> = found.buffered(AT_ONCE).try_collect().await?;
+            if found.iter().any(|it| matches!(it, Found::Stale)) {
+                // What was put right stands somewhere else now.
+                (idle, skip) = (Vec::new(), 0);
+                continue;
+            }
+            skip += found.len();
+            idle.extend(found.into_iter().filter_map(Found::idle));
+            if !whole {
+                break;
+            }
+        }
+        idle.sort_unstable();
+        Ok(idle.into_iter().take(limit).map(|(_, key)| key).collect())
+    }
+
+    async fn prune_turns(&self, before: Timestamp) -> Result<u64, MemoryError> {
+        let (mut pruned, mut skip) = (0, 0);
+        loop {
+            let page = (self.keys.ended_turns(), before);
+            let page = self.members_before(PRUNE, page, (skip, PAGE)).await?;
+            let whole = page.len() == PAGE;
+            let done = page.into_iter().map(|(member, _)| self.prune_turn((member, before)));
+            let done: Vec<bool> = stream::iter(done).buffered(AT_ONCE).try_collect().await?;
+            pruned += done.iter().filter(|it| **it).count() as u64;
+            skip += done.iter().filter(|it| !**it).count();
+            if !whole {
+                return Ok(pruned);
+            }
+        }
+    }
+
+    async fn unsettled(&self, limit: usize) -> Result<Vec<SessionKey>, MemoryError> {
+        let day = i64::try_from(BURIAL.as_millis()).unwrap_or(i64::MAX);
+        let old = self.now(UNSETTLED).await?.as_millis().saturating_sub(day);
+        let mut drop = redis::cmd("ZREMRANGEBYSCORE");
+        drop.arg(self.keys.forgotten()).arg("-inf").arg(format!("({old}"));
+        self.pool.command(UNSETTLED, drop, true).await?;
+        let page = (self.keys.forgotten(), Timestamp::from_millis(i64::MAX));
+        let found = self.members_before(UNSETTLED, page, (0, limit)).await?;
+        Ok(found.iter().filter_map(|(name, _)| parse_name(name)).collect())
+    }
+
+    async fn settle(&self, key: &SessionKey) -> Result<(), MemoryError> {
+        let mut settled = redis::cmd("ZREM");
+        settled.arg(self.keys.forgotten()).arg(name_of(key));
+        self.pool.command(UNSETTLED, settled, true).await?;
+        Ok(())
+    }
+}
