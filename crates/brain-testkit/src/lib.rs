@@ -3,6 +3,7 @@
 //! | for | there is |
 //! |---|---|
 //! | a memory store | [`memory_store_suite!`], and [`FaultyStore`] to make any store fail |
+//! | a cache of sessions | [`session_cache_suite!`] |
 //! | a language model | [`llm_gateway_suite!`], and [`ScriptedLlm`] to say what a test needs |
 //! | what needs a Redis | [`redis::Server`], [`redis::Cluster`], [`redis::Sentinel`], with faults |
 //! | time | [`ManualClock`] |
@@ -19,6 +20,7 @@
     reason = "assertions are the purpose of this crate"
 )]
 
+pub mod cache;
 mod clock;
 mod faulty;
 mod gate;
