@@ -6,18 +6,26 @@
 pub mod branches;
 pub mod catalog;
 pub mod close;
+pub mod export;
 pub mod forget;
 pub mod lease;
 pub mod log;
+pub mod one_entry;
 pub mod open;
 pub mod portable;
 pub mod recall;
 mod subject;
+pub mod summaries;
+pub mod upkeep;
 pub mod writers;
 
 use std::{any::Any, fmt, sync::Arc, time::Duration};
 
-use brain_core::memory::MemoryStore;
+use brain_core::{
+    ids::{Seq, SessionKey},
+    memory::MemoryStore,
+};
+use futures_util::future::BoxFuture;
 
 pub use self::subject::Subject;
 use crate::ManualClock;
@@ -25,18 +33,33 @@ use crate::ManualClock;
 /// Longest that a case may take.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// An empty store, and what must live as long as it does.
+/// An empty store, what must live as long as it does, and what the suite may do behind its back.
 ///
-/// Any store turns into one; [`Fresh::keeping`] adds a temporary folder or a server.
+/// Any store turns into one; [`Fresh::keeping`] adds a temporary folder or a server. A store whose
+/// data outlives it, or that others may share, has bytes to look at and to damage, and a second
+/// store on them: then all three hooks are due, and a case that misses one fails.
 pub struct Fresh {
     store: Arc<dyn MemoryStore>,
+    hooks: Hooks,
     keep: Vec<Box<dyn Any + Send>>,
+}
+
+/// Spoils a stored entry.
+type Damage = Box<dyn Fn(SessionKey, Seq) -> BoxFuture<'static, ()> + Send + Sync>;
+/// Looks for a text in the stored bytes.
+type Look = Box<dyn Fn(String) -> BoxFuture<'static, bool> + Send + Sync>;
+
+#[derive(Default)]
+struct Hooks {
+    second: Option<Arc<dyn MemoryStore>>,
+    damage: Option<Damage>,
+    look: Option<Look>,
 }
 
 impl Fresh {
     /// This store.
     pub fn new(store: Arc<dyn MemoryStore>) -> Self {
-        Self { store, keep: Vec::new() }
+        Self { store, hooks: Hooks::default(), keep: Vec::new() }
     }
 
     /// The same, dropping `guard` after the store.
@@ -44,6 +67,40 @@ impl Fresh {
     pub fn keeping(mut self, guard: impl Any + Send) -> Self {
         self.keep.push(Box::new(guard));
         self
+    }
+
+    /// With another store on the same data and clock, as a second daemon would have it.
+    #[must_use]
+    pub fn with_second(mut self, store: Arc<dyn MemoryStore>) -> Self {
+        self.hooks.second = Some(store);
+        self
+    }
+
+    /// With a way to spoil the bytes of an entry, so that they no longer decode.
+    #[must_use]
+    pub fn with_damage(
+        mut self,
+        damage: impl Fn(SessionKey, Seq) -> BoxFuture<'static, ()> + Send + Sync + 'static,
+    ) -> Self {
+        self.hooks.damage = Some(Box::new(damage));
+        self
+    }
+
+    /// With a way to tell whether a text stands anywhere in the stored bytes, in any encoding that
+    /// the store uses, once what it erases in the background is erased.
+    #[must_use]
+    pub fn with_look(
+        mut self,
+        look: impl Fn(String) -> BoxFuture<'static, bool> + Send + Sync + 'static,
+    ) -> Self {
+        self.hooks.look = Some(Box::new(look));
+        self
+    }
+}
+
+impl fmt::Debug for Hooks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hooks").field("second", &self.second).finish_non_exhaustive()
     }
 }
 
@@ -71,8 +128,9 @@ pub fn run<Made, Case>(
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let clock = Arc::new(ManualClock::new());
-        let Fresh { store, keep } = factory(Arc::clone(&clock)).await.into();
-        let done = tokio::time::timeout(PATIENCE, case(Subject::new(store, clock))).await;
+        let Fresh { store, hooks, keep } = factory(Arc::clone(&clock)).await.into();
+        let subject = Subject::new(store, clock, hooks);
+        let done = tokio::time::timeout(PATIENCE, case(subject)).await;
         assert!(done.is_ok(), "the case did not end");
         drop(keep);
     });
@@ -111,6 +169,7 @@ macro_rules! memory_store_suite {
                 entries_are_numbered_from_one,
                 a_batch_keeps_its_order_and_its_newest,
                 a_thousand_appends_keep_their_order,
+                long_and_many_messages_keep_their_order,
                 a_clock_set_back_changes_no_order,
                 a_limit_gives_the_newest,
                 twelve_thousand_messages_are_all_there,
@@ -132,6 +191,8 @@ macro_rules! memory_store_suite {
                 a_dropped_append_is_all_or_nothing,
                 what_was_read_stays_as_it_was,
                 a_tool_round_is_one_batch,
+                a_corrupt_entry_is_left_out,
+                an_unverified_read_is_checked_by_its_token,
             }
             branches {
                 an_edit_makes_a_branch,
@@ -156,7 +217,6 @@ macro_rules! memory_store_suite {
                 patching_makes_no_session,
                 owners_share_nothing,
                 owners_are_compared_whole,
-                a_working_store_is_healthy,
             }
             recall {
                 what_was_written_is_found_at_once,
@@ -225,6 +285,30 @@ macro_rules! memory_store_suite {
                 forgetting_ends_an_open_turn,
                 forgetting_meets_appends,
             }
+            one_entry {
+                a_forgotten_entry_keeps_its_place,
+                forgetting_an_entry_outdates_tokens,
+                a_forgotten_entry_is_not_found,
+                a_forgotten_tool_round_stays_whole,
+                summaries_of_a_forgotten_entry_go,
+                an_open_turn_keeps_its_entries,
+                a_forgotten_input_takes_its_turn_along,
+                forgetting_no_entry_succeeds,
+                a_forgotten_entry_does_not_come_back,
+                no_byte_of_the_forgotten_is_left,
+            }
+            summaries {
+                a_summary_is_read_with_its_branch,
+                the_newest_summary_of_a_branch_counts,
+                a_summary_counts_on_its_branch_only,
+                a_summary_at_the_same_entry_is_replaced,
+                a_summary_needs_its_entry,
+                a_late_summary_loses_nothing,
+                summaries_meet_appends,
+                summaries_are_told_by_position,
+                summaries_are_exported_and_restored,
+                summaries_are_forgotten_with_their_session,
+            }
             writers {
                 eight_writers_lose_nothing,
                 writers_by_token_take_turns,
@@ -251,6 +335,22 @@ macro_rules! memory_store_suite {
                 an_import_reports_what_it_refuses,
                 a_long_id_is_shortened_to_rename,
                 a_long_chain_is_restored,
+            }
+            export {
+                an_export_is_what_list_and_scan_say,
+                an_export_is_of_one_owner,
+                an_export_never_tears,
+                a_slow_reader_holds_nothing,
+                an_export_may_be_left,
+            }
+            upkeep {
+                idle_sessions_are_found_oldest_first,
+                a_change_makes_a_session_fresh,
+                a_session_with_an_open_turn_is_not_idle,
+                ended_turns_are_pruned_by_age,
+                an_open_turn_is_never_pruned,
+                the_forgotten_is_unsettled_until_it_is_settled,
+                a_working_store_is_healthy,
             }
         }
     };

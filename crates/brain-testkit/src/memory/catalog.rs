@@ -162,9 +162,3 @@ pub async fn owners_are_compared_whole(it: Subject) {
         assert_eq!(said, [format!("hello {owner}")]);
     }
 }
-
-/// A store that works says so.
-pub async fn a_working_store_is_healthy(it: Subject) {
-    it.store.health().await.unwrap();
-    assert_eq!(it.store.capabilities(), it.store.capabilities());
-}

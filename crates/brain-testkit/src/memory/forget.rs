@@ -110,8 +110,8 @@ pub async fn forgetting_meets_appends(it: Subject) {
         let key = key(&format!("round {round}"));
         it.say(&key, "first").await;
         let mut writers = JoinSet::new();
-        for _ in 0..4 {
-            let (it, key) = (it.clone(), key.clone());
+        for n in 0..4 {
+            let (it, key) = (it.at(n), key.clone());
             writers.spawn(async move { append_pairs_until_refused(&it, &key).await });
         }
         let erased = it.store.forget(&key).await.unwrap().erased;

@@ -79,6 +79,17 @@ pub async fn a_thousand_appends_keep_their_order(it: Subject) {
     assert_eq!(it.texts(&key).await, said);
 }
 
+/// Neither the length nor the number of messages changes their order.
+pub async fn long_and_many_messages_keep_their_order(it: Subject) {
+    for (id, count, length) in [("long", 20, 65), ("many", 600, 3)] {
+        let said: Vec<String> = (0..count).map(|n| format!("{n:0length$}")).collect();
+        for text in &said {
+            it.say(&key(id), text).await;
+        }
+        assert_eq!(it.texts(&key(id)).await, said);
+    }
+}
+
 /// Neither the store's clock nor the times of messages order anything.
 pub async fn a_clock_set_back_changes_no_order(it: Subject) {
     let key = key("clock");
@@ -423,4 +434,41 @@ pub async fn a_tool_round_is_one_batch(it: Subject) {
     assert_eq!(done.head, Some(Seq(4)));
     let stored = it.newest(&key, 3).await.entries;
     assert_eq!(stored.iter().map(|it| (*it.body.message).clone()).collect::<Vec<_>>(), round);
+}
+
+/// A stored entry that does not decode is left out and counts for nothing; but no scan and so no
+/// export leaves it out in silence. The session goes on.
+pub async fn a_corrupt_entry_is_left_out(it: Subject) {
+    let key = key("corrupt");
+    it.add(&key, ["1", "2", "3", "4", "5"].map(draft).into()).await;
+    if !it.damage(&key, Seq(4)).await {
+        return;
+    }
+    assert_eq!(positions(&it.newest(&key, 2).await.entries), [3, 5]);
+    assert_eq!(positions(&it.read(&key).await.entries), [1, 2, 3, 5]);
+    assert_eq!(kind(it.store.scan(&key, Seq(0), 9).await), MemoryErrorKind::Corrupt);
+    it.say(&key, "6").await;
+    assert_eq!(positions(&it.newest(&key, 3).await.entries), [3, 5, 6]);
+}
+
+/// A read that nobody verified is checked by its token at the latest: it never loses anything.
+pub async fn an_unverified_read_is_checked_by_its_token(it: Subject) {
+    let key = key("unverified");
+    it.say(&key, "0").await;
+    for n in 1..=20 {
+        let other = it.at(n);
+        loop {
+            let options = ReadOptions::newest(9).unverified();
+            let read = it.store.read(&key, options).await.unwrap().unwrap();
+            let last = read.entries.last().map(|it| it.seq);
+            assert_eq!(last, read.session.head);
+            let next = append(last, Expect::At(read.session.token), &n.to_string());
+            match other.store.append(&key, next).await {
+                Ok(_) => break,
+                Err(error) => assert_eq!(error.kind(), MemoryErrorKind::Conflict),
+            }
+        }
+    }
+    let said: Vec<String> = (0..=20).map(|n| n.to_string()).collect();
+    assert_eq!(it.texts(&key).await, said);
 }

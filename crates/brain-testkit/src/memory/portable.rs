@@ -17,7 +17,7 @@ use futures_util::TryStreamExt;
 
 use super::subject::{Subject, ann, append, bob, calls, closing, draft, draft_of, key, kind};
 
-async fn exported(it: &Subject, owner: Owner) -> Vec<ExportedSession> {
+pub(super) async fn exported(it: &Subject, owner: Owner) -> Vec<ExportedSession> {
     export(Arc::clone(&it.store), owner).try_collect().await.unwrap()
 }
 
@@ -90,6 +90,7 @@ pub async fn a_prefix_is_extended(it: Subject) {
     let key = key("foreign");
     let mut older = foreign();
     older.entries.truncate(2);
+    older.summaries.clear();
     older.head = Some(Seq(2));
     older.title = None;
     older.updated_at = older.created_at;
@@ -160,14 +161,22 @@ pub async fn what_is_no_tree_is_refused(it: Subject) {
         ("position too large", vec![entry(u64::MAX, None, user())], None),
     ];
     for (what, entries, head) in bad {
-        let session = ExportedSession { entries, head: head.map(Seq), ..foreign() };
+        let (head, summaries) = (head.map(Seq), Vec::new());
+        let session = ExportedSession { entries, head, summaries, ..foreign() };
         let refused = it.store.restore(&key("bad"), &session).await;
         assert_eq!(kind(refused), MemoryErrorKind::UnknownParent, "{what}");
     }
     let entries = vec![entry(1, None, calls(&["a"])), entry(2, Some(1), Message::tool("b", ""))];
-    let session = ExportedSession { entries, head: Some(Seq(2)), ..foreign() };
+    let summaries = Vec::new();
+    let session = ExportedSession { entries, head: Some(Seq(2)), summaries, ..foreign() };
     let refused = it.store.restore(&key("bad"), &session).await;
     assert_eq!(kind(refused), MemoryErrorKind::InsideToolRound);
+    for at in [0, 3, 10] {
+        let mut session = foreign();
+        session.summaries[0].at = Seq(at);
+        let refused = it.store.restore(&key("bad"), &session).await;
+        assert_eq!(kind(refused), MemoryErrorKind::UnknownParent, "a summary at {at}");
+    }
     assert_eq!(it.store.session(&key("bad")).await.unwrap(), None);
 }
 

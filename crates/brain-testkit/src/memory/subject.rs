@@ -23,6 +23,7 @@ use brain_core::{
 };
 use futures_util::{future::BoxFuture, poll};
 
+use super::Hooks;
 use crate::ManualClock;
 
 /// How long the turns of the suite are held.
@@ -33,6 +34,7 @@ pub(super) const LEASE: Duration = Duration::from_secs(10);
 pub struct Subject {
     pub(super) store: Arc<dyn MemoryStore>,
     pub(super) clock: Arc<ManualClock>,
+    hooks: Arc<Hooks>,
 }
 
 /// The owner of most sessions of the suite.
@@ -135,8 +137,44 @@ pub(super) async fn drop_after<T>(polls: usize, mut call: BoxFuture<'_, Result<T
 }
 
 impl Subject {
-    pub(super) fn new(store: Arc<dyn MemoryStore>, clock: Arc<ManualClock>) -> Self {
-        Self { store, clock }
+    pub(super) fn new(store: Arc<dyn MemoryStore>, clock: Arc<ManualClock>, hooks: Hooks) -> Self {
+        Self { store, clock, hooks: Arc::new(hooks) }
+    }
+
+    /// Whether what is stored is more than values of this process.
+    fn has_bytes(&self) -> bool {
+        let capabilities = self.store.capabilities();
+        capabilities.durable || capabilities.shared
+    }
+
+    /// The same data for the writer of this number: through the second store for each other one.
+    pub(super) fn at(&self, writer: usize) -> Self {
+        assert!(
+            self.hooks.second.is_some() || !self.store.capabilities().shared,
+            "a store that can be shared is tested through two: Fresh::with_second"
+        );
+        let second = self.hooks.second.as_ref().filter(|_| writer % 2 == 1);
+        Self { store: Arc::clone(second.unwrap_or(&self.store)), ..self.clone() }
+    }
+
+    /// Spoils an entry; false where a store keeps no bytes that could be spoiled.
+    pub(super) async fn damage(&self, key: &SessionKey, seq: Seq) -> bool {
+        let Some(damage) = &self.hooks.damage else {
+            assert!(!self.has_bytes(), "a store that keeps bytes: Fresh::with_damage");
+            return false;
+        };
+        damage(key.clone(), seq).await;
+        true
+    }
+
+    /// Fails unless the text is somewhere in the stored bytes, or nowhere, as expected; a store
+    /// without bytes has none.
+    pub(super) async fn assert_holds(&self, text: &str, expected: bool) {
+        let Some(look) = &self.hooks.look else {
+            assert!(!self.has_bytes(), "a store that keeps bytes: Fresh::with_look");
+            return;
+        };
+        assert_eq!(look(text.to_owned()).await, expected, "{text}");
     }
 
     /// The session, which exists.

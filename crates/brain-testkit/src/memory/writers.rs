@@ -25,13 +25,13 @@ async fn at_once<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
     results
 }
 
-/// Eight writers of 250 messages each: all there, no position missing or twice, each writer's in
-/// its order.
+/// Eight writers of 250 messages each, through every store on the data: all there, no position
+/// missing or twice, each writer's in its order.
 pub async fn eight_writers_lose_nothing(it: Subject) {
     let key = key("eight");
     it.say(&key, "root").await;
     at_once(8, |writer| {
-        let (it, key) = (it.clone(), key.clone());
+        let (it, key) = (it.at(writer), key.clone());
         async move {
             let mut parent = Some(Seq(1));
             for n in 0..250 {
@@ -58,7 +58,7 @@ pub async fn eight_writers_lose_nothing(it: Subject) {
 pub async fn writers_by_token_take_turns(it: Subject) {
     let key = key("line");
     at_once(4, |writer| {
-        let (it, key) = (it.clone(), key.clone());
+        let (it, key) = (it.at(writer), key.clone());
         async move {
             for n in 0..25 {
                 loop {
@@ -81,8 +81,8 @@ pub async fn writers_by_token_take_turns(it: Subject) {
 pub async fn the_same_append_at_once_happens_once(it: Subject) {
     let key = key("same");
     let once = append(None, Expect::Absent, "once");
-    let results = at_once(16, |_| {
-        let (it, key, once) = (it.clone(), key.clone(), once.clone());
+    let results = at_once(16, |n| {
+        let (it, key, once) = (it.at(n), key.clone(), once.clone());
         async move { it.store.append(&key, once).await.unwrap() }
     })
     .await;
@@ -94,7 +94,7 @@ pub async fn the_same_append_at_once_happens_once(it: Subject) {
 pub async fn one_of_many_first_writers_wins(it: Subject) {
     let key = key("first");
     let results = at_once(16, |n| {
-        let (it, key) = (it.clone(), key.clone());
+        let (it, key) = (it.at(n), key.clone());
         async move { it.store.append(&key, append(None, Expect::Absent, &n.to_string())).await }
     })
     .await;
@@ -106,7 +106,7 @@ pub async fn one_of_many_first_writers_wins(it: Subject) {
 /// Sixteen sessions made at once are sixteen sessions.
 pub async fn many_sessions_begin_at_once(it: Subject) {
     at_once(16, |n| {
-        let it = it.clone();
+        let it = it.at(n);
         async move { it.say(&key(&n.to_string()), "hi").await }
     })
     .await;
@@ -118,7 +118,7 @@ pub async fn many_sessions_begin_at_once(it: Subject) {
 pub async fn owners_write_at_once(it: Subject) {
     let id = key("shared").id;
     at_once(2, |n| {
-        let it = it.clone();
+        let it = it.at(n);
         let owner = if n == 0 { ann() } else { bob() };
         let key = SessionKey::new(owner.clone(), id.clone());
         async move {
@@ -138,7 +138,7 @@ pub async fn owners_write_at_once(it: Subject) {
 pub async fn readers_see_whole_batches(it: Subject) {
     let key = key("batches");
     let writer = {
-        let (it, key) = (it.clone(), key.clone());
+        let (it, key) = (it.at(1), key.clone());
         async move {
             for _ in 0..50 {
                 it.add(&key, (0..10).map(|n| draft(&n.to_string())).collect()).await;
@@ -174,7 +174,7 @@ pub async fn one_of_many_turns_starts(it: Subject) {
         turns
     };
     let results = at_once(16, |n| {
-        let (it, turn) = (it.clone(), turns[n].clone());
+        let (it, turn) = (it.at(n), turns[n].clone());
         async move { it.store.open(turn).await.unwrap() }
     })
     .await;
@@ -188,8 +188,8 @@ pub async fn one_of_many_turns_starts(it: Subject) {
 pub async fn one_request_at_once_is_one_turn(it: Subject) {
     let key = key("request");
     let open = it.turn(&key, "hi").await;
-    let results = at_once(16, |_| {
-        let (it, key, open) = (it.clone(), key.clone(), open.clone());
+    let results = at_once(16, |n| {
+        let (it, key, open) = (it.at(n), key.clone(), open.clone());
         async move {
             let own = it.turn(&key, "hi").await.id;
             let append = Append { append_id: unique(), ..open.append };
@@ -207,8 +207,8 @@ pub async fn one_request_at_once_is_one_turn(it: Subject) {
 pub async fn one_of_many_takers_holds(it: Subject) {
     let turn = it.start(&key("takers"), "q").await;
     it.clock.advance(LEASE);
-    let results = at_once(16, |_| {
-        let it = it.clone();
+    let results = at_once(16, |n| {
+        let it = it.at(n);
         let fence = Fence { turn: turn.id, holder: HolderId::random() };
         async move { it.store.take(fence, LEASE).await }
     })

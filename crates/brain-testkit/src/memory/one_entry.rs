@@ -1,0 +1,182 @@
+//! Forgetting one entry: its words go everywhere, its place in the tree stays.
+
+use brain_core::{
+    chat::Message,
+    ids::{IdempotencyKey, Seq},
+    memory::{EntryStatus, Expect, Forgotten, MemoryErrorKind, OpenTurn, ReadOptions, Search},
+};
+
+use super::{
+    portable::exported,
+    subject::{
+        Subject, ann, append, calls, closing, draft, draft_of, idempotency, key, kind, positions,
+        texts,
+    },
+    summaries::summary,
+};
+
+/// The entry keeps position, parent and children, and says nothing any more; all others stay.
+pub async fn a_forgotten_entry_keeps_its_place(it: Subject) {
+    let key = key("place");
+    it.add(&key, ["1", "canary", "3", "4"].map(draft).into()).await;
+    let before = it.read(&key).await;
+    assert_eq!(it.store.forget_entry(&key, Seq(2)).await.unwrap().erased, 1);
+    let after = it.read(&key).await;
+    assert_eq!(positions(&after.entries), [1, 2, 3, 4]);
+    assert_eq!(texts(&after.entries), ["1", "", "3", "4"]);
+    let (old, new) = (&before.entries[1], &after.entries[1]);
+    assert_eq!((new.seq, new.parent), (old.seq, old.parent));
+    assert_eq!(*new.body, old.body.forgotten());
+    assert_eq!(new.body.status, EntryStatus::Forgotten);
+    for n in [0, 2, 3] {
+        assert_eq!(after.entries[n], before.entries[n]);
+    }
+    assert_eq!((after.session.head, after.session.entries), (Some(Seq(4)), 4));
+    assert_eq!(texts(&it.all(&key).await), ["1", "", "3", "4"]);
+    it.say(&key, "5").await;
+    assert_eq!(it.texts(&key).await, ["1", "", "3", "4", "5"]);
+}
+
+/// Whoever read the words before cannot append as if they were still there.
+pub async fn forgetting_an_entry_outdates_tokens(it: Subject) {
+    let key = key("token");
+    let old = it.add(&key, ["1", "2"].map(draft).into()).await;
+    it.store.forget_entry(&key, Seq(1)).await.unwrap();
+    assert_ne!(it.session(&key).await.token, old.token);
+    let late = it.store.append(&key, append(old.head, Expect::At(old.token), "3")).await;
+    assert_eq!(kind(late), MemoryErrorKind::Conflict);
+}
+
+/// Its words are found no more, and are not embedded again.
+pub async fn a_forgotten_entry_is_not_found(it: Subject) {
+    let key = key("found");
+    it.add(&key, ["a canary", "another canary"].map(draft).into()).await;
+    it.store.forget_entry(&key, Seq(1)).await.unwrap();
+    let hits = it.store.search(&ann(), &Search::words("canary", 9)).await.unwrap();
+    assert_eq!(hits.iter().map(|it| it.entry.seq).collect::<Vec<_>>(), [Seq(2)]);
+    let waiting = it.store.unembedded("m", 9).await.unwrap();
+    assert!(waiting.iter().all(|it| it.seq == Seq(2)), "{waiting:?}");
+}
+
+/// A tool round stays whole: calls keep ids and names, results the call that they answer.
+pub async fn a_forgotten_tool_round_stays_whole(it: Subject) {
+    let key = key("round");
+    let round = [
+        Message::user("q"),
+        calls(&["a", "b"]),
+        Message::tool("a", "canary"),
+        Message::tool("b", "canary"),
+        Message::assistant("done"),
+    ];
+    it.add(&key, round.map(draft_of).into()).await;
+    for seq in 1..=5 {
+        it.store.forget_entry(&key, Seq(seq)).await.unwrap();
+    }
+    let entries = it.read(&key).await.entries;
+    let called = &entries[1].body.message.tool_calls;
+    let of = |n: usize| (called[n].id.as_str(), called[n].name.as_str());
+    assert_eq!([of(0), of(1)], [("a", "lookup"), ("b", "lookup")]);
+    let answered: Vec<_> =
+        entries[2..4].iter().map(|it| it.body.message.tool_call_id.as_deref()).collect();
+    assert_eq!(answered, [Some("a"), Some("b")]);
+    for inside in [2, 3] {
+        let token = it.session(&key).await.token;
+        let moved = it.store.move_head(&key, token, Some(Seq(inside))).await;
+        assert_eq!(kind(moved), MemoryErrorKind::InsideToolRound, "at {inside}");
+    }
+}
+
+/// Summaries that may hold its words go with it: all that were made at it or later.
+pub async fn summaries_of_a_forgotten_entry_go(it: Subject) {
+    let key = key("summaries");
+    it.add(&key, ["1", "2", "3"].map(draft).into()).await;
+    it.store.append(&key, append(Some(Seq(1)), Expect::Attach, "aside")).await.unwrap();
+    for at in 1..=4 {
+        it.store.keep_summary(&key, summary(at, &format!("to {at}"))).await.unwrap();
+    }
+    it.store.forget_entry(&key, Seq(2)).await.unwrap();
+    assert_eq!(it.store.summaries(&key).await.unwrap(), [summary(1, "to 1")]);
+    let options = ReadOptions::of_branch(Seq(3), 9);
+    let branch = it.store.read(&key, options).await.unwrap().unwrap();
+    assert_eq!(branch.summary, Some(summary(1, "to 1")));
+}
+
+/// While a turn is open nothing of its session is forgotten in part.
+pub async fn an_open_turn_keeps_its_entries(it: Subject) {
+    let key = key("open");
+    it.say(&key, "1").await;
+    let turn = it.start(&key, "2").await;
+    let before = it.read(&key).await;
+    let refused = it.store.forget_entry(&key, Seq(1)).await;
+    assert_eq!(kind(refused), MemoryErrorKind::Conflict);
+    assert_eq!(it.read(&key).await, before);
+    it.store.close(closing(&turn, "3")).await.unwrap();
+    assert_eq!(it.store.forget_entry(&key, Seq(1)).await.unwrap().erased, 1);
+    assert_eq!(it.texts(&key).await, ["", "2", "3"]);
+}
+
+/// The record of the turn that it was the input of goes too: it holds the same words.
+pub async fn a_forgotten_input_takes_its_turn_along(it: Subject) {
+    let key = key("input");
+    let open = it.turn(&key, "canary").await;
+    let turn = it.started(OpenTurn { idempotency: Some(idempotency("k", "h")), ..open }).await;
+    it.store.close(closing(&turn, "a")).await.unwrap();
+    let other = it.start(&key, "q").await;
+    it.store.close(closing(&other, "b")).await.unwrap();
+    it.store.forget_entry(&key, turn.input.unwrap()).await.unwrap();
+    assert_eq!(it.store.turn(&ann(), turn.id).await.unwrap(), None);
+    let known = IdempotencyKey::new("k").unwrap();
+    assert_eq!(it.store.turn_by_key(&ann(), &known).await.unwrap(), None);
+    assert_eq!(it.record(&other).await.id, other.id);
+    assert_eq!(it.texts(&key).await, ["", "a", "q", "b"]);
+}
+
+/// Forgetting an entry that there is not succeeds and changes nothing.
+pub async fn forgetting_no_entry_succeeds(it: Subject) {
+    assert_eq!(it.store.forget_entry(&key("nobody"), Seq(1)).await.unwrap(), Forgotten::default());
+    assert_eq!(it.store.session(&key("nobody")).await.unwrap(), None);
+    let key = key("none");
+    it.say(&key, "a").await;
+    let before = it.read(&key).await;
+    for seq in [0, 2, u64::MAX] {
+        let forgotten = it.store.forget_entry(&key, Seq(seq)).await.unwrap();
+        assert_eq!(forgotten, Forgotten::default(), "{seq}");
+    }
+    assert_eq!(it.read(&key).await, before);
+    it.store.forget_entry(&key, Seq(1)).await.unwrap();
+    let before = it.read(&key).await;
+    assert_eq!(it.store.forget_entry(&key, Seq(1)).await.unwrap().erased, 0);
+    assert_eq!(it.read(&key).await, before);
+}
+
+/// What was exported before does not bring the words back, and what is exported now has none.
+pub async fn a_forgotten_entry_does_not_come_back(it: Subject) {
+    let key = key("back");
+    it.add(&key, ["1", "canary", "3"].map(draft).into()).await;
+    let old = exported(&it, ann()).await.remove(0);
+    it.store.forget_entry(&key, Seq(2)).await.unwrap();
+    assert_eq!(kind(it.store.restore(&key, &old).await), MemoryErrorKind::Conflict);
+    let new = exported(&it, ann()).await.remove(0);
+    assert!(!serde_json::to_string(&new).unwrap().contains("canary"));
+    it.store.forget(&key).await.unwrap();
+    it.store.restore(&key, &new).await.unwrap();
+    assert_eq!(exported(&it, ann()).await, [new]);
+    assert_eq!(it.texts(&key).await, ["1", "", "3"]);
+}
+
+/// Its bytes are nowhere in the store, nor those of its summaries; then those of the session.
+pub async fn no_byte_of_the_forgotten_is_left(it: Subject) {
+    let (gone, kept) = (key("gone"), key("kept"));
+    for key in [&gone, &kept] {
+        it.add(key, ["says canaryone", "says canarytwo"].map(draft).into()).await;
+    }
+    it.store.keep_summary(&gone, summary(2, "canarythree")).await.unwrap();
+    it.store.forget_entry(&gone, Seq(2)).await.unwrap();
+    it.assert_holds("canarythree", false).await;
+    it.store.forget_entry(&kept, Seq(2)).await.unwrap();
+    it.assert_holds("canarytwo", false).await;
+    it.assert_holds("canaryone", true).await;
+    let forgotten = [it.store.forget(&gone).await, it.store.forget(&kept).await];
+    assert_eq!(forgotten.map(|it| it.unwrap().erased), [2, 2]);
+    it.assert_holds("canaryone", false).await;
+}
