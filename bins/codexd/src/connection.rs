@@ -8,11 +8,11 @@ use std::{
 };
 
 use anyhow::Context as _;
+use http_client::Client;
 use tokio::runtime::Runtime;
 use url::Url;
 
 use crate::{
-    client::Client,
     config::Config,
     daemon::{self, Daemon},
     lock::Held,

@@ -10,9 +10,10 @@ use std::{
 };
 
 use brain_tokio::Signals;
+use http_client::Client;
 use tokio::runtime::Builder;
 
-use crate::{client::Client, exit};
+use crate::exit;
 
 /// What Ctrl-C means at the moment.
 #[derive(Debug, Default)]

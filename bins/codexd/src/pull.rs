@@ -5,16 +5,11 @@ use std::{
     fs::{self, File},
     io::{self, BufRead as _, BufReader, Read},
     path::Path,
-    time::Duration,
 };
 
-use anyhow::{Context as _, anyhow, bail, ensure};
+use anyhow::{Context as _, ensure};
 use indicatif::ProgressBar;
 use sha2::{Digest as _, Sha256};
-use ureq::{
-    Agent, Body,
-    http::{Response, StatusCode},
-};
 use url::Url;
 
 use crate::{cli::Pull, config::Config, exit, lock, terminal};
@@ -60,56 +55,12 @@ fn copy(source: &Path, part: &Path) -> anyhow::Result<()> {
     write(bar.wrap_read(file), File::create(part)?)
 }
 
-/// Fetches what is missing of `part`, or all of it if the server has another version of the file
-/// or knows no parts.
 fn download(url: &str, part: &Path, is_checked: bool) -> anyhow::Result<()> {
-    let version = part.with_extension("version");
-    let have = part.metadata().map_or(0, |it| it.len());
-    let known = fs::read_to_string(&version).ok().filter(|_| 0 < have);
-    let agent: Agent = Agent::config_builder()
-        .http_status_as_error(false)
-        .timeout_connect(Some(Duration::from_secs(20)))
-        .timeout_recv_response(Some(Duration::from_secs(60)))
-        .build()
-        .into();
-    let mut request = agent.get(url).header("accept-encoding", "identity");
-    if let Some(known) = &known {
-        request = request.header("range", format!("bytes={have}-")).header("if-range", known);
-    }
-    let response = request.call().map_err(|error| anyhow!("cannot fetch {url}: {error}"))?;
-    let range = header(&response, "content-range").unwrap_or_default();
-    let done = match response.status() {
-        StatusCode::PARTIAL_CONTENT if range.starts_with(&format!("bytes {have}-")) => have,
-        StatusCode::OK => 0,
-        // All of it is there already.
-        StatusCode::RANGE_NOT_SATISFIABLE if range == format!("bytes */{have}") => return Ok(()),
-        status => {
-            drop(fs::remove_file(&version));
-            bail!("{url} answered {status}; if the command is run again, it starts anew")
-        }
-    };
-    let length = response.body().content_length().map(|it| done + it);
-    ensure!(is_checked || length.is_some(), "{url} does not say its length; use --sha256");
-    if done == 0 {
-        let strong = header(&response, "etag").filter(|it| !it.starts_with("W/"));
-        drop(fs::remove_file(&version));
-        if let Some(it) = strong.or_else(|| header(&response, "last-modified")) {
-            File::create(part)?;
-            fs::write(&version, it)?;
-        }
-    }
-    let file = File::options().create(true).append(true).open(part)?;
-    file.set_len(done)?;
-    let bar = ProgressBar::new(length.unwrap_or(0)).with_position(done);
-    let written = write(bar.wrap_read(response.into_body().into_reader()), file);
-    let is_whole = length.is_none_or(|it| part.metadata().is_ok_and(|part| part.len() == it));
-    written
-        .and_then(|()| is_whole.then_some(()).context("the file is not whole"))
-        .context("run the command again to fetch the rest")
-}
-
-fn header<'a>(response: &'a Response<Body>, name: &str) -> Option<&'a str> {
-    response.headers().get(name)?.to_str().ok()
+    let bar = ProgressBar::new(0);
+    Ok(http_client::fetch(url, part, is_checked, &mut |progress| {
+        bar.set_length(progress.total.unwrap_or(progress.done));
+        bar.set_position(progress.done);
+    })?)
 }
 
 fn write(mut from: impl Read, mut file: File) -> anyhow::Result<()> {

@@ -5,13 +5,13 @@ use std::{
     path::Path,
 };
 
+use http_client::{Client, array, text};
 use rustyline::{Editor, error::ReadlineError, history::FileHistory};
 use serde_json::Value;
 
 use crate::{
     ask::{answer, insert, report, request},
     cli::Chat,
-    client::{Client, array, text},
     config::Config,
     connection, exit,
     interrupt::Interrupt,

@@ -18,6 +18,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("llm-openai", &["brain-core", "llm-http"]),
     ("llm-local", &["brain-core"]),
     ("http-api", &["brain-core"]),
+    ("http-client", &[]),
     (
         "codexd",
         &[
@@ -28,6 +29,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "llm-openai",
             "llm-local",
             "http-api",
+            "http-client",
         ],
     ),
     ("xtask", &[]),
@@ -77,11 +79,11 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("tokio-io-timeout", &["http-api"]),
     ("tower-http", &["http-api"]),
     ("tracing-subscriber", &["codexd"]),
-    ("ureq", &["codexd", "xtask"]),
+    ("ureq", &["http-client", "xtask"]),
 ];
 
 /// The ports' own crates and the wires'; every other member that `codexd` uses is a backend.
-const NOT_A_BACKEND: &[&str] = &["brain-core", "brain-tokio", "http-api", "llm-http"];
+const NOT_A_BACKEND: &[&str] = &["brain-core", "brain-tokio", "http-api", "http-client", "llm-http"];
 
 type Packages = BTreeMap<String, Package>;
 

@@ -1,0 +1,180 @@
+//! Requests to a daemon: problems become sentences, bodies of any length pass through.
+
+use std::{io::Read, time::Duration};
+
+use serde_json::Value;
+use ureq::{Agent, SendBody, http::Response};
+use url::Url;
+
+use crate::{
+    answer::{Piece, Talk},
+    error::{ClientError, ClientErrorKind},
+};
+
+/// A daemon to speak to; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Client {
+    agent: Agent,
+    base: Url,
+}
+
+/// A body to send.
+#[derive(Debug)]
+pub struct Body<R> {
+    /// Its media type.
+    pub media_type: &'static str,
+    /// How many bytes it has.
+    pub length: u64,
+    /// The bytes.
+    pub reader: R,
+}
+
+impl Client {
+    /// A client of the daemon at `base`.
+    #[must_use]
+    pub fn new(base: Url) -> Self {
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_connect(Some(Duration::from_secs(5)))
+            // A daemon on this machine is not behind the proxy that the environment names.
+            .proxy(None)
+            .build();
+        Self { agent: config.into(), base }
+    }
+
+    /// The JSON of a GET.
+    ///
+    /// # Errors
+    ///
+    /// When nobody answers, the daemon refuses, or its answer is no JSON.
+    pub fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Value, ClientError> {
+        parse(self.read(path, query, "application/json")?)
+    }
+
+    /// The body of a GET as it comes, in the media type `accept`.
+    ///
+    /// # Errors
+    ///
+    /// When nobody answers, or the daemon refuses.
+    pub fn read(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        accept: &str,
+    ) -> Result<impl Read + use<>, ClientError> {
+        let request = self.agent.get(self.url(path, query)?.as_str());
+        self.ok(request.header("accept", accept).call())
+    }
+
+    /// Sends a DELETE, and returns the JSON of its answer.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::get`].
+    pub fn delete(&self, path: &str, query: &[(&str, &str)]) -> Result<Value, ClientError> {
+        parse(self.ok(self.agent.delete(self.url(path, query)?.as_str()).call())?)
+    }
+
+    /// Sends a body of any length with a POST, and returns the JSON of its answer.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::get`].
+    pub fn send<R: Read + 'static>(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        body: Body<R>,
+    ) -> Result<Value, ClientError> {
+        let request = self.agent.post(self.url(path, query)?.as_str());
+        let request = request.content_type(body.media_type).header("content-length", body.length);
+        parse(self.ok(request.send(SendBody::from_owned_reader(body.reader)))?)
+    }
+
+    /// Whether a codexd answers, and soon.
+    #[must_use]
+    pub fn finds_daemon(&self) -> bool {
+        let request = self.agent.get(self.base.as_str()).config();
+        let answer = request.timeout_global(Some(Duration::from_secs(1))).build().call();
+        let page: Option<Value> = answer.ok().and_then(|it| it.into_body().read_json().ok());
+        page.is_some_and(|page| text(&page, "name") == "codexd")
+    }
+
+    /// Stops a turn. If that fails, its stream says why.
+    pub fn cancel(&self, turn: &str) {
+        drop(self.post(&format!("chat/turns/{turn}/cancel"), ""));
+    }
+
+    /// Asks for a streamed answer, and shows it piece by piece; takes the stream up again where it
+    /// breaks. Returns the last event, as the API has it.
+    ///
+    /// # Errors
+    ///
+    /// When nobody answers, the daemon refuses, the stream stays broken, or `show` fails.
+    pub fn chat(
+        &self,
+        request: &Value,
+        show: &mut dyn FnMut(Piece<'_>) -> std::io::Result<()>,
+    ) -> Result<Value, ClientError> {
+        Talk::new(self, show).run(&request.to_string())
+    }
+
+    pub(crate) fn post(&self, path: &str, json: &str) -> Result<impl Read + use<>, ClientError> {
+        let request = self.agent.post(self.url(path, &[])?.as_str());
+        self.ok(request.content_type("application/json").send(json))
+    }
+
+    fn url(&self, path: &str, query: &[(&str, &str)]) -> Result<Url, ClientError> {
+        let base = self.base.as_str().trim_end_matches('/');
+        let mut url = Url::parse(&format!("{base}/{path}")).map_err(|error| {
+            let sentence = format!("{base} is no address of a daemon");
+            ClientError::new(ClientErrorKind::Unreachable, sentence).with_source(error)
+        })?;
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        Ok(url)
+    }
+
+    /// The body of a success; everything else as a sentence.
+    fn ok(
+        &self,
+        answer: Result<Response<ureq::Body>, ureq::Error>,
+    ) -> Result<impl Read + use<>, ClientError> {
+        let base = &self.base;
+        let response = answer.map_err(|error| {
+            let sentence = format!("no daemon answers at {base}; `codexd serve` starts one");
+            ClientError::new(ClientErrorKind::Unreachable, sentence).with_source(error)
+        })?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response.into_body().into_reader());
+        }
+        let problem: Value = response.into_body().read_json().unwrap_or_default();
+        let text = |name: &str| problem.get(name).and_then(Value::as_str);
+        let sentence = match text("detail").or_else(|| text("title")) {
+            Some(sentence) => format!("{sentence} ({})", text("code").unwrap_or(status.as_str())),
+            None => format!("the daemon at {base} answered {status}"),
+        };
+        Err(ClientError::new(ClientErrorKind::Refused(status.as_u16()), sentence))
+    }
+}
+
+fn parse(body: impl Read) -> Result<Value, ClientError> {
+    serde_json::from_reader(body).map_err(|error| {
+        let sentence = "the daemon answered with no JSON";
+        ClientError::new(ClientErrorKind::Broken, sentence).with_source(error)
+    })
+}
+
+/// An array of an object; empty if it is not there.
+#[must_use]
+pub fn array<'a>(value: &'a Value, name: &str) -> &'a [Value] {
+    value.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+/// A text of an object; empty if it is not there.
+#[must_use]
+pub fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value.get(name).and_then(Value::as_str).unwrap_or_default()
+}

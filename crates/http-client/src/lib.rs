@@ -1,0 +1,23 @@
+//! HTTP for programs that wait: a daemon's API, and files by their address.
+//!
+//! It blocks, and is not for the threads of a runtime. It shows nothing: what comes is given to
+//! whoever asked, piece by piece where it is long.
+//!
+//! | item | what it does |
+//! |---|---|
+//! | [`Client`] | asks a daemon: JSON, bodies of any length, and answers as they come |
+//! | [`fetch`] | gets a file by its address, and what is missing of it |
+//! | [`ClientError`] | why not, as a sentence for people |
+
+mod answer;
+mod client;
+mod error;
+mod fetch;
+mod sse;
+
+pub use crate::{
+    answer::Piece,
+    client::{Body, Client, array, text},
+    error::{ClientError, ClientErrorKind},
+    fetch::{Progress, fetch},
+};
