@@ -28,14 +28,7 @@ const LINGER: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct Held {
     pub(crate) bytes: Bytes,
-    permit: Option<OwnedSemaphorePermit>,
-}
-
-impl Held {
-    /// The bytes, and what to keep until they are not needed any more.
-    pub(crate) fn into_parts(self) -> (Bytes, Option<OwnedSemaphorePermit>) {
-        (self.bytes, self.permit)
-    }
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 /// Reads a whole body of at most `max_bytes`.
@@ -73,7 +66,7 @@ async fn read_frames(app: &App, body: &mut Body, max_bytes: usize) -> Result<Hel
         }
         bytes.extend_from_slice(&chunk);
     }
-    Ok(Held { bytes: bytes.freeze(), permit: held })
+    Ok(Held { bytes: bytes.freeze(), _permit: held })
 }
 
 async fn next_chunk(app: &App, body: &mut Body) -> Result<Option<Bytes>, ApiError> {
@@ -100,6 +93,38 @@ async fn next_chunk(app: &App, body: &mut Body) -> Result<Option<Bytes>, ApiErro
 
 async fn discard(body: &mut Body) {
     while let Some(Ok(_)) = body.frame().await {}
+}
+
+/// A body that is read piece by piece, and kept by whoever reads it.
+pub(crate) struct Pieces<'a> {
+    app: &'a App,
+    body: Body,
+    waits: bool,
+}
+
+impl<'a> Pieces<'a> {
+    /// The body of `request`.
+    pub(crate) fn of(app: &'a App, request: Request) -> Self {
+        let waits = request.headers().contains_key(header::EXPECT);
+        Self { app, body: request.into_body(), waits }
+    }
+
+    /// How many bytes the body has at least, as far as it says so.
+    pub(crate) fn declared(&self) -> u64 {
+        self.body.size_hint().lower()
+    }
+
+    /// The next piece; `None` at the end.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
+        next_chunk(self.app, &mut self.body).await
+    }
+
+    /// Takes more for a moment and forgets it, so that the client gets to read why.
+    pub(crate) async fn linger(mut self) {
+        if !self.waits {
+            drop(timeout(LINGER, discard(&mut self.body)).await);
+        }
+    }
 }
 
 /// Reads a JSON body.

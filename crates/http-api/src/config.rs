@@ -1,6 +1,6 @@
 //! How the surface behaves, as values; whoever starts it decides where they come from.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
@@ -14,8 +14,12 @@ pub struct ApiConfig {
     pub allowed_hosts: Vec<String>,
     /// Most bytes of a request's body.
     pub max_body_bytes: usize,
-    /// Most bytes of the body of an import.
-    pub max_import_bytes: usize,
+    /// Most bytes of the body of an import, which waits on the disk until it is read.
+    pub max_import_bytes: u64,
+    /// Most bytes of one session of an import, which is held while it is put back.
+    pub max_session_bytes: usize,
+    /// The folder where bodies wait on the disk; `None` is the system's for temporary files.
+    pub spool_dir: Option<PathBuf>,
     /// Most bytes of all bodies that are held at once.
     pub max_held_bytes: usize,
     /// Most requests at once, streams included.
@@ -42,7 +46,9 @@ impl Default for ApiConfig {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             allowed_hosts: Vec::new(),
             max_body_bytes: 8 * 1024 * 1024,
-            max_import_bytes: 64 * 1024 * 1024,
+            max_import_bytes: 1024 * 1024 * 1024,
+            max_session_bytes: 64 * 1024 * 1024,
+            spool_dir: None,
             max_held_bytes: 128 * 1024 * 1024,
             max_requests: 1_024,
             max_connections: 1_024,

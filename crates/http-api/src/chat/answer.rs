@@ -90,7 +90,7 @@ impl<'a> Answer<'a> {
             status,
             message: end.answer.as_ref().map(EntryView::of),
             usage: end.usage,
-            context: end.context,
+            context: end.context.clone(),
             error: end.error.as_ref(),
         }
     }

@@ -1,6 +1,8 @@
 //! Export and import.
 
-use brain_testkit::Answer;
+use brain_core::memory::MemoryErrorKind;
+use brain_testkit::{Answer, Operation};
+use http_api::ApiConfig;
 use serde_json::{Value, json};
 
 use crate::{
@@ -88,7 +90,8 @@ async fn an_import_that_cannot_be_read_changes_nothing() {
     for (kind, body, code, line) in [
         ("application/json", String::new(), "invalid_json", Some(1)),
         ("application/json", "{\n\n\"format\":".to_owned(), "invalid_json", Some(3)),
-        ("application/json", "[]".to_owned(), "invalid_import", None),
+        ("application/json", "[7]".to_owned(), "invalid_import", Some(1)),
+        ("application/json", "PK\u{3}\u{4}".to_owned(), "invalid_json", Some(1)),
         (
             "application/json",
             r#"{"format":"other","v":1,"sessions":[]}"#.to_owned(),
@@ -183,9 +186,103 @@ async fn what_cannot_be_made_here_is_not_imported_either() {
 
 #[tokio::test]
 async fn a_huge_import_is_told_the_limit_and_its_setting() {
-    let config = http_api::ApiConfig { max_import_bytes: 1_000, ..http_api::ApiConfig::default() };
+    let config = ApiConfig { max_import_bytes: 1_000, ..ApiConfig::default() };
     let server = Server::configured([], config).await;
     let problem = import(&server, LINES, "", &[b'x'; 2_000]).await.problem(413, "body_too_large");
     let detail = problem["detail"].as_str().unwrap();
-    assert!(detail.contains("1000 bytes") && detail.contains("MAX_BODY_BYTES"), "{detail}");
+    assert!(detail.contains("1000 bytes") && detail.contains("MAX_IMPORT_BYTES"), "{detail}");
+}
+
+/// A conversation of ChatGPT's: a question, and an answer that was made twice.
+fn chatgpt(id: &str) -> Value {
+    let said = |id: &str, parent: &str, role: &str, text: &str| {
+        json!({"id": id, "parent": parent, "children": [], "message": {
+            "author": {"role": role}, "create_time": 1_762_989_084.5,
+            "content": {"content_type": "text", "parts": [text]}}})
+    };
+    json!({"conversation_id": id, "title": "Trains", "create_time": 1_762_989_084.5,
+        "current_node": "a2", "mapping": {
+            "root": {"id": "root", "parent": null, "children": ["q"], "message": null},
+            "q": said("q", "root", "user", "When?"),
+            "a": said("a", "q", "assistant", "At nine."),
+            "a2": said("a2", "q", "assistant", "At ten."),
+            "lost": said("lost", "nowhere", "user", ""),
+    }})
+}
+
+#[tokio::test]
+async fn conversations_of_other_programs_come_in_with_their_branches() {
+    let server = Server::echo().await;
+    let webui = json!([{"id": "w", "title": "Web", "created_at": 1_787_938_845, "chat": {
+        "history": {"currentId": "2", "messages": {
+            "2": {"parentId": "1", "role": "assistant", "content": "Hi.", "model": "m"},
+            "1": {"parentId": null, "role": "user", "content": "Hello", "files": [{"type": "image"}]}
+    }}}}]);
+    let body = json!([chatgpt("c")]).to_string();
+    let report = import(&server, "application/json", "", body.as_bytes()).await;
+    assert_eq!(report.status, 200, "{}", report.text());
+    let report = report.json();
+    assert_eq!((&report["created"], &report["refused"]), (&json!(1), &json!([])));
+    let skipped = report["skipped"].as_array().unwrap().iter();
+    let skipped: Vec<_> = skipped.map(|it| (it["code"].clone(), it["count"].clone())).collect();
+    assert_eq!(skipped, [(json!("empty"), json!(1)), (json!("missing_parent"), json!(1))]);
+    let again = import(&server, "application/json", "", body.as_bytes()).await.json();
+    assert_eq!((&again["created"], &again["unchanged"]), (&json!(0), &json!(1)));
+    let report = import(&server, LINES, "", webui.to_string().as_bytes()).await.json();
+    assert_eq!((&report["created"], &report["skipped"][0]["code"]), (&json!(1), &json!("image")));
+
+    let session = server.get("/memory/sessions/c").await.json();
+    let texts = |it: &Value| {
+        let entries = it["entries"].as_array().unwrap().iter();
+        entries.map(|it| it["content"][0]["text"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(session["session"]["title"], "Trains");
+    assert_eq!(texts(&session), ["When?", "At ten."]);
+    assert_eq!(texts(&server.get("/memory/sessions/c?from=2").await.json()), ["When?", "At nine."]);
+    let reply = server.post("/chat", json!({"message": "And back?", "session_id": "w"})).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert_eq!(texts(&server.get("/memory/sessions/w").await.json()).len(), 4);
+}
+
+#[tokio::test]
+async fn a_session_that_is_too_large_is_refused_by_name() {
+    let config = ApiConfig { max_session_bytes: 1_000, ..ApiConfig::default() };
+    let server = Server::configured([], config).await;
+    let time = "2026-01-01T00:00:00.000Z";
+    let session = |id: &str, title: &str| json!({"id": id, "title": title, "created_at": time, "updated_at": time, "entries": []});
+    let sessions = [session("large", &"x".repeat(2_000)), session("small", "")];
+    let body = json!({"format": "codexd-memory", "v": 1, "sessions": sessions}).to_string();
+    let report = import(&server, "application/json", "", body.as_bytes()).await.json();
+    assert_eq!(report["created"], 1);
+    assert_eq!(report["refused"][0]["id"], "large");
+    assert_eq!(report["refused"][0]["code"], "session_too_large");
+}
+
+#[tokio::test]
+async fn a_tree_that_is_none_changes_nothing_of_all_the_file() {
+    let from = filled().await;
+    let good = String::from_utf8(export(&from, LINES).await.body).unwrap();
+    let server = Server::echo().await;
+    for (from, to) in
+        [("\"parent\":1", "\"parent\":3"), ("\"head\":", "\"head\":9"), ("\"seq\":1", "\"seq\":2")]
+    {
+        let bad = good.replace(from, to);
+        assert_ne!(bad, good);
+        let problem =
+            import(&server, LINES, "", bad.as_bytes()).await.problem(400, "invalid_import");
+        assert!(problem["detail"].as_str().unwrap().contains("session `s"), "{problem}");
+    }
+    assert_eq!(server.get("/memory/sessions").await.json()["sessions"], json!([]));
+}
+
+#[tokio::test]
+async fn a_store_that_fails_half_way_is_an_error_that_says_what_came_in() {
+    let document = export(&filled().await, "application/json").await.body;
+    let server = Server::echo().await;
+    server.store.fail(Operation::Restore, 2, MemoryErrorKind::Unavailable);
+    let problem = import(&server, "application/json", "", &document).await;
+    let problem = problem.problem(503, "memory_unavailable");
+    assert_eq!(problem["imported"]["created"], 1, "{problem}");
+    let report = import(&server, "application/json", "", &document).await.json();
+    assert_eq!((&report["created"], &report["unchanged"]), (&json!(1), &json!(1)));
 }

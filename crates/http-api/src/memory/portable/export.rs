@@ -1,0 +1,187 @@
+//! Everything an owner has, written as the store gives it: one JSON document, or a session a line.
+
+use std::pin::Pin;
+
+use axum::{
+    body::Body,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use brain_core::memory::{
+    Document, ExportPart, ExportedEntry, ExportedSession, FormatVersion, MemoryError,
+};
+use bytes::{BufMut, Bytes, BytesMut};
+use futures_util::{
+    StreamExt, TryStreamExt,
+    stream::{self, BoxStream, Peekable},
+};
+use http::{HeaderMap, header};
+use serde::Serialize;
+
+use super::NDJSON;
+use crate::{api::App, error::ApiError, extract::Caller};
+
+/// How much is written before it is sent.
+const CHUNK: usize = 32 * 1024;
+
+/// What an export begins with, a session a line.
+#[derive(Debug, Serialize)]
+struct Header {
+    format: &'static str,
+    v: FormatVersion,
+}
+
+/// Streams everything that the caller has, one entry at a time.
+pub(crate) async fn export(
+    State(app): State<App>,
+    caller: Caller,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let mut parts = app.brain.ports().store.export(&caller.0).await?.peekable();
+    // What fails before the first byte gets a status; later it breaks the body off.
+    if let Some(Err(_)) = Pin::new(&mut parts).peek().await
+        && let Some(Err(error)) = parts.next().await
+    {
+        return Err(error.into());
+    }
+    let form = if wants_lines(&headers) { Form::Lines } else { Form::Document };
+    let media_type = match form {
+        Form::Lines => NDJSON,
+        Form::Document => "application/json",
+    };
+    let chunks = Writer::new(parts, form).chunks().inspect_err(|error| {
+        tracing::error!(error = &**error as &dyn std::error::Error, "an export broke off");
+    });
+    Ok(([(header::CONTENT_TYPE, media_type)], Body::from_stream(chunks)).into_response())
+}
+
+fn wants_lines(headers: &HeaderMap) -> bool {
+    let accepts = headers.get_all(header::ACCEPT).iter().filter_map(|it| it.to_str().ok());
+    accepts.flat_map(|it| it.split(',')).any(|it| it.trim().starts_with(NDJSON))
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Document,
+    Lines,
+}
+
+/// How far an export is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum At {
+    Start,
+    /// Between two sessions.
+    Sessions,
+    /// In the entries of a session.
+    Entries {
+        is_first: bool,
+    },
+    End,
+}
+
+type Parts = Peekable<BoxStream<'static, Result<ExportPart, MemoryError>>>;
+
+/// Writes the bytes of [`Document`], or the lines, without ever holding a session.
+struct Writer {
+    parts: Parts,
+    form: Form,
+    at: At,
+    has_sessions: bool,
+    buffer: BytesMut,
+}
+
+impl Writer {
+    fn new(parts: Parts, form: Form) -> Self {
+        Self { parts, form, at: At::Start, has_sessions: false, buffer: BytesMut::new() }
+    }
+
+    fn chunks(self) -> BoxStream<'static, Result<Bytes, axum::BoxError>> {
+        stream::try_unfold(self, |mut writer| async move {
+            let chunk = writer.next_chunk().await?;
+            Ok(chunk.map(|chunk| (chunk, writer)))
+        })
+        .boxed()
+    }
+
+    async fn next_chunk(&mut self) -> Result<Option<Bytes>, axum::BoxError> {
+        if self.at == At::Start {
+            self.begin()?;
+        }
+        while self.at != At::End && self.buffer.len() < CHUNK {
+            match self.parts.next().await.transpose()? {
+                Some(ExportPart::Session(head)) => self.session(head.session())?,
+                Some(ExportPart::Entry(entry)) => self.entry(&entry)?,
+                None => self.end(),
+            }
+        }
+        let chunk = self.buffer.split().freeze();
+        Ok((!chunk.is_empty()).then_some(chunk))
+    }
+
+    fn begin(&mut self) -> Result<(), serde_json::Error> {
+        self.at = At::Sessions;
+        match self.form {
+            Form::Document => {
+                self.json(&Document::new(Vec::new()))?;
+                self.cut(b"]}");
+                Ok(())
+            }
+            Form::Lines => {
+                self.json(&Header { format: Document::FORMAT, v: FormatVersion })?;
+                self.text("\n");
+                Ok(())
+            }
+        }
+    }
+
+    /// Begins a session; `head` has no entries yet.
+    fn session(&mut self, head: &ExportedSession) -> Result<(), serde_json::Error> {
+        self.end_session();
+        if self.form == Form::Document && self.has_sessions {
+            self.text(",");
+        }
+        self.has_sessions = true;
+        self.json(head)?;
+        self.cut(b"]}");
+        self.at = At::Entries { is_first: true };
+        Ok(())
+    }
+
+    fn entry(&mut self, entry: &ExportedEntry) -> Result<(), serde_json::Error> {
+        if self.at == (At::Entries { is_first: false }) {
+            self.text(",");
+        }
+        self.at = At::Entries { is_first: false };
+        self.json(entry)
+    }
+
+    fn end_session(&mut self) {
+        if let At::Entries { .. } = self.at {
+            self.text(if self.form == Form::Document { "]}" } else { "]}\n" });
+            self.at = At::Sessions;
+        }
+    }
+
+    fn end(&mut self) {
+        self.end_session();
+        if self.form == Form::Document {
+            self.text("]}");
+        }
+        self.at = At::End;
+    }
+
+    fn json(&mut self, value: &impl Serialize) -> Result<(), serde_json::Error> {
+        serde_json::to_writer((&mut self.buffer).writer(), value)
+    }
+
+    fn text(&mut self, text: &str) {
+        self.buffer.extend_from_slice(text.as_bytes());
+    }
+
+    /// Takes back what was written last.
+    fn cut(&mut self, end: &[u8]) {
+        if self.buffer.ends_with(end) {
+            self.buffer.truncate(self.buffer.len() - end.len());
+        }
+    }
+}
