@@ -15,7 +15,7 @@ use brain_tokio::{TokioClock, TokioSpawner};
 use http_api::HealthCheck;
 
 use crate::{
-    config::{Config, Database, GET_MODEL, OPENAI_MODEL, OpenAi, Provider},
+    config::{Config, Database, Embeddings, GET_MODEL, OPENAI_MODEL, OpenAi, Provider},
     pull,
 };
 
@@ -69,6 +69,17 @@ fn open_database(database: &Database, _: Arc<dyn Clock>) -> anyhow::Result<Store
     anyhow::bail!("{}: this codexd was built without SQLite", database.path.display())
 }
 
+/// What is wrong with the URL of a Redis, without repeating it.
+#[cfg(feature = "redis")]
+pub(crate) fn check_redis(url: &str) -> Result<(), String> {
+    memory_redis::RedisConfig::parse(url).map(drop).map_err(|error| error.to_string())
+}
+
+#[cfg(not(feature = "redis"))]
+pub(crate) fn check_redis(_: &str) -> Result<(), String> {
+    Err("this codexd was built without Redis; unset it".to_owned())
+}
+
 /// Every configured provider, the default one first.
 fn router(config: &Config) -> anyhow::Result<Router> {
     let mut gateways = gateways(config)?;
@@ -104,7 +115,10 @@ fn local(config: &Config) -> Option<(Provider, Gateway)> {
     use llm_local::{LocalConfig, LocalGateway};
     let local = LocalConfig {
         chat_model: Some(config.local.chat_model.clone()),
-        embedding_model: config.local.embedding_model.clone(),
+        embedding_model: match &config.embeddings {
+            Embeddings::Local(folder) => Some(folder.clone()),
+            Embeddings::Off | Embeddings::Provider(_) => None,
+        },
         ..LocalConfig::new(config.data_dir.join("cache"))
     };
     Some((Provider::Local, Arc::new(LocalGateway::new(local))))

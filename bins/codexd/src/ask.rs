@@ -3,16 +3,19 @@
 use std::io::{self, IsTerminal, Read as _};
 
 use anyhow::Context as _;
+use http_client::{Client, Piece, text};
 use serde_json::{Value, json};
 
-use crate::{
-    cli::Chat,
-    client::{Client, Ending, Piece, text},
-    config::Config,
-    connection, exit,
-    interrupt::Interrupt,
-    terminal,
-};
+use crate::{cli::Chat, config::Config, connection, exit, interrupt::Interrupt, terminal};
+
+/// How an answer ended.
+#[derive(Debug)]
+pub(crate) struct Ending {
+    /// The last event, as the API has it.
+    pub(crate) data: Value,
+    /// Whether Ctrl-C ended it.
+    interrupted: bool,
+}
 
 /// Asks and prints.
 pub(crate) fn run(config: &Config, words: &[String], json: bool, chat: Chat) -> anyhow::Result<u8> {
@@ -41,9 +44,16 @@ pub(crate) fn answer(
 ) -> anyhow::Result<Ending> {
     let shows_progress = io::stderr().is_terminal();
     let mut printer = Printer { shows_text, shows_progress, in_line: false };
-    let ending = client.chat(request, interrupt, &mut |piece| printer.show(&piece));
+    interrupt.asked();
+    let ended = client.chat(request, &mut |piece| {
+        if let Piece::Started { turn } = piece {
+            interrupt.runs(turn, client);
+        }
+        printer.show(&piece)
+    });
+    let interrupted = interrupt.ended();
     printer.finish()?;
-    ending
+    Ok(Ending { data: ended?, interrupted })
 }
 
 /// Tells what is wrong with an answer, and what that means for the exit code.
@@ -108,7 +118,7 @@ impl Printer {
                     terminal::print(format_args!("{text}"))?;
                 }
             }
-            Piece::Progress { .. } => {}
+            Piece::Started { .. } | Piece::Progress { .. } => {}
         }
         Ok(())
     }

@@ -1,6 +1,8 @@
 //! The command line: which commands there are and what they take. It does nothing itself.
 
-use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use url::Url;
 
@@ -38,10 +40,34 @@ pub(crate) enum Command {
         #[command(flatten)]
         chat: Chat,
     },
-    /// List, show and erase conversations
+    /// List, show, search and erase conversations
+    #[command(after_help = include_str!("help/sessions.txt"))]
     Sessions {
         #[command(subcommand)]
         command: Option<Sessions>,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Write everything that is remembered
+    #[command(after_help = include_str!("help/export.txt"))]
+    Export {
+        /// The file to write; without it, standard output
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// One JSON document, or a session a line
+        #[arg(long, value_enum, default_value_t = Format::Json)]
+        format: Format,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Put an export back: ours, ChatGPT's or Open WebUI's
+    #[command(after_help = include_str!("help/import.txt"))]
+    Import {
+        /// The file to read
+        file: PathBuf,
+        /// What to do with a session whose name another one has
+        #[arg(long, value_enum, default_value_t = OnConflict::Refuse)]
+        on_conflict: OnConflict,
         #[command(flatten)]
         target: Target,
     },
@@ -53,8 +79,10 @@ pub(crate) enum Command {
         target: Target,
     },
     /// See what works, what does not, and what to do
+    #[command(after_help = include_str!("help/doctor.txt"))]
     Doctor,
     /// Check the settings and start nothing
+    #[command(after_help = include_str!("help/check.txt"))]
     Check,
     /// Print a completion script for a shell
     #[command(after_help = include_str!("help/completions.txt"))]
@@ -90,8 +118,36 @@ pub(crate) enum Sessions {
     List,
     /// Print one
     Show { id: String },
+    /// Find what was said
+    Search {
+        /// The words; any of them may match
+        #[arg(required = true)]
+        words: Vec<String>,
+        /// Most messages to show
+        #[arg(long, default_value_t = 20)]
+        limit: u32,
+    },
     /// Erase one for good
-    Delete { id: String },
+    Delete {
+        id: String,
+        /// Wait until every copy is erased
+        #[arg(long)]
+        wait: bool,
+    },
+}
+
+/// How an export is written.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Format {
+    Json,
+    Ndjson,
+}
+
+/// What becomes of a session whose name another one has.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum OnConflict {
+    Refuse,
+    Rename,
 }
 
 #[derive(Debug, Subcommand)]

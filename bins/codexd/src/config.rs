@@ -1,5 +1,7 @@
 //! The validated configuration: what the settings mean together. It opens and starts nothing.
 
+mod units;
+
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -12,7 +14,10 @@ use secrecy::SecretString;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 use url::Url;
 
-use crate::settings::{KEYS, LATER, Settings};
+use crate::{
+    app,
+    settings::{KEYS, LATER, Settings},
+};
 
 /// Where OpenAI itself is.
 const OPENAI_BASE_URL: &str = "https://api.openai.com/v1";
@@ -60,11 +65,10 @@ pub(crate) struct OpenAi {
     pub(crate) base_url: Url,
 }
 
-/// The models in the process; their files may be missing, and may come later.
+/// The model in the process; its file may be missing, and may come later.
 #[derive(Clone, Debug)]
 pub(crate) struct Local {
     pub(crate) chat_model: PathBuf,
-    pub(crate) embedding_model: Option<PathBuf>,
     /// 0 leaves it to the engine.
     pub(crate) threads: usize,
 }
@@ -77,6 +81,25 @@ pub(crate) struct Database {
     pub(crate) full_sync: bool,
 }
 
+/// A Redis in front of the database, or in its place.
+#[derive(Clone, Debug)]
+pub(crate) struct Hot {
+    /// May hold a password.
+    pub(crate) url: SecretString,
+    /// How long a session is kept after its last message; `None` keeps it.
+    pub(crate) ttl: Option<Duration>,
+}
+
+/// Who makes embeddings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Embeddings {
+    Off,
+    /// The model in this folder, which may be missing, and may come later.
+    Local(PathBuf),
+    /// A model of a provider, as `provider/model`.
+    Provider(String),
+}
+
 /// Everything that the settings say, checked. `None` is what the crates think best.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -86,8 +109,18 @@ pub struct Config {
     pub(crate) data_dir: PathBuf,
     /// Whether nobody chose the folder.
     pub(crate) is_usual_dir: bool,
-    /// `None` keeps everything in the process.
+    /// `None` keeps nothing on the disk.
     pub(crate) database: Option<Database>,
+    /// `None` holds what is recent in the process.
+    pub(crate) hot: Option<Hot>,
+    /// Most bytes of conversations in the process.
+    pub(crate) memory_budget: usize,
+    /// How long unused sessions are kept; `None` keeps them.
+    pub(crate) retention: Option<Duration>,
+    pub(crate) max_import_bytes: u64,
+    pub(crate) embeddings: Embeddings,
+    /// `None` makes no summaries; an empty name is the default model.
+    pub(crate) summary_model: Option<String>,
     /// Who answers where a request names no provider.
     pub(crate) provider: Provider,
     pub(crate) model: Option<String>,
@@ -128,11 +161,18 @@ impl Config {
         let environments = [("development", false), ("production", true)];
         let production = reader.choice("ENV", false, &environments);
         let (data_dir, openai) = (reader.data_dir(), reader.openai());
+        let provider = reader.provider(openai.is_some());
         let config = Self {
             production,
             listen: reader.listen(production),
             database: reader.database(&data_dir, production),
-            provider: reader.provider(openai.is_some()),
+            hot: reader.hot(production),
+            memory_budget: reader.memory_budget(),
+            retention: reader.retention(),
+            max_import_bytes: reader.bytes("MAX_IMPORT_BYTES", 1 << 30),
+            embeddings: reader.embeddings(&data_dir),
+            summary_model: reader.summary_model(provider),
+            provider,
             model: settings.get("MODEL").map(str::to_owned),
             openai,
             local: reader.local(&data_dir),
@@ -258,6 +298,57 @@ impl<'a> Reader<'a> {
         Some(Database { path, full_sync })
     }
 
+    fn hot(&mut self, production: bool) -> Option<Hot> {
+        let usual = Duration::from_secs(if production { 7 * 24 * 3600 } else { 3600 });
+        let expected = "seconds, or a time such as 1h or 7d, up to 3650d; 0 for none";
+        let ttl = self.value("SESSION_TTL", usual, expected, units::duration);
+        let url = self.settings.get("REDIS_URL")?;
+        if let Err(problem) = app::check_redis(url) {
+            // The URL itself may hold a secret.
+            self.wrong(format!("REDIS_URL: {problem}"));
+        }
+        Some(Hot { url: url.into(), ttl: Some(ttl).filter(|it| !it.is_zero()) })
+    }
+
+    fn memory_budget(&mut self) -> usize {
+        let budget = self.bytes("MEMORY_BUDGET", 256 << 20);
+        usize::try_from(budget).unwrap_or(usize::MAX)
+    }
+
+    fn retention(&mut self) -> Option<Duration> {
+        let days = self.number("RETENTION_DAYS", 0, 1, 36_500) as u64;
+        (0 < days).then(|| Duration::from_secs(days * 24 * 3600))
+    }
+
+    fn embeddings(&mut self, data_dir: &Path) -> Embeddings {
+        let usual = Embeddings::Local(data_dir.join("models").join(EMBEDDING_MODEL));
+        let expected = "local, off, a model as provider/model, or the folder of a sentence \
+                        transformer";
+        self.value("EMBEDDING_MODEL", usual.clone(), expected, |text| match text {
+            "local" => Some(usual),
+            "off" => Some(Embeddings::Off),
+            path if Path::new(path).is_dir() => Some(Embeddings::Local(path.into())),
+            name => is_model(name).then(|| Embeddings::Provider(name.to_owned())),
+        })
+    }
+
+    fn summary_model(&mut self, provider: Provider) -> Option<String> {
+        match self.settings.get("SUMMARY_MODEL") {
+            Some("off") => None,
+            Some(name) => Some(name.to_owned()),
+            // It would take the time of the answers.
+            None if provider == Provider::Local => None,
+            None => Some(String::new()),
+        }
+    }
+
+    fn bytes(&mut self, name: &str, default: u64) -> u64 {
+        let expected = "a number of bytes, or a size such as 64MiB or 1GiB, from 1MiB to 1024GiB";
+        self.value(name, default, expected, |text| {
+            units::bytes(text).filter(|it| (1 << 20..=1 << 40).contains(it))
+        })
+    }
+
     fn provider(&mut self, openai: bool) -> Provider {
         let all = Provider::built_in();
         let usual = if openai { Provider::OpenAi } else { Provider::Local };
@@ -300,21 +391,8 @@ impl<'a> Reader<'a> {
         }
         let models = data_dir.join("models");
         let chosen = chosen.map(Path::to_owned).or_else(|| first_gguf(&models));
-        let usual = models.join(EMBEDDING_MODEL);
-        let expected = "local, off, or the folder of a sentence transformer";
-        let embedding = |text: &str| match text {
-            "local" => Some(Some(usual.clone())),
-            "off" => Some(None),
-            path => Path::new(path).is_dir().then(|| Some(PathBuf::from(path))),
-        };
         Local {
             chat_model: chosen.unwrap_or_else(|| models.join(CHAT_MODEL)),
-            embedding_model: self.value(
-                "EMBEDDING_MODEL",
-                embedding("local").flatten(),
-                expected,
-                embedding,
-            ),
             threads: self.number("LOCAL_THREADS", 0, 1, 256),
         }
     }
@@ -354,6 +432,13 @@ impl<'a> Reader<'a> {
         let unknown = settings.unknown();
         self.warnings.extend(unknown.map(|it| format!("{it}: there is no such setting; ignored")));
     }
+}
+
+/// Whether this names a model of a provider that is built in.
+fn is_model(name: &str) -> bool {
+    name.split_once('/').is_some_and(|(provider, model)| {
+        !model.is_empty() && Provider::built_in().iter().any(|it| it.name() == provider)
+    })
 }
 
 fn is_plain_http(url: &Url) -> bool {

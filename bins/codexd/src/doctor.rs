@@ -6,13 +6,13 @@ use std::{fmt::Display, io, net::TcpListener, path::Path, sync::Arc, time::Durat
 use anyhow::Context as _;
 use brain_core::{ids::Owner, llm::LlmGateway, memory::ListOptions};
 use brain_tokio::TokioClock;
+use http_client::{Client, text};
 use indicatif::HumanBytes;
 use nix::sys::statvfs::statvfs;
 use tokio::time::timeout;
 
 use crate::{
     app, banner,
-    client::{Client, text},
     config::{Config, GET_MODEL, Provider},
     connection, daemon, exit,
     lock::{DataLock, Held},
@@ -95,7 +95,7 @@ fn running(config: &Config, held: &Held, report: &mut Report) -> io::Result<()> 
     let (pid, memory) = (held.holder.pid, banner::memory(config));
     let detail = format!("running on http://{address} (pid {pid})");
     let client = connection::url_of(address).map(Client::new);
-    match client.and_then(|client| client.get("health/ready", &[])) {
+    match client.and_then(|client| Ok(client.get("health/ready", &[])?)) {
         Ok(it) => report.well("daemon", format!("{detail}: {}; {memory}", text(&it, "status"))),
         Err(error) => report.broken("daemon", format!("{detail}: {error:#}"), "look at its log"),
     }

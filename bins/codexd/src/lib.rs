@@ -8,9 +8,8 @@ mod app;
 mod ask;
 mod banner;
 mod cli;
-mod client;
 #[cfg_attr(
-    not(all(feature = "sqlite", feature = "openai", feature = "local")),
+    not(all(feature = "sqlite", feature = "redis", feature = "openai", feature = "local")),
     expect(dead_code, reason = "settings are read whatever is built in")
 )]
 pub mod config;
@@ -25,9 +24,9 @@ mod pull;
 mod repl;
 mod serve;
 pub mod settings;
-mod sse;
 mod telemetry;
 mod terminal;
+mod transfer;
 
 use std::{ffi::OsString, time::Instant};
 
@@ -86,6 +85,12 @@ fn with_settings(command: Command, started: Instant) -> anyhow::Result<u8> {
         Command::Ask { message, json, chat } => ask::run(&config, &message, json, chat),
         Command::Sessions { command, target } => {
             listing::sessions(&config, command, target.url, style)
+        }
+        Command::Export { output, format, target } => {
+            transfer::export(&config, target.url, output.as_deref(), format)
+        }
+        Command::Import { file, on_conflict, target } => {
+            transfer::import(&config, target.url, &file, on_conflict)
         }
         Command::Models { command: Some(Models::Pull(pull)), .. } => pull::run(&config, &pull),
         Command::Models { target, .. } => {

@@ -1,15 +1,25 @@
 //! Sessions and models of a daemon, as text.
 
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use http_client::{Client, array, text};
 use serde_json::Value;
 use url::Url;
 
 use crate::{
     cli::Sessions,
-    client::{Client, array, text},
     config::Config,
     connection, exit,
     terminal::{self, Look, Style},
 };
+
+/// How much of a message a hit shows, in characters.
+const WIDTH: usize = 120;
+/// How long the proof that every copy is erased may take.
+const PROOF: Duration = Duration::from_secs(300);
 
 /// `codexd sessions`.
 pub(crate) fn sessions(
@@ -21,7 +31,8 @@ pub(crate) fn sessions(
     connection::with(url, config, |client| match command {
         None | Some(Sessions::List) => list_sessions(client, style),
         Some(Sessions::Show { id }) => show_session(client, &id, style),
-        Some(Sessions::Delete { id }) => client.delete("memory/sessions", &[("id", &id)]),
+        Some(Sessions::Search { words, limit }) => search(client, &words.join(" "), limit, style),
+        Some(Sessions::Delete { id, wait }) => delete(client, &id, wait),
     })?;
     Ok(exit::OK)
 }
@@ -42,9 +53,51 @@ pub(crate) fn list_sessions(client: &Client, style: Style) -> anyhow::Result<()>
     }
 }
 
+/// Prints what was said about something: one line a message, the best first.
+fn search(client: &Client, words: &str, limit: u32, style: Style) -> anyhow::Result<()> {
+    let found = client.get("memory/search", &[("q", words), ("limit", &limit.to_string())])?;
+    for hit in array(&found, "hits") {
+        let entry = hit.get("entry").unwrap_or(&Value::Null);
+        let id = style.paint(Look::Bold, text(hit, "session_id"));
+        let time = style.paint(Look::Dim, text(entry, "created_at"));
+        let said: String = said(entry).split_whitespace().collect::<Vec<_>>().join(" ");
+        let short: String = said.chars().take(WIDTH).collect();
+        let more = if short.len() < said.len() { "..." } else { "" };
+        terminal::print(format_args!("{id}  {time}  {}: {short}{more}\n", text(entry, "role")))?;
+    }
+    Ok(())
+}
+
+/// Erases a session, tells what of it, and may wait until that is proved.
+fn delete(client: &Client, id: &str, wait: bool) -> anyhow::Result<()> {
+    let forget = || client.delete("memory/sessions", &[("id", id)]);
+    let number = |answer: &Value, name: &str| answer.get(name).and_then(Value::as_u64).unwrap_or(0);
+    let answer = forget()?;
+    terminal::print(format_args!("erased {} messages of {id}\n", number(&answer, "erased")))?;
+    let (mut pending, deadline) = (number(&answer, "pending"), Instant::now() + PROOF);
+    while wait && 0 < pending {
+        anyhow::ensure!(Instant::now() < deadline, "copies that are not erased yet: {pending}");
+        thread::sleep(Duration::from_millis(200));
+        pending = number(&forget()?, "pending");
+    }
+    match (wait, pending) {
+        (true, _) => terminal::print(format_args!("no copy is left\n"))?,
+        (false, 0) => {}
+        (false, _) => terminal::print(format_args!(
+            "copies that are not erased yet: {pending}; the daemon goes on, --wait waits for it\n"
+        ))?,
+    }
+    Ok(())
+}
+
+fn said(entry: &Value) -> String {
+    let parts = array(entry, "content").iter().map(|part| text(part, "text"));
+    parts.collect::<Vec<_>>().join("\n")
+}
+
 /// A session with the newest entries of its branch.
 pub(crate) fn session(client: &Client, id: &str) -> anyhow::Result<Value> {
-    client.get("memory/sessions", &[("id", id)])
+    Ok(client.get("memory/sessions", &[("id", id)])?)
 }
 
 /// Prints the end of the conversation of a session.
@@ -54,14 +107,12 @@ pub(crate) fn show_session(client: &Client, id: &str, style: Style) -> anyhow::R
         terminal::print(format_args!("{}\n", style.paint(Look::Dim, "(the newest 100 messages)")))?;
     }
     for entry in array(&session, "entries") {
-        let parts = array(entry, "content").iter().map(|part| text(part, "text"));
-        let said = parts.collect::<Vec<_>>().join("\n");
         let status = match text(entry, "status") {
             "complete" => String::new(),
             other => style.paint(Look::Yellow, &format!(" ({other})")),
         };
         let role = style.paint(Look::Bold, text(entry, "role"));
-        terminal::print(format_args!("{role}{status}: {said}\n"))?;
+        terminal::print(format_args!("{role}{status}: {}\n", said(entry)))?;
     }
     Ok(())
 }

@@ -9,9 +9,8 @@ pub const EXAMPLE: &str = include_str!("settings.env");
 
 /// Settings that later versions know. Set today, they change nothing, and `codexd check` says so.
 pub const LATER: &str = "AZURE_OPENAI_API_KEY AZURE_OPENAI_API_VERSION AZURE_OPENAI_DEPLOYMENT \
-                         AZURE_OPENAI_ENDPOINT DATABASE_URL MEMORY_BUDGET MODEL_FALLBACK \
-                         OLLAMA_BASE_URL REDIS_URL SESSION_TTL SUMMARY_MODEL TABBYML_API_KEY \
-                         TABBYML_BASE_URL";
+                         AZURE_OPENAI_ENDPOINT DATABASE_URL MODEL_FALLBACK OLLAMA_BASE_URL \
+                         TABBYML_API_KEY TABBYML_BASE_URL";
 
 /// A setting that nobody should believe to protect anything before it does.
 pub const KEYS: &str = "CODEXD_API_KEYS";
@@ -36,7 +35,8 @@ impl Setting {
     /// Whether its value must never be shown.
     #[must_use]
     pub fn is_secret(&self) -> bool {
-        self.name.ends_with("_KEY") && self.name != "ALLOW_NO_KEY"
+        // A URL may hold a password.
+        self.name == "REDIS_URL" || (self.name.ends_with("_KEY") && self.name != "ALLOW_NO_KEY")
     }
 
     fn read(block: &'static str) -> Option<Self> {

@@ -1,0 +1,57 @@
+//! Times and sizes as people write them.
+
+use std::time::Duration;
+
+/// The longest time that makes sense; what is longer is a typing error.
+const MAX_SECONDS: u64 = 3650 * 24 * 60 * 60;
+
+/// Seconds, or a number with `s`, `m`, `h` or `d`; at most ten years.
+pub(super) fn duration(text: &str) -> Option<Duration> {
+    let units = [("s", 1), ("m", 60), ("h", 3600), ("d", 24 * 3600)];
+    let seconds = number(text, &units)?;
+    (seconds <= MAX_SECONDS).then(|| Duration::from_secs(seconds))
+}
+
+/// Bytes, or a number with `KiB`, `MiB` or `GiB`.
+pub(super) fn bytes(text: &str) -> Option<u64> {
+    number(text, &[("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)])
+}
+
+fn number(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let end = text.find(|it: char| !it.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, unit) = text.split_at(end);
+    let unit = unit.trim_start();
+    let known = units.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit));
+    let factor = if unit.is_empty() { 1 } else { known?.1 };
+    digits.parse::<u64>().ok()?.checked_mul(factor)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{bytes, duration};
+
+    #[test]
+    fn times_have_units() {
+        for (text, seconds) in
+            [("0", 0), ("90", 90), ("5s", 5), ("2 m", 120), ("1h", 3600), ("7D", 604_800)]
+        {
+            assert_eq!(duration(text), Some(Duration::from_secs(seconds)), "{text}");
+        }
+        for nonsense in ["", "h", "-1", "1.5h", "1w", "1h30m", "4000d", "18446744073709551616"] {
+            assert_eq!(duration(nonsense), None, "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        for (text, size) in [("1024", 1024), ("2KiB", 2048), ("1 mib", 1 << 20), ("4GiB", 4 << 30)]
+        {
+            assert_eq!(bytes(text), Some(size), "{text}");
+        }
+        for nonsense in ["", "MiB", "-1", "1MB", "1e9", "99999999999GiB"] {
+            assert_eq!(bytes(nonsense), None, "{nonsense}");
+        }
+    }
+}
