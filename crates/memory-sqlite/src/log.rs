@@ -1,5 +1,8 @@
 //! Entries: appending, reading along a branch, scanning.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use brain_core::{

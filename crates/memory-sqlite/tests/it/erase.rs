@@ -26,13 +26,15 @@ use crate::{config, draft, key, open, say};
 
 pub(crate) const CANARY: &str = "the canary sings at midnight";
 
-/// How many files of the folder hold the canary.
-pub(crate) fn files_with_canary(folder: &Path) -> usize {
-    let holds = |path: &Path| {
-        let bytes = fs::read(path).unwrap();
-        bytes.windows(CANARY.len()).any(|it| it == CANARY.as_bytes())
-    };
+/// How many files of the folder hold this text in their bytes.
+pub(crate) fn files_with(folder: &Path, text: &str) -> usize {
+    let finder = memchr::memmem::Finder::new(text);
+    let holds = |path: &Path| finder.find(&fs::read(path).unwrap()).is_some();
     fs::read_dir(folder).unwrap().filter(|it| holds(&it.as_ref().unwrap().path())).count()
+}
+
+fn files_with_canary(folder: &Path) -> usize {
+    files_with(folder, CANARY)
 }
 
 /// Asks until nothing is pending.
@@ -92,18 +94,16 @@ async fn fill_everywhere(store: &SqliteStore, key: &SessionKey) {
         lease: Duration::from_secs(10),
         append: say(CANARY, appended.last, Expect::At(appended.token)),
     };
-    let Opened::Started { turn, .. } = store.open(open).await.unwrap() else {
-        panic!("not started");
-    };
-    let started = tool_round()[0].body().message.tool_calls[0].clone();
+    let (id, holder) = (open.id, open.holder);
+    assert!(matches!(store.open(open).await.unwrap(), Opened::Started { .. }));
+    let started = tool_round().first().unwrap().body().message.tool_calls.first().unwrap().clone();
     let checkpoint = Checkpoint {
         text: CANARY.to_owned(),
         reasoning: CANARY.to_owned(),
         calls: vec![CallRecord { call: started, state: CallState::Started, result: None }],
-        ..turn.checkpoint
+        ..Checkpoint::default()
     };
-    let fence = Fence { turn: turn.id, holder: turn.holder };
-    store.checkpoint(fence, checkpoint).await.unwrap();
+    store.checkpoint(Fence { turn: id, holder }, checkpoint).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,9 @@
 
 mod crash;
 mod erase;
+mod export;
 mod lasting;
+mod migrate;
 mod model;
 mod refuse;
 mod suite;
