@@ -19,7 +19,7 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::{
-        Mutex,
+        Arc, Mutex,
         atomic::{AtomicU32, Ordering},
     },
     time::{Duration, Instant},
@@ -64,7 +64,7 @@ pub fn version() -> String {
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
     password: Option<String>,
-    tls: bool,
+    certificates: Option<Arc<Certificates>>,
     arguments: Vec<String>,
     configuration: String,
 }
@@ -82,10 +82,10 @@ impl Settings {
         self
     }
 
-    /// Speaks TLS on its port, with a certificate of an authority that is made for it.
+    /// Speaks TLS on its port, with a certificate of an authority that is made here.
     #[must_use]
     pub fn tls(mut self) -> Self {
-        self.tls = true;
+        self.certificates = Some(Arc::new(Certificates::make()));
         self
     }
 
@@ -114,7 +114,6 @@ impl Settings {
 pub struct Server {
     settings: Settings,
     folder: tempfile::TempDir,
-    certificates: Option<Certificates>,
     port: u16,
     process: Mutex<Process>,
 }
@@ -129,7 +128,6 @@ impl Server {
         let version = version();
         assert!(!version.is_empty(), "the server does not say its version");
         let folder = tempfile::Builder::new().prefix("redis").tempdir().unwrap();
-        let certificates = settings.tls.then(|| Certificates::make(folder.path()));
         let mut said = String::new();
         for _ in 0..TRIES {
             let port = free_port();
@@ -137,7 +135,7 @@ impl Server {
             match wait_for(&process, folder.path(), settings.password.as_deref()) {
                 Ok(()) => {
                     let process = Mutex::new(process);
-                    return Self { settings, folder, certificates, port, process };
+                    return Self { settings, folder, port, process };
                 }
                 Err(problem) => said = problem,
             }
@@ -153,7 +151,7 @@ impl Server {
     /// The same with another port, for a proxy before it.
     pub(crate) fn url_on(&self, port: u16) -> String {
         let login = self.login();
-        match &self.certificates {
+        match &self.settings.certificates {
             Some(certificates) => {
                 let authority = certificates.authority().display().to_string();
                 format!("rediss://{login}127.0.0.1:{port}?ssl_ca_certs={authority}")
@@ -271,15 +269,15 @@ fn launch(settings: &Settings, folder: &Path, port: u16) -> Process {
         command.arg(file);
     }
     let port = port.to_string();
-    let plain = if settings.tls { "0" } else { &port };
+    let plain = if settings.certificates.is_some() { "0" } else { &port };
     command.args(["--port", plain, "--bind", "127.0.0.1", "--daemonize", "no"]);
     command.arg("--dir").arg(folder).arg("--unixsocket").arg(socket(folder));
     command.arg("--logfile").arg(folder.join("log"));
     if settings.configuration.is_empty() {
         command.args(["--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0"]);
     }
-    if settings.tls {
-        command.args(["--tls-port", &port]).args(Certificates::arguments(folder));
+    if let Some(certificates) = &settings.certificates {
+        command.args(["--tls-port", &port]).args(certificates.arguments());
     }
     if let Some(password) = &settings.password {
         command.args(["--requirepass", password, "--masterauth", password]);

@@ -22,7 +22,7 @@ use self::{
     dial::Dial,
 };
 pub use self::{config::RedisConfig, url_error::UrlError};
-use crate::error::{Fault, Sent};
+use crate::error::Fault;
 
 /// Connections to one Redis, shared by all clones.
 #[derive(Clone)]
@@ -103,3 +103,6 @@ impl fmt::Debug for Pool {
         f.debug_struct("Pool").field("address", &self.address).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

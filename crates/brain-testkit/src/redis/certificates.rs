@@ -8,15 +8,17 @@ use std::{
 
 const EXTENSIONS: &str = "subjectAltName=IP:127.0.0.1,DNS:localhost\nbasicConstraints=CA:FALSE\n";
 
-/// Files in the folder of a server.
+/// A folder with an authority and a certificate by it.
 #[derive(Debug)]
 pub(super) struct Certificates {
-    authority: PathBuf,
+    folder: tempfile::TempDir,
 }
 
 impl Certificates {
     /// Makes an authority, and a certificate for 127.0.0.1 by it.
-    pub(super) fn make(folder: &Path) -> Self {
+    pub(super) fn make() -> Self {
+        let temporary = tempfile::Builder::new().prefix("tls").tempdir().unwrap();
+        let folder = temporary.path();
         fs::write(folder.join("extensions"), EXTENSIONS).unwrap();
         let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
         let authority = ["req", "-x509", "-days", "2", "-subj", "/CN=test authority"];
@@ -26,17 +28,17 @@ impl Certificates {
         let sign = ["x509", "-req", "-days", "2", "-in", "request", "-CA", "ca.pem"];
         let by = ["-CAkey", "ca.key", "-CAcreateserial", "-extfile", "extensions"];
         openssl(folder, &[&sign[..], &by, &["-out", "server.pem"]].concat());
-        Self { authority: folder.join("ca.pem") }
+        Self { folder: temporary }
     }
 
     /// The certificate of the authority.
-    pub(super) fn authority(&self) -> &Path {
-        &self.authority
+    pub(super) fn authority(&self) -> PathBuf {
+        self.folder.path().join("ca.pem")
     }
 
     /// The arguments of a server that uses them.
-    pub(super) fn arguments(folder: &Path) -> Vec<String> {
-        let file = |name: &str| folder.join(name).display().to_string();
+    pub(super) fn arguments(&self) -> Vec<String> {
+        let file = |name: &str| self.folder.path().join(name).display().to_string();
         let mut arguments = vec!["--tls-cert-file".to_owned(), file("server.pem")];
         arguments.extend(["--tls-key-file".to_owned(), file("server.key")]);
         arguments.extend(["--tls-ca-cert-file".to_owned(), file("ca.pem")]);

@@ -85,12 +85,24 @@ impl Sentinel {
         });
     }
 
-    /// Asks the sentinel to make the other server the master, while both run.
+    /// How far a server is in the stream of changes.
+    fn offset(&self, server: usize) -> Option<String> {
+        let info = self.servers[server].ask(&["INFO", "replication"]).text();
+        let line = info.lines().find(|it| it.starts_with("master_repl_offset:"))?;
+        Some(line.to_owned())
+    }
+
+    /// Makes the other server the master while both run, and waits until the old one is its replica.
     pub fn fail_over(&self) {
         let before = self.master();
+        self.wait("the replica has it all", |it| it.offset(0) == it.offset(1));
         self.wait("failover begins", |it| {
             it.sentinel.ask(&["SENTINEL", "FAILOVER", NAME]).text() == "OK"
         });
         self.wait_for_other_master(before);
+        self.wait("the old master follows", |_| {
+            let info = before.ask(&["INFO", "replication"]).text();
+            info.contains("role:slave") && info.contains("master_link_status:up")
+        });
     }
 }
