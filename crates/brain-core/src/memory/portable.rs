@@ -149,6 +149,13 @@ impl ExportedHead {
         })
     }
 
+    /// A session and its entries apart.
+    #[must_use]
+    pub fn split(mut session: ExportedSession) -> (Self, Vec<ExportedEntry>) {
+        let entries = std::mem::take(&mut session.entries);
+        (Self(session), entries)
+    }
+
     /// The same with its entries.
     #[must_use]
     pub fn with(self, entries: Vec<ExportedEntry>) -> ExportedSession {
