@@ -18,6 +18,7 @@ mod local_cache;
 mod portable;
 mod search;
 mod session;
+mod tiered;
 mod tool_round;
 mod turns;
 
@@ -45,6 +46,7 @@ pub use self::{
         Append, Appended, Branch, Expect, Forgotten, ListOptions, MemoryClass, NewSession, PageKey,
         ReadFrom, ReadOptions, Restored, Session, SessionPatch, Summary,
     },
+    tiered::{TieredMemory, TieredPorts},
     tool_round::inside_tool_round,
     turns::{
         Authority, CallRecord, CallState, Checkpoint, CloseTurn, Fence, Idempotency, OpenTurn,

@@ -1,0 +1,128 @@
+//! Moving what the hot tier holds as a store of its own to the durable one.
+//!
+//! Such sessions are from a time without a durable tier. Each owner's are moved once in a process,
+//! before anything else is done for the owner.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use super::{
+    Tiers,
+    ephemeral::{Whole, whole},
+    hot::Chain,
+    make::stub_of,
+    stripes::Stripes,
+};
+use crate::{
+    ids::{Owner, SessionKey},
+    memory::{
+        ExportedSession, ListOptions, MemoryClass, MemoryError, MemoryErrorKind, PageKey, Session,
+    },
+};
+
+/// Most owners that are known to be adopted.
+const OWNERS: usize = 16_384;
+/// Sessions listed at a time.
+const PAGE: usize = 100;
+/// How long an owner's first request waits at most; the rest is adopted before a later one.
+const LONGEST: Duration = Duration::from_secs(20);
+/// How long after a failure it is tried again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Whose sessions are adopted.
+#[derive(Default)]
+pub(super) struct Adoption {
+    /// When to try again; `None` when there is nothing left to adopt.
+    owners: Mutex<HashMap<Owner, Option<Duration>>>,
+    adopting: Stripes,
+}
+
+impl Adoption {
+    fn owners(&self) -> MutexGuard<'_, HashMap<Owner, Option<Duration>>> {
+        self.owners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether nothing is to be done for this owner now.
+    fn rests(&self, owner: &Owner, now: Duration) -> bool {
+        self.owners().get(owner).is_some_and(|it| it.is_none_or(|again| now < again))
+    }
+
+    fn note(&self, owner: &Owner, again: Option<Duration>) {
+        let mut owners = self.owners();
+        if OWNERS <= owners.len() {
+            owners.clear(); // they are looked at again, and nothing is found
+        }
+        owners.insert(owner.clone(), again);
+    }
+}
+
+impl Tiers {
+    /// Adopts what there is of this owner, if that was not done yet.
+    pub(super) async fn adopt(self: &Arc<Self>, owner: &Owner) {
+        let rests = || self.adoption.rests(owner, self.clock.elapsed());
+        if rests() || self.hot.is_open() {
+            return;
+        }
+        let _first = self.adoption.adopting.lock(owner).await;
+        if rests() {
+            return;
+        }
+        let again = match self.hot_copy(LONGEST, self.adopt_all(owner)).await {
+            Some(()) => None,
+            None => Some(self.clock.elapsed() + PAUSE),
+        };
+        self.adoption.note(owner, again);
+    }
+
+    async fn adopt_all(&self, owner: &Owner) -> Result<(), MemoryError> {
+        let mut before = None;
+        loop {
+            let options = ListOptions { before, limit: PAGE };
+            let page = self.hot.tier.list(owner, options).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            before = Some(PageKey::from(last));
+            for session in page {
+                let key = SessionKey::new(owner.clone(), session.id.clone());
+                let _maker = self.making.lock(&key).await;
+                match self.adopt_session(&key, &session).await {
+                    Err(error) if error.is_transient() => return Err(error),
+                    Err(error) => refused(&key, &error),
+                    Ok(()) => {}
+                }
+            }
+        }
+    }
+
+    async fn adopt_session(&self, key: &SessionKey, session: &Session) -> Result<(), MemoryError> {
+        match session.class {
+            MemoryClass::Durable => {
+                let Some(whole) = whole(&*self.hot.tier, key).await? else { return Ok(()) };
+                let Whole { session, entries, summaries } = whole;
+                let whole = ExportedSession::of(&session, &entries, summaries);
+                let restored = self.durable.restore(key, &whole).await?;
+                tracing::info!(owner = %key.owner, session.id = %key.id, ?restored, "adopted");
+                self.drop_primary(key).await?;
+                Ok(())
+            }
+            MemoryClass::Ephemeral => match self.durable.session(key).await? {
+                Some(it) if it.class == MemoryClass::Ephemeral => Ok(()),
+                Some(_) => Err(MemoryError::new("adopt the session", MemoryErrorKind::Conflict)),
+                None => {
+                    let session = ExportedSession::of(session, [], Vec::new());
+                    self.durable.restore(key, &stub_of(&session)).await.map(|_| ())
+                }
+            },
+        }
+    }
+}
+
+/// The durable session of the name stays as it is, and so does the hot one.
+fn refused(key: &SessionKey, error: &MemoryError) {
+    tracing::warn!(
+        owner = %key.owner, session.id = %key.id, error = %Chain(error),
+        "a session of the hot tier was not adopted; rename the durable one, then restart"
+    );
+}

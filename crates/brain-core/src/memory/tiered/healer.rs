@@ -1,0 +1,124 @@
+//! Making good what the hot tier owes: finding out that it is back, and burying what was forgotten
+//! while it was away.
+//!
+//! A task does so for as long as there is something to make good, and ends then.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use super::{Tiers, hot::WRITE};
+use crate::{ids::SessionKey, memory::MemoryError};
+
+/// How often the tier is looked at while it is left alone.
+const PROBE: Duration = Duration::from_millis(500);
+/// Forgotten sessions settled at a time.
+const PAGE: usize = 64;
+
+impl Tiers {
+    /// Settles what is not settled, from now on.
+    pub(super) fn settle_soon(self: &Arc<Self>) {
+        self.heal(Duration::ZERO);
+    }
+
+    /// Looks after the tier, after a while.
+    pub(super) fn heal_later(self: &Arc<Self>) {
+        self.heal(PROBE);
+    }
+
+    fn heal(self: &Arc<Self>, after: Duration) {
+        if self.healing.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let (tiers, clock) = (Arc::downgrade(self), Arc::clone(&self.clock));
+        self.spawner.spawn(Box::pin(async move {
+            let mut after = after;
+            loop {
+                if !after.is_zero() {
+                    clock.sleep(after).await;
+                }
+                after = PROBE;
+                let Some(tiers) = tiers.upgrade() else { return };
+                if tiers.heals().await {
+                    return tiers.healed();
+                }
+            }
+        }));
+    }
+
+    fn healed(self: &Arc<Self>) {
+        self.healing.store(false, Ordering::SeqCst);
+        if self.hot.is_open() || self.known.owed().is_some() {
+            self.heal_later(); // it failed again meanwhile
+        }
+    }
+
+    /// Returns whether nothing is left to make good.
+    async fn heals(self: &Arc<Self>) -> bool {
+        if self.hot.is_open() && !self.hot.probe().await {
+            return false;
+        }
+        match self.settle_all().await {
+            Ok(done) => done && self.pay().await,
+            Err(error) => {
+                tracing::debug!(%error, "could not look for what is not settled");
+                false
+            }
+        }
+    }
+
+    async fn settle_all(self: &Arc<Self>) -> Result<bool, MemoryError> {
+        loop {
+            let keys = self.durable.unsettled(PAGE).await?;
+            if keys.is_empty() {
+                return Ok(true);
+            }
+            for key in keys {
+                let _maker = self.making.lock(&key).await;
+                if !self.settle(&key).await? {
+                    return Ok(false);
+                }
+            }
+        }
+    }
+
+    /// Buries what the hot tier may hold of a forgotten session; returns whether it could. The
+    /// caller holds the lock of its making.
+    ///
+    /// # Errors
+    ///
+    /// Those of the durable tier.
+    pub(super) async fn settle(self: &Arc<Self>, key: &SessionKey) -> Result<bool, MemoryError> {
+        let is_there_again = self.durable.session(key).await?.is_some();
+        let _alone = self.hot.writing.lock().await;
+        let tier = &self.hot.tier;
+        let buried = self.hot_copy(WRITE, tier.bury(key)).await;
+        if buried.is_none_or(|it| 0 < it.pending) {
+            return Ok(false);
+        }
+        if !is_there_again && self.hot_copy(WRITE, self.drop_primary(key)).await.is_none() {
+            return Ok(false);
+        }
+        self.durable.settle(key).await?;
+        Ok(true)
+    }
+
+    /// Erases a session that the hot tier holds as a store.
+    pub(super) async fn drop_primary(&self, key: &SessionKey) -> Result<u64, MemoryError> {
+        let erased = self.hot.tier.forget(key).await?.erased;
+        self.hot.tier.settle(key).await?;
+        Ok(erased)
+    }
+
+    /// Drops the copies that could not be dropped when they should have been.
+    async fn pay(self: &Arc<Self>) -> bool {
+        while let Some(key) = self.known.owed() {
+            if !self.evict_now(&key).await {
+                return false;
+            }
+            self.known.paid(&key);
+        }
+        true
+    }
+}

@@ -1,0 +1,97 @@
+//! Finding turns in both tiers.
+
+use async_trait::async_trait;
+
+use super::{TieredMemory, hot::WRITE};
+use crate::{
+    ids::{IdempotencyKey, Owner, TurnId},
+    memory::{MemoryClass, MemoryError, TurnIndex, TurnRecord},
+};
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl TurnIndex for TieredMemory {
+    async fn turn(&self, owner: &Owner, turn: TurnId) -> Result<Option<TurnRecord>, MemoryError> {
+        let tiers = &self.tiers;
+        tiers.adopt(owner).await;
+        let durable = || tiers.durable.turn(owner, turn);
+        self.find(turn, durable, || tiers.hot.tier.turn(owner, turn)).await
+    }
+
+    async fn turn_by_key(
+        &self,
+        owner: &Owner,
+        key: &IdempotencyKey,
+    ) -> Result<Option<TurnRecord>, MemoryError> {
+        let tiers = &self.tiers;
+        tiers.adopt(owner).await;
+        let found = tiers.durable.turn_by_key(owner, key).await?;
+        found.iter().for_each(|it| tiers.known.saw(it, MemoryClass::Durable));
+        match found {
+            Some(turn) => Ok(Some(turn)),
+            None => Ok(self.hot_turn_by_key(owner, key).await),
+        }
+    }
+
+    async fn request_cancel(
+        &self,
+        owner: &Owner,
+        turn: TurnId,
+    ) -> Result<Option<TurnRecord>, MemoryError> {
+        let tiers = &self.tiers;
+        tiers.adopt(owner).await;
+        let durable = || tiers.durable.request_cancel(owner, turn);
+        self.find(turn, durable, || tiers.hot.tier.request_cancel(owner, turn)).await
+    }
+
+    async fn unfinished(&self) -> Result<Vec<TurnRecord>, MemoryError> {
+        let tiers = &self.tiers;
+        let mut found = tiers.durable.unfinished().await?;
+        found.iter().for_each(|it| tiers.known.saw(it, MemoryClass::Durable));
+        // Where the hot tier is down, whoever finds such a turn later ends it.
+        let live = tiers.hot_copy(WRITE, tiers.hot.tier.unfinished()).await.unwrap_or_default();
+        live.iter().for_each(|it| tiers.known.saw(it, MemoryClass::Ephemeral));
+        found.extend(live);
+        Ok(found)
+    }
+}
+
+impl TieredMemory {
+    /// The hot tier's turn of this key, as far as it says. Where it is down, a request that
+    /// repeats one of an ephemeral session names that session, which is unavailable then.
+    pub(super) async fn hot_turn_by_key(
+        &self,
+        owner: &Owner,
+        key: &IdempotencyKey,
+    ) -> Option<TurnRecord> {
+        let tiers = &self.tiers;
+        let found = tiers.hot_copy(WRITE, tiers.hot.tier.turn_by_key(owner, key)).await.flatten();
+        found.iter().for_each(|it| tiers.known.saw(it, MemoryClass::Ephemeral));
+        found
+    }
+
+    /// A turn's record, from where it is.
+    async fn find<Durable, Hot>(
+        &self,
+        turn: TurnId,
+        durable: impl FnOnce() -> Durable + Send,
+        hot: impl FnOnce() -> Hot + Send,
+    ) -> Result<Option<TurnRecord>, MemoryError>
+    where
+        Durable: Future<Output = Result<Option<TurnRecord>, MemoryError>> + Send,
+        Hot: Future<Output = Result<Option<TurnRecord>, MemoryError>> + Send,
+    {
+        let known = &self.tiers.known;
+        let class = known.turn(turn).map(|it| it.class);
+        if class != Some(MemoryClass::Ephemeral) {
+            let found = durable().await?;
+            found.iter().for_each(|it| known.saw(it, MemoryClass::Durable));
+            if class.is_some() || found.is_some() {
+                return Ok(found);
+            }
+        }
+        let found = self.tiers.hot_store(hot()).await?;
+        found.iter().for_each(|it| known.saw(it, MemoryClass::Ephemeral));
+        Ok(found)
+    }
+}

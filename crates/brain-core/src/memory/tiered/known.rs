@@ -1,0 +1,198 @@
+//! What this process knows of sessions and turns: a bounded memory that may forget anything.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use crate::{
+    ids::{SessionKey, Token, TurnId},
+    memory::{MemoryClass, TurnRecord, local_cache::Recent},
+};
+
+/// Most sessions that are known.
+const SESSIONS: usize = 16_384;
+/// Most turns that are known.
+const TURNS: usize = 4_096;
+/// Most sessions whose copies are to be dropped once the hot tier is back.
+const OWED: usize = 10_000;
+/// How long a copy is trusted.
+const TRUST: Duration = Duration::from_secs(60);
+
+/// What is known of sessions and turns.
+pub(super) struct Known {
+    state: Mutex<State>,
+    /// Whether nobody else writes to the durable tier, so that a class once seen stays.
+    alone: bool,
+}
+
+#[derive(Default)]
+struct State {
+    sessions: Recent<SessionKey, KnownSession>,
+    turns: Recent<TurnId, KnownTurn>,
+    /// Changes that no token tells of, in all.
+    changes: u64,
+    /// Sessions made or forgotten, in all.
+    epoch: u64,
+    owed: BTreeSet<SessionKey>,
+}
+
+struct KnownSession {
+    class: MemoryClass,
+    /// The change that no token tells of, as far as this process has made one.
+    change: u64,
+    trusted_until: Option<Duration>,
+}
+
+/// Where a turn is, and how its session was when it last wrote.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KnownTurn {
+    pub(super) class: MemoryClass,
+    /// The session's state, if this process has brought it about for the turn.
+    pub(super) token: Option<Token>,
+}
+
+impl Known {
+    pub(super) fn new(alone: bool) -> Self {
+        Self { state: Mutex::default(), alone }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn class(&self, key: &SessionKey) -> Option<MemoryClass> {
+        if !self.alone {
+            return None;
+        }
+        self.state().sessions.get(key).map(|it| it.class)
+    }
+
+    /// A moment, for [`Self::learn`].
+    pub(super) fn epoch(&self) -> u64 {
+        self.state().epoch
+    }
+
+    /// Notes a class that was seen after the moment of `epoch`, unless a session was made or
+    /// forgotten since.
+    pub(super) fn learn(&self, epoch: u64, key: &SessionKey, class: MemoryClass) {
+        let mut state = self.state();
+        if state.epoch == epoch {
+            state.learn(key, class);
+        }
+    }
+
+    /// Notes that this process has made the session.
+    pub(super) fn made(&self, key: &SessionKey, class: MemoryClass) {
+        let mut state = self.state();
+        state.epoch += 1;
+        state.learn(key, class);
+    }
+
+    /// Notes that this process has forgotten the session.
+    pub(super) fn forgotten(&self, key: &SessionKey) {
+        let mut state = self.state();
+        state.epoch += 1;
+        state.sessions.remove(key);
+        state.owed.remove(key);
+    }
+
+    /// The last change of a durable session that no token tells of; `None` for others.
+    pub(super) fn change(&self, key: &SessionKey) -> Option<u64> {
+        let mut state = self.state();
+        state.sessions.get(key).filter(|it| it.class == MemoryClass::Durable).map(|it| it.change)
+    }
+
+    /// Notes such a change: what was read before it is no copy any more.
+    pub(super) fn changed(&self, key: &SessionKey) {
+        let mut state = self.state();
+        state.changes += 1;
+        let change = state.changes;
+        if let Some(session) = state.sessions.get(key) {
+            session.change = change;
+            session.trusted_until = None;
+        }
+    }
+
+    pub(super) fn trusts(&self, key: &SessionKey, now: Duration) -> bool {
+        let mut state = self.state();
+        state.sessions.get(key).and_then(|it| it.trusted_until).is_some_and(|until| now < until)
+    }
+
+    /// Trusts the copy, which is from after this change, if that was the last one.
+    pub(super) fn trust(&self, key: &SessionKey, change: u64, now: Duration) {
+        let mut state = self.state();
+        if let Some(session) = state.sessions.get(key).filter(|it| it.change == change) {
+            session.trusted_until = Some(now + TRUST);
+        }
+    }
+
+    pub(super) fn distrust(&self, key: &SessionKey) {
+        if let Some(session) = self.state().sessions.get(key) {
+            session.trusted_until = None;
+        }
+    }
+
+    pub(super) fn turn(&self, turn: TurnId) -> Option<KnownTurn> {
+        self.state().turns.get(&turn).copied()
+    }
+
+    /// Notes where a turn is.
+    pub(super) fn saw(&self, turn: &TurnRecord, class: MemoryClass) {
+        let mut state = self.state();
+        if state.turns.get(&turn.id).is_none() {
+            state.note(turn.id, KnownTurn { class, token: None });
+        }
+    }
+
+    /// Notes a turn that this process has opened, and the state that came of it.
+    pub(super) fn opened(&self, turn: &TurnRecord, class: MemoryClass, token: Token) {
+        self.state().note(turn.id, KnownTurn { class, token: Some(token) });
+    }
+
+    /// Notes the state that the turn has brought about; `None` if another holder may have
+    /// brought about another one.
+    pub(super) fn turn_wrote(&self, turn: TurnId, token: Option<Token>) {
+        if let Some(turn) = self.state().turns.get(&turn) {
+            turn.token = token;
+        }
+    }
+
+    /// Notes that the session's copy must go once that is possible.
+    pub(super) fn owe(&self, key: &SessionKey) {
+        let mut state = self.state();
+        if state.owed.len() < OWED {
+            state.owed.insert(key.clone());
+        }
+    }
+
+    pub(super) fn owed(&self) -> Option<SessionKey> {
+        self.state().owed.first().cloned()
+    }
+
+    pub(super) fn paid(&self, key: &SessionKey) {
+        self.state().owed.remove(key);
+    }
+}
+
+impl State {
+    fn learn(&mut self, key: &SessionKey, class: MemoryClass) {
+        if self.sessions.get(key).is_some_and(|it| it.class == class) {
+            return;
+        }
+        self.changes += 1;
+        let session = KnownSession { class, change: self.changes, trusted_until: None };
+        self.sessions.insert(key.clone(), session);
+        if SESSIONS < self.sessions.len() {
+            self.sessions.pop_oldest();
+        }
+    }
+
+    fn note(&mut self, id: TurnId, turn: KnownTurn) {
+        self.turns.insert(id, turn);
+        if TURNS < self.turns.len() {
+            self.turns.pop_oldest();
+        }
+    }
+}

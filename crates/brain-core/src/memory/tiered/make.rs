@@ -1,0 +1,167 @@
+//! Making and forgetting sessions: what concerns both tiers at once, and one caller at a time.
+
+use std::sync::Arc;
+
+use super::{
+    Tiers,
+    hot::{WRITE, unavailable},
+};
+use crate::{
+    ids::SessionKey,
+    memory::{
+        ExportedSession, Forgotten, MemoryClass, MemoryError, MemoryErrorKind, NewSession,
+        Restored, Session,
+    },
+};
+
+impl Tiers {
+    /// Makes an empty session. The caller holds the lock of its making.
+    ///
+    /// # Errors
+    ///
+    /// [`MemoryErrorKind::Conflict`] when it exists, [`MemoryErrorKind::Unavailable`] when it is
+    /// ephemeral and the hot tier is down.
+    pub(super) async fn create(
+        self: &Arc<Self>,
+        key: &SessionKey,
+        new: NewSession,
+    ) -> Result<Session, MemoryError> {
+        if new.class == MemoryClass::Durable {
+            let made = self.durable.create(key, new).await?;
+            self.known.made(key, MemoryClass::Durable);
+            return Ok(made);
+        }
+        if self.hot.is_open() {
+            return Err(unavailable("make an ephemeral session"));
+        }
+        let stub = NewSession { class: new.class, ..NewSession::default() };
+        let stub = self.durable.create(key, stub).await?;
+        self.known.made(key, new.class);
+        let NewSession { title, metadata, system, recall, class: _ } = new;
+        let session = Session { title, metadata, system, recall, ..stub };
+        let session = ExportedSession::of(&session, [], Vec::new());
+        match self.create_live(key, &session).await {
+            Ok(made) => Ok(made),
+            Err(error) => Err(self.undo_stub(key, error).await),
+        }
+    }
+
+    async fn create_live(
+        self: &Arc<Self>,
+        key: &SessionKey,
+        session: &ExportedSession,
+    ) -> Result<Session, MemoryError> {
+        let tier = &self.hot.tier;
+        if self.hot_store(tier.session(key)).await?.is_some() {
+            // Left over: the durable tier has forgotten it, or never knew it.
+            self.hot_store(self.drop_primary(key)).await?;
+        }
+        self.hot_store(tier.restore(key, session)).await?;
+        self.live(key).await
+    }
+
+    /// Takes back the durable part of an ephemeral session that could not be made.
+    async fn undo_stub(&self, key: &SessionKey, error: MemoryError) -> MemoryError {
+        let undone = self.durable.forget(key).await;
+        self.known.forgotten(key);
+        if let Err(error) = undone {
+            tracing::error!(%error, "an ephemeral session that was not made looks expired");
+        }
+        error
+    }
+
+    /// Puts an exported session back. The caller holds the lock of its making.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Portable::restore`](crate::memory::Portable::restore).
+    pub(super) async fn restore(
+        self: &Arc<Self>,
+        key: &SessionKey,
+        session: &ExportedSession,
+    ) -> Result<Restored, MemoryError> {
+        if self.durable.session(key).await?.map_or(session.class, |it| it.class) != session.class {
+            session.check_tree()?;
+            return Err(MemoryError::new("restore the session", MemoryErrorKind::Conflict));
+        }
+        match session.class {
+            MemoryClass::Durable => {
+                let restored = self.durable.restore(key, session).await?;
+                self.known.made(key, MemoryClass::Durable);
+                self.known.changed(key);
+                if restored != Restored::Unchanged {
+                    self.drop_copy(key);
+                }
+                Ok(restored)
+            }
+            MemoryClass::Ephemeral => self.restore_live(key, session).await,
+        }
+    }
+
+    async fn restore_live(
+        self: &Arc<Self>,
+        key: &SessionKey,
+        session: &ExportedSession,
+    ) -> Result<Restored, MemoryError> {
+        session.check_tree()?;
+        let stub = stub_of(session);
+        let is_new = match self.durable.restore(key, &stub).await {
+            Ok(restored) => restored == Restored::Created,
+            Err(error) if error.kind() == MemoryErrorKind::Conflict => {
+                let made = self.durable.session(key).await?.map(|it| it.created_at);
+                if made != Some(session.created_at) {
+                    return Err(error);
+                }
+                false
+            }
+            Err(error) => return Err(error),
+        };
+        self.known.made(key, MemoryClass::Ephemeral);
+        match self.hot_store(self.hot.tier.restore(key, session)).await {
+            Err(error) if is_new => Err(self.undo_stub(key, error).await),
+            done @ (Ok(_) | Err(_)) => done,
+        }
+    }
+
+    /// Forgets a session in both tiers. The caller holds the lock of its making.
+    ///
+    /// # Errors
+    ///
+    /// Those of the durable tier.
+    pub(super) async fn forget(
+        self: &Arc<Self>,
+        key: &SessionKey,
+    ) -> Result<Forgotten, MemoryError> {
+        let is_ephemeral = self.is_ephemeral(key).await?;
+        let live = if is_ephemeral { self.count_live(key).await } else { 0 };
+        let Forgotten { erased, pending } = self.durable.forget(key).await?;
+        self.known.forgotten(key);
+        self.copies.drop_all(key);
+        let is_settled = self.settle(key).await.unwrap_or(false);
+        if !is_settled {
+            self.heal_later();
+        }
+        let erased = erased + if is_settled { live } else { 0 };
+        Ok(Forgotten { erased, pending: pending + u64::from(!is_settled) })
+    }
+
+    /// How many entries the hot tier holds of an ephemeral session, as far as it says.
+    async fn count_live(self: &Arc<Self>, key: &SessionKey) -> u64 {
+        let found = self.hot_copy(WRITE, self.hot.tier.session(key)).await;
+        found.flatten().map_or(0, |it| it.entries)
+    }
+}
+
+/// What the durable tier keeps of an ephemeral session.
+pub(super) fn stub_of(session: &ExportedSession) -> ExportedSession {
+    ExportedSession {
+        title: None,
+        metadata: None,
+        system: None,
+        recall: false,
+        head: None,
+        summaries: Vec::new(),
+        entries: Vec::new(),
+        ..session.clone()
+    }
+}
