@@ -47,11 +47,24 @@ impl FakeModel {
 
     /// What the last request showed the model, as (role, text).
     pub(crate) fn last_messages(&self) -> Vec<(String, String)> {
-        let requests = self.requests.lock().unwrap();
-        let messages = requests.last().unwrap()["messages"].as_array().unwrap().clone();
-        let text = |it: &Value| it.as_str().unwrap().to_owned();
-        messages.iter().map(|it| (text(&it["role"]), text(&it["content"]))).collect()
+        shown(self.requests.lock().unwrap().last().unwrap())
     }
+
+    /// What the model was shown before this last message, as (role, text).
+    pub(crate) fn messages_before(&self, last: &str) -> Vec<(String, String)> {
+        let requests = self.requests.lock().unwrap();
+        let mut all = requests.iter().map(shown);
+        let mut messages = all.find(|it| it.last().is_some_and(|it| it.1 == last)).unwrap();
+        messages.pop();
+        messages
+    }
+}
+
+/// The messages of a request, as (role, text).
+fn shown(request: &Value) -> Vec<(String, String)> {
+    let text = |it: &Value| it.as_str().unwrap().to_owned();
+    let messages = request["messages"].as_array().unwrap().iter();
+    messages.map(|it| (text(&it["role"]), text(&it["content"]))).collect()
 }
 
 fn answer(

@@ -17,3 +17,4 @@ mod pull;
 mod reference;
 mod serve;
 mod settings;
+mod transfer;

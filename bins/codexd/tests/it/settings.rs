@@ -73,6 +73,11 @@ fn every_problem_is_named_at_once() {
         ("SQLITE_SYNCHRONOUS", "off"),
         ("ALLOW_NO_KEY", "perhaps"),
         ("ALLOWED_HOSTS", "http://example.org/"),
+        ("REDIS_URL", "http://127.0.0.1:6379"),
+        ("SESSION_TTL", "soon"),
+        ("MEMORY_BUDGET", "1KiB"),
+        ("RETENTION_DAYS", "0"),
+        ("MAX_IMPORT_BYTES", "-1"),
         ("MAX_BODY_BYTES", "1"),
         ("DRAIN_SECONDS", "-1"),
         ("LOG", "a=b=c"),
@@ -117,6 +122,10 @@ fn no_secret_is_shown() {
     let text = String::from_utf8(check.stdout).unwrap();
     assert!(!text.contains("hunter2"));
     assert!(text.contains("OPENAI_API_KEY      set  (environment)"), "{text}");
+    let url = "redis://me:hunter2@127.0.0.1:1/x";
+    let check = home.codexd(&["check"]).env("REDIS_URL", url).output().unwrap();
+    let text = [check.stdout, check.stderr].map(|it| String::from_utf8(it).unwrap()).concat();
+    assert!(text.contains("REDIS_URL") && !text.contains("hunter2"), "{text}");
     // Nor what cannot be read of a file that holds secrets.
     fs::write(home.path().join(".env"), "OPENAI_API_KEY=sk hunter2\n").unwrap();
     let ended = home.run(&["check"]);
@@ -128,13 +137,13 @@ fn no_secret_is_shown() {
 #[test]
 fn the_environment_wins_over_the_file() {
     let home = Home::new();
-    let file = "# a comment\nPORT=1111\nexport DRAIN_SECONDS='7'\nREDIS_URL=redis://x\nTYPO=1\n";
+    let file = "# a comment\nPORT=1111\nexport DRAIN_SECONDS='7'\nTABBYML_BASE_URL=x\nTYPO=1\n";
     fs::write(home.path().join(".env"), file).unwrap();
     let output = home.codexd(&["check"]).env("PORT", "2222").output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("PORT                2222  (environment)"), "{text}");
     assert!(text.contains("DRAIN_SECONDS       7  (.env)"), "{text}");
-    assert!(text.contains("REDIS_URL: not supported by this version yet"), "{text}");
+    assert!(text.contains("TABBYML_BASE_URL: not supported by this version yet"), "{text}");
     assert!(text.contains("TYPO: there is no such setting"), "{text}");
     assert_eq!(output.status.code(), Some(0));
 }
@@ -164,6 +173,28 @@ fn what_looks_right_and_is_not_is_named() {
         problems(&[("ALLOWED_HOSTS", "ok.example.org,[::1]"), ("LOG", "a=debug,info")]),
         [""; 0]
     );
+}
+
+#[test]
+fn a_time_to_live_makes_sense_or_starts_nothing() {
+    for good in ["0", "90", "1h", "7d", "3650d"] {
+        assert_eq!(problems(&[("SESSION_TTL", good)]), [""; 0]);
+    }
+    for nonsense in ["-1", "1.5h", "forever", "3651d", "99999999999999999999", "NaN"] {
+        let found = problems(&[("SESSION_TTL", nonsense)]);
+        assert!(found[0].starts_with("SESSION_TTL: `"), "{found:?}");
+    }
+}
+
+#[test]
+fn embeddings_leave_the_machine_only_if_a_provider_is_named() {
+    let openai = ("OPENAI_API_KEY", "k");
+    for good in ["local", "off", "openai/text-embedding-3-small"] {
+        assert_eq!(problems(&[openai, ("EMBEDDING_MODEL", good)]), [""; 0]);
+    }
+    for bad in ["text-embedding-3-small", "acme/model", "openai/"] {
+        assert_eq!(problems(&[openai, ("EMBEDDING_MODEL", bad)]).len(), 1);
+    }
 }
 
 #[test]
