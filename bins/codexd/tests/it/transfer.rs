@@ -1,0 +1,110 @@
+//! `codexd export`, `codexd import` and what `codexd sessions` tells, with a daemon and without.
+
+use std::{fs, path::Path};
+
+use serde_json::json;
+
+use crate::daemon::Home;
+
+/// A data folder with two conversations.
+fn filled() -> Home {
+    let home = Home::new();
+    assert_eq!(home.run(&["ask", "--session", "a", "Trains to Lisbon?"]).code, 0);
+    assert_eq!(home.run(&["ask", "--session", "b", "Hello"]).code, 0);
+    home
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap()
+}
+
+#[test]
+fn what_is_exported_imports_and_exports_again_to_the_byte() {
+    let from = filled();
+    for (format, name) in [("json", "m.json"), ("ndjson", "m.ndjson")] {
+        let file = from.path().join(name);
+        let name = file.to_str().unwrap();
+        let ended = from.run(&["export", "--output", name, "--format", format]);
+        assert_eq!((ended.code, ended.out.as_str()), (0, ""), "{}", ended.err);
+        assert!(ended.err.contains(" bytes"), "{}", ended.err);
+        let to = Home::new();
+        let ended = to.run(&["import", name]);
+        assert_eq!(ended.code, 0, "{}", ended.err);
+        assert_eq!(ended.out, "       2  new\n");
+        assert_eq!(to.run(&["import", name]).out, "       0  new\n       2  there already\n");
+        assert_eq!(to.run(&["export", "--format", format]).out, read(&file));
+        let daemon = to.serve();
+        let ended = to.run(&["export", "--format", format, "--url", &daemon.url]);
+        assert_eq!(ended.out, read(&file));
+    }
+}
+
+#[test]
+fn what_was_left_out_is_told_and_is_a_failure() {
+    let (from, to) = (filled(), Home::new());
+    let file = from.path().join("m.json");
+    let name = file.to_str().unwrap();
+    assert_eq!(from.run(&["export", "--output", name]).code, 0);
+    to.run(&["ask", "--session", "a", "Something else"]);
+    let ended = to.run(&["import", name]);
+    assert_eq!(ended.code, 1, "{}", ended.err);
+    assert!(ended.out.starts_with("       1  new\n       1  refused\n"), "{}", ended.out);
+    assert!(ended.out.contains("refused   a: the session exists here"), "{}", ended.out);
+    let ended = to.run(&["import", "--on-conflict", "rename", name]);
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    assert!(ended.out.contains("renamed   a -> a (imported 2)"), "{}", ended.out);
+}
+
+#[test]
+fn conversations_of_chatgpt_come_in() {
+    let home = Home::new();
+    let file = home.path().join("conversations.json");
+    let said = |parent: &str, role: &str, parts: serde_json::Value| {
+        json!({"parent": parent, "message": {"author": {"role": role}, "content":
+            {"content_type": "multimodal_text", "parts": parts}}})
+    };
+    let image = json!({"content_type": "image_asset_pointer"});
+    let mapping = json!({"r": {"message": null}, "q": said("r", "user", json!(["Who?", image])),
+        "a": said("q", "assistant", json!(["Nobody."]))});
+    let export = json!([{"id": "c", "title": "Who", "current_node": "a", "mapping": mapping}]);
+    fs::write(&file, export.to_string()).unwrap();
+    let ended = home.run(&["import", file.to_str().unwrap()]);
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    assert!(ended.out.contains("       1  pictures were left out"), "{}", ended.out);
+    let shown = home.run(&["sessions", "show", "c"]);
+    assert_eq!(shown.out, "user: Who?\nassistant: Nobody.\n");
+    let list = home.run(&["sessions"]);
+    assert!(list.out.contains("c  ") && list.out.ends_with("  Who\n"), "{}", list.out);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_changes_nothing() {
+    let (from, to) = (filled(), Home::new());
+    let whole = from.run(&["export"]).out;
+    let file = to.path().join("cut.json");
+    fs::write(&file, &whole[..whole.len() - 9]).unwrap();
+    let ended = to.run(&["import", file.to_str().unwrap()]);
+    assert_eq!(ended.code, 1);
+    assert!(ended.err.contains("at line 1, column"), "{}", ended.err);
+    assert_eq!(to.run(&["sessions"]).out, "");
+    let ended = to.run(&["import", "nowhere.json"]);
+    assert!(ended.err.contains("cannot read nowhere.json"), "{}", ended.err);
+    // Nor does an export that cannot be written leave half of one.
+    let ended = from.run(&["export", "--output", "/nowhere/m.json"]);
+    assert_eq!(ended.code, 1);
+    assert!(ended.err.contains("cannot write /nowhere/m.json"), "{}", ended.err);
+}
+
+#[test]
+fn sessions_are_searched_and_erased() {
+    let home = filled();
+    let _daemon = home.serve();
+    let ended = home.run(&["sessions", "search", "--limit", "1", "lisbon"]);
+    assert!(ended.out.starts_with("a  ") && ended.out.contains("Lisbon?"), "{}", ended.out);
+    assert_eq!(ended.out.lines().count(), 1);
+    let ended = home.run(&["sessions", "delete", "--wait", "a"]);
+    assert_eq!(ended.out, "erased 2 messages of a\nno copy is left\n", "{}", ended.err);
+    assert_eq!(home.run(&["sessions", "search", "Lisbon"]).out, "");
+    let ended = home.run(&["sessions", "delete", "a"]);
+    assert!(ended.out.starts_with("erased 0 messages of a\n"), "{}", ended.out);
+}
