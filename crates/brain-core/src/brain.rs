@@ -9,6 +9,7 @@
 //!
 //! It speaks to ports only. No surface and no backend is named here.
 
+mod background;
 mod driver;
 mod error;
 mod event;
@@ -32,6 +33,7 @@ use futures_channel::oneshot;
 use futures_util::future::{self, Either};
 
 use self::{
+    background::Background,
     driver::Driver,
     live::{Admission, LiveTurns},
     open::OpenedTurn,
@@ -53,6 +55,7 @@ use crate::{
     task::Spawner,
     time::Clock,
     tool::{ToolBox, ToolClass},
+    window::Known,
 };
 
 /// What a brain is made of.
@@ -77,6 +80,15 @@ pub struct BrainConfig {
     pub model: String,
     /// The system prompt of sessions that have none.
     pub system: Option<String>,
+    /// Who summarises what no longer fits into a model's context, and names sessions; `None` for
+    /// nobody. It reads conversations, so it should be named by whoever decides where they may go.
+    pub summary_model: Option<String>,
+    /// Who makes embeddings, for searching by meaning; `None` for nobody. It reads conversations.
+    pub embedding_model: Option<String>,
+    /// Whether sessions that nobody named get a title after their first answer.
+    pub titles: bool,
+    /// After how long without a change a session is forgotten; `None` is never.
+    pub retention: Option<Duration>,
     /// Bounds.
     pub limits: Limits,
 }
@@ -139,6 +151,9 @@ impl Default for Limits {
     }
 }
 
+/// How long background jobs may go on while the brain is drained.
+const LAST_JOBS: Duration = Duration::from_secs(1);
+
 /// A turn that runs, or ran.
 #[derive(Debug)]
 pub struct StartedTurn {
@@ -174,6 +189,9 @@ struct Inner {
     live: Arc<LiveTurns>,
     holder: HolderId,
     draining: AtomicBool,
+    /// Tokens that were counted.
+    known: Known,
+    background: Background,
 }
 
 impl Brain {
@@ -182,7 +200,9 @@ impl Brain {
     pub fn new(ports: Ports, config: BrainConfig) -> Self {
         let (live, holder) = (Arc::default(), HolderId::random());
         let draining = AtomicBool::new(false);
-        Self { inner: Arc::new(Inner { ports, config, live, holder, draining }) }
+        let (known, background) = (Known::default(), Background::default());
+        let inner = Inner { ports, config, live, holder, draining, known, background };
+        Self { inner: Arc::new(inner) }
     }
 
     /// What the brain is made of.
@@ -336,6 +356,12 @@ impl Brain {
         recovery::recover(&self.inner).await
     }
 
+    /// Starts the work that no turn asks for: embedding what was said, and forgetting what is too
+    /// old. It ends when the brain is [drained](Self::drain), and must not be started twice.
+    pub fn start_upkeep(&self) {
+        background::start(&self.inner);
+    }
+
     /// How many turns run in this process.
     #[must_use]
     pub fn running_turns(&self) -> usize {
@@ -343,12 +369,17 @@ impl Brain {
     }
 
     /// Refuses new turns, lets running ones end for `grace`, and then stops them; returns how many
-    /// had to be stopped, once all have ended.
+    /// had to be stopped, once all have ended. Background work has a moment of the grace to end, and
+    /// is stopped then.
     pub async fn drain(&self, grace: Duration) -> usize {
-        self.inner.draining.store(true, Ordering::SeqCst);
-        self.inner.wait_at_most(grace, self.inner.live.idle()).await;
-        let late = self.inner.live.stop_all();
-        self.inner.wait_at_most(Duration::from_secs(10), self.inner.live.idle()).await;
+        let inner = &self.inner;
+        inner.draining.store(true, Ordering::SeqCst);
+        inner.wait_at_most(grace, inner.live.idle()).await;
+        let late = inner.live.stop_all();
+        inner.wait_at_most(Duration::from_secs(10), inner.live.idle()).await;
+        inner.wait_at_most(grace.min(LAST_JOBS), inner.background.worked_off()).await;
+        inner.background.stop();
+        inner.wait_at_most(Duration::from_secs(10), inner.background.ended()).await;
         late
     }
 }

@@ -126,6 +126,10 @@ struct Counter {
 }
 
 impl TokenCounter for Counter {
+    fn is_exact(&self) -> bool {
+        true
+    }
+
     fn text(&self, text: &str) -> Tokens {
         match self.table.loaded.get() {
             Some(table) if text.len() <= MAX_TEXT => {

@@ -1,9 +1,11 @@
 //! The driver of one turn: does what [`Turn`] decides, and ends the turn whatever happens.
 
+mod afterwards;
 mod ending;
 mod lease;
 mod model;
 mod persist;
+mod recall;
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -19,10 +21,10 @@ use crate::{
     llm::{FinishReason, PartialReply},
     memory::{
         Append, Appended, CallRecord, Checkpoint, Draft, Entry, EntryBody, Expect, Fence,
-        MemoryError, TurnRecord, TurnState,
+        MemoryError, Summary, TurnRecord, TurnState,
     },
     tool::{ToolBox, ToolContext, ToolError},
-    window::ContextReport,
+    window::{ContextReport, Counting, RecallState, Recollection},
 };
 
 /// What a model is told about a call that nobody allowed.
@@ -40,6 +42,14 @@ pub(super) struct Driver {
     tools: ToolBox,
     branch: Vec<Entry>,
     has_older: bool,
+    summary: Option<Summary>,
+    /// Whether memory is searched for what may help.
+    recall: bool,
+    /// What was found.
+    recalled: Vec<Recollection>,
+    recall_state: Option<RecallState>,
+    is_untitled: bool,
+    counting: Counting,
     turn: Turn,
     /// The answer to the model call under way.
     partial: PartialReply,
@@ -48,6 +58,8 @@ pub(super) struct Driver {
     /// Why it stopped.
     finish_reason: Option<FinishReason>,
     context: Option<ContextReport>,
+    /// Tokens of system prompt and tools.
+    fixed_tokens: u64,
     appends: u32,
     calls: u32,
     checkpointed: Checkpointed,
@@ -67,7 +79,7 @@ impl Driver {
         new: Box<NewTurn>,
         request: TurnRequest,
     ) -> (Self, Listener) {
-        let NewTurn { record, system, branch, has_older } = *new;
+        let NewTurn { record, system, branch, has_older, summary, recall, is_untitled } = *new;
         let (session_id, turn_id) = (record.session.id.clone(), record.id);
         let snapshot = TurnSnapshot {
             session_id: session_id.clone(),
@@ -89,7 +101,9 @@ impl Driver {
             Some(names) => tools.only(names),
             None => tools,
         };
+        let model = request.model.as_ref().unwrap_or(&inner.config.model);
         let driver = Self {
+            counting: Counting::new(inner.ports.llm.tokens(model), model, inner.known.clone()),
             inner: Arc::clone(inner),
             live,
             record,
@@ -98,16 +112,27 @@ impl Driver {
             tools,
             branch,
             has_older,
+            summary,
+            recall,
+            recalled: Vec::new(),
+            recall_state: None,
+            is_untitled,
             turn: Turn::new(inner.config.limits.tool_rounds),
             partial: PartialReply::default(),
             model: None,
             finish_reason: None,
             context: None,
+            fixed_tokens: 0,
             appends: 0,
             calls: 0,
             checkpointed: Checkpointed { at: inner.ports.clock.elapsed(), bytes: 0 },
         };
         (driver, listener)
+    }
+
+    /// The model that is asked; empty for the gateway's default.
+    fn model_name(&self) -> &str {
+        self.request.model.as_ref().unwrap_or(&self.inner.config.model)
     }
 
     /// The session and the turn.
@@ -143,6 +168,7 @@ impl Driver {
     }
 
     async fn work(&mut self) -> Result<(), Stop> {
+        self.recall().await;
         loop {
             match self.turn.next_step() {
                 Step::AskModel => self.ask_model().await?,

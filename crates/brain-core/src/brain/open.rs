@@ -5,11 +5,12 @@ use std::{sync::Arc, time::Duration};
 use super::{ChatError, Inner, OnBusy, TurnInput, TurnRequest, recovery};
 use crate::{
     chat::{Message, Role},
-    ids::{AppendId, Owner, SessionId, SessionKey, TurnId},
+    ids::{AppendId, Owner, Seq, SessionId, SessionKey, TurnId},
     json::RawJson,
     memory::{
-        Append, Branch, Draft, Entry, EntryBody, Expect, MemoryClass, MemoryError, MemoryErrorKind,
-        NewSession, OpenTurn, Opened, ReadFrom, ReadOptions, Session, SessionPatch, TurnRecord,
+        Append, Branch, Draft, Entry, EntryBody, EntryStatus, Expect, MemoryClass, MemoryError,
+        MemoryErrorKind, NewSession, OpenTurn, Opened, ReadFrom, ReadOptions, Session,
+        SessionPatch, Summary, TurnRecord,
     },
 };
 
@@ -39,6 +40,12 @@ pub(super) struct NewTurn {
     pub(super) branch: Vec<Entry>,
     /// Whether the branch goes on before that.
     pub(super) has_older: bool,
+    /// A summary of the branch.
+    pub(super) summary: Option<Summary>,
+    /// Whether memory is searched for what may help to answer.
+    pub(super) recall: bool,
+    /// Whether the session has no name for people.
+    pub(super) is_untitled: bool,
 }
 
 /// Where in its session a turn goes.
@@ -46,6 +53,7 @@ struct Place {
     session: Option<Session>,
     entries: Vec<Entry>,
     has_older: bool,
+    summary: Option<Summary>,
 }
 
 pub(super) async fn open(
@@ -66,19 +74,8 @@ pub(super) async fn open(
                 if let Some(session) = &place.session {
                     keep_with_session(inner, &key, request, session).await;
                 }
-                let seq = appended.last.unwrap_or_default();
-                let parent = place.entries.last().map(|it| it.seq);
-                let mut branch = place.entries;
-                branch.extend(draft.map(|it| Entry { seq, parent, body: Arc::clone(it.body()) }));
-                let kept = place.session.and_then(|it| it.system);
-                let system = request.system.clone().or(kept);
-                let has_older = place.has_older;
-                return Ok(OpenedTurn::Started(Box::new(NewTurn {
-                    record,
-                    system,
-                    branch,
-                    has_older,
-                })));
+                let new = new_turn(record, place, request, (appended.last, draft));
+                return Ok(OpenedTurn::Started(Box::new(new)));
             }
             Ok(Opened::Known(record)) => return Ok(OpenedTurn::Known(Box::new(record))),
             Ok(Opened::Busy { turn, lease_left: None }) => {
@@ -103,6 +100,27 @@ pub(super) async fn open(
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// The turn, with the user's entry at the end of its branch.
+fn new_turn(
+    record: TurnRecord,
+    place: Place,
+    request: &TurnRequest,
+    (seq, draft): (Option<Seq>, Option<Draft>),
+) -> NewTurn {
+    let Place { session, entries: mut branch, has_older, summary } = place;
+    let parent = branch.last().map(|it| it.seq);
+    let entry = |it: Draft| {
+        let (seq, body) = (seq.unwrap_or_default(), Arc::clone(it.body()));
+        Entry { seq, parent, body }
+    };
+    branch.extend(draft.map(entry));
+    let kept = session.as_ref();
+    let recall = request.recall.or(kept.map(|it| it.recall)).unwrap_or_default();
+    let is_untitled = request.title.is_none() && kept.is_none_or(|it| it.title.is_none());
+    let system = request.system.clone().or(session.and_then(|it| it.system));
+    NewTurn { record, system, branch, has_older, summary, recall, is_untitled }
 }
 
 fn session_id(inner: &Inner, owner: &Owner, request: &TurnRequest) -> SessionId {
@@ -130,20 +148,24 @@ async fn find_place(
         if from != ReadFrom::Head {
             return Err(ChatError::UnknownSession);
         }
-        return Ok(Place { session: None, entries: Vec::new(), has_older: false });
+        return Ok(Place { session: None, entries: Vec::new(), has_older: false, summary: None });
     };
     if request.class == MemoryClass::Ephemeral && branch.session.class == MemoryClass::Durable {
         let message = "the session is `durable`, which stays; leave `memory` out, or name another";
         return Err(ChatError::Invalid(message.to_owned()));
     }
     let has_older = branch.has_older();
-    let Branch { session, mut entries, summary: _ } = branch;
+    let Branch { session, mut entries, summary } = branch;
     if let TurnInput::Regenerate(seq) = &request.input {
-        let user = entries.iter().rposition(|it| it.body.message.role == Role::User);
+        let user = entries.iter().rposition(is_question);
         let message = || format!("there is no user message at or before entry {seq}");
         entries.truncate(user.ok_or_else(|| ChatError::Invalid(message()))? + 1);
     }
-    Ok(Place { session: Some(session), entries, has_older })
+    Ok(Place { session: Some(session), entries, has_older, summary })
+}
+
+fn is_question(entry: &Entry) -> bool {
+    entry.body.message.role == Role::User && entry.body.status != EntryStatus::Forgotten
 }
 
 /// Brings up to date what the request keeps with a session that was there before.

@@ -64,6 +64,9 @@ impl Sum for Tokens {
 /// never fails: a counter whose table is not there, or a text that is too long for it, is answered
 /// with an [`Estimate`]. One counter answers the same for the same text.
 pub trait TokenCounter: fmt::Debug + Send + Sync + 'static {
+    /// Whether it counts as the model does, of texts that are not too long.
+    fn is_exact(&self) -> bool;
+
     /// Tokens of a text by itself.
     fn text(&self, text: &str) -> Tokens;
 
@@ -99,6 +102,10 @@ impl Estimate {
 }
 
 impl TokenCounter for Estimate {
+    fn is_exact(&self) -> bool {
+        false
+    }
+
     fn text(&self, text: &str) -> Tokens {
         let mut characters = text.chars().peekable();
         let (mut halves, mut joined) = (0_u64, false);

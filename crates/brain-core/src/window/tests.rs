@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use proptest::prelude::*;
-
-use super::{Window, WindowInput, build};
+use super::{
+    Accuracy, Bounds, Counting, Known, Leaving, Recollection, Window, WindowInput, WindowTooSmall,
+    leaving,
+};
 use crate::{
-    chat::{Message, Role, ToolCall},
-    ids::Seq,
-    memory::{Entry, EntryBody, EntryStatus},
+    chat::{Message, ToolCall},
+    ids::{Seq, SessionId},
+    llm::{Estimate, TokenCounter, Tokens},
+    memory::{Entry, EntryBody, EntryStatus, Summary},
     time::Timestamp,
 };
 
@@ -31,9 +33,24 @@ fn call(ids: &[&str]) -> Message {
     Message { tool_calls: calls.collect(), ..Message::assistant("") }
 }
 
+fn input(branch: &[Entry], budget_tokens: u64) -> WindowInput<'_> {
+    WindowInput {
+        system: Some("be kind"),
+        summary: None,
+        recalled: &[],
+        branch,
+        has_older: false,
+        tools: &[],
+        budget_tokens,
+    }
+}
+
+fn build(input: &WindowInput<'_>) -> Result<Window, WindowTooSmall> {
+    super::build(input, &mut Counting::estimate())
+}
+
 fn window(branch: &[Entry], budget_tokens: u64) -> Window {
-    let (system, has_older, tools) = (Some("be kind"), false, &[]);
-    build(WindowInput { system, branch, has_older, tools, budget_tokens }).unwrap()
+    build(&input(branch, budget_tokens)).unwrap()
 }
 
 fn roles(window: &Window) -> String {
@@ -62,9 +79,8 @@ fn the_oldest_go_first_and_the_window_starts_with_the_user() {
     let window = window(&branch, 60);
     assert_eq!(roles(&window), "suau");
     assert_eq!(window.report.dropped_entries, 2);
-    let (system, has_older, tools) = (None, false, &[]);
-    let small = WindowInput { system, branch: &branch[..1], has_older, tools, budget_tokens: 50 };
-    assert_eq!(build(small).unwrap_err().needed_tokens, 106);
+    let small = WindowInput { system: None, ..input(&branch[..1], 50) };
+    assert_eq!(build(&small).unwrap_err().needed_tokens, 87);
 }
 
 #[test]
@@ -107,55 +123,244 @@ fn the_question_stays_when_its_tool_rounds_fill_the_window() {
     let mut messages = vec![Message::user("old"), Message::assistant("b"), Message::user("why?")];
     messages.extend(["1", "2", "3"].iter().flat_map(|id| round(id)));
     let branch = branch(messages);
-    let window = window(&branch, 120);
+    let window = window(&branch, 200);
     assert_eq!(roles(&window), "suatat", "one round is too old, and so is what was before");
     assert_eq!(window.messages[1].joined_text(), "why?");
-    let (system, has_older, tools) = (None, false, &[]);
-    let small = WindowInput { system, branch: &branch, has_older, tools, budget_tokens: 50 };
-    assert!(build(small).is_err(), "the newest round does not fit beside its question");
+    let small = WindowInput { system: None, ..input(&branch, 50) };
+    assert!(build(&small).is_err(), "the newest round does not fit beside its question");
 }
 
-fn any_message() -> impl Strategy<Value = Message> {
-    prop_oneof![
-        ".{0,40}".prop_map(Message::user),
-        ".{0,40}".prop_map(Message::assistant),
-        prop::collection::vec(0..4u8, 0..3).prop_map(|ids| {
-            let ids: Vec<String> = ids.iter().map(u8::to_string).collect();
-            call(&ids.iter().map(String::as_str).collect::<Vec<_>>())
-        }),
-        (0..4u8, ".{0,9}").prop_map(|(id, text)| Message::tool(id.to_string(), text)),
-    ]
+/// Ten turns of about 40 tokens each.
+fn ten_turns() -> Vec<Entry> {
+    let turn = |it: u32| {
+        [
+            Message::user(format!("question {it}: {}", "so ".repeat(10))),
+            Message::assistant("yes ".repeat(10)),
+        ]
+    };
+    branch((1..=10).flat_map(turn).collect())
 }
 
-proptest! {
-    #[test]
-    fn any_history_gives_a_valid_window_within_the_budget(
-        messages in prop::collection::vec(any_message(), 0..24),
-        budget in 20..400u64,
-    ) {
-        let branch = branch(messages);
-        let (system, has_older, tools) = (None, false, &[]);
-        let input = WindowInput { system, branch: &branch, has_older, tools, budget_tokens: budget };
-        let Ok(window) = build(input) else { return Ok(()) };
-        prop_assert!(window.report.estimated_tokens <= budget);
-        if branch.iter().any(|it| it.body.message.role == Role::User && !it.body.message.content.is_empty()) {
-            prop_assert_eq!(window.messages[0].role, Role::User);
-        }
-        let mut open: Vec<&str> = Vec::new();
-        for message in &window.messages {
-            match message.role {
-                Role::Tool => {
-                    let id = message.tool_call_id.as_deref().unwrap();
-                    let found = open.iter().position(|it| *it == id);
-                    prop_assert!(found.is_some(), "a result without its call");
-                    open.remove(found.unwrap());
-                }
-                Role::System | Role::User | Role::Assistant => {
-                    prop_assert!(open.is_empty(), "a call without its result");
-                    open.extend(message.tool_calls.iter().map(|it| it.id.as_str()));
-                }
-            }
-        }
-        prop_assert!(open.is_empty(), "a call without its result");
+fn summary(at: u64) -> Summary {
+    let text = "they spoke".to_owned();
+    Summary { at: Seq(at), text, model: None, created_at: Timestamp::default() }
+}
+
+fn text_of(window: &Window) -> String {
+    window.messages.iter().map(|it| it.joined_text() + "\n").collect()
+}
+
+#[test]
+fn a_summary_stands_for_what_does_not_fit_and_for_nothing_else() {
+    let branch = ten_turns();
+    let made = summary(12);
+    let whole = WindowInput { summary: Some(&made), ..input(&branch, 10_000) };
+    let window = build(&whole).unwrap();
+    assert_eq!(window.report.summary, None, "all of it fits");
+    assert_eq!(window.messages.len(), 21);
+
+    let cut = WindowInput { summary: Some(&made), ..input(&branch, 300) };
+    let window = build(&cut).unwrap();
+    let report = &window.report;
+    assert_eq!(report.summary, Some(Seq(12)));
+    assert!(window.messages[1].joined_text().contains("they spoke"));
+    assert_eq!(report.used_entries + report.dropped_entries, 20);
+    assert_eq!(report.summarised_entries, report.dropped_entries, "nothing is in neither");
+    assert!(report.until_summary_tokens > 0, "{report:?}");
+
+    let early = summary(2);
+    let window = build(&WindowInput { summary: Some(&early), ..input(&branch, 300) }).unwrap();
+    assert_eq!(window.report.summarised_entries, 2);
+    assert!(window.report.dropped_entries > 2);
+    assert_eq!(window.report.until_summary_tokens, 0);
+
+    for elsewhere in [summary(33), Summary { text: " ".to_owned(), ..summary(12) }] {
+        let window = build(&WindowInput { summary: Some(&elsewhere), ..cut }).unwrap();
+        assert_eq!(window.report.summary, None);
     }
+}
+
+#[test]
+fn a_summary_of_what_was_not_read_counts() {
+    let branch = ten_turns().split_off(10);
+    assert_eq!(branch[0].parent, Some(Seq(10)));
+    let made = summary(10);
+    let whole = WindowInput { summary: Some(&made), has_older: true, ..input(&branch, 10_000) };
+    let window = build(&whole).unwrap();
+    assert_eq!((window.report.summary, window.report.dropped_entries), (Some(Seq(10)), 0));
+    assert!(window.report.until_summary_tokens > 0);
+    let without = build(&WindowInput { summary: None, ..whole }).unwrap();
+    assert_eq!(without.report.until_summary_tokens, 0, "something is in neither");
+    let unrelated = build(&WindowInput { branch: &branch[1..], ..whole }).unwrap();
+    assert_eq!(unrelated.report.summary, None);
+}
+
+fn recollection(session: &str, seq: u64, text: &str, millis: i64) -> Recollection {
+    let body = EntryBody::complete(Message::user(text), Timestamp::from_millis(millis));
+    let entry = Entry { seq: Seq(seq), parent: None, body: Arc::new(body) };
+    let session_id = SessionId::new(session).unwrap();
+    let title = (session == "trip").then(|| "A trip".to_owned());
+    Recollection { session_id, title, is_here: session == "here", entry }
+}
+
+#[test]
+fn recalled_entries_are_marked_cited_and_newest_first() {
+    let branch = ten_turns();
+    let recalled = [
+        recollection("trip", 3, "I live in London", 0),
+        recollection("here", 1, "so", 1),
+        recollection("other", 7, "I moved to Berlin", 86_400_000),
+    ];
+    let window = build(&WindowInput { recalled: &recalled, ..input(&branch, 4_000) }).unwrap();
+    let cited: Vec<(&str, u64)> =
+        window.report.recalled.iter().map(|it| (it.session_id.as_str(), it.seq.0)).collect();
+    assert_eq!(cited, [("other", 7), ("trip", 3)], "what is shown anyway is not recalled");
+    let question = window.messages.iter().rfind(|it| it.joined_text().contains("question 10"));
+    insta::assert_snapshot!(question.unwrap().joined_text());
+    assert!(branch[18].body.message.joined_text().starts_with("question 10"), "nothing is stored");
+
+    let all = build(&input(&branch, 10_000)).unwrap().report.used_tokens;
+    let full = build(&WindowInput { recalled: &recalled, ..input(&branch, all) }).unwrap();
+    assert!(full.report.recalled.is_empty(), "it goes first");
+    assert_eq!(full.report.used_entries, 20);
+}
+
+#[test]
+fn a_long_recalled_entry_is_cut_and_says_so() {
+    let recalled = [recollection("trip", 3, &"é".repeat(4_000), 0)];
+    let branch = ten_turns();
+    let window = build(&WindowInput { recalled: &recalled, ..input(&branch, 40_000) }).unwrap();
+    assert_eq!(window.report.recalled.len(), 1);
+    assert!(text_of(&window).contains(" […]"));
+    assert!(text_of(&window).len() < 8_000);
+}
+
+#[test]
+fn a_forgotten_part_takes_its_round_along() {
+    let round = vec![
+        Message::user("a"),
+        call(&["1", "2"]),
+        Message::tool("1", "x"),
+        Message::tool("2", "y"),
+        Message::user("b"),
+    ];
+    for position in 1..4 {
+        let mut branch = branch(round.clone());
+        let body = branch[position].body.forgotten();
+        branch[position].body = Arc::new(body);
+        let window = window(&branch, 1_000);
+        assert_eq!(roles(&window), "su", "{position}");
+        assert_eq!(window.report.dropped_entries, 3);
+    }
+}
+
+#[test]
+fn a_message_larger_than_the_budget_is_refused_and_does_not_stay_in_the_way() {
+    let mut branch = branch(vec![Message::user("a"), Message::user("x".repeat(9_000))]);
+    let refused = build(&input(&branch, 1_000)).unwrap_err();
+    assert!(refused.needed_tokens > 2_000 && refused.budget_tokens == 1_000);
+    branch.push(entry(3, Message::assistant(""), EntryStatus::Failed));
+    branch.push(entry(4, Message::user("b"), EntryStatus::Complete));
+    let window = window(&branch, 1_000);
+    assert_eq!(roles(&window), "su", "the next message is answered");
+}
+
+#[test]
+fn instructions_before_the_first_message_stay_with_it() {
+    let branch = branch(vec![Message::system("be brief"), Message::user("a")]);
+    assert_eq!(roles(&window(&branch, 1_000)), "ssu");
+}
+
+#[test]
+fn an_answer_takes_in_the_calls_after_it() {
+    let branch = branch(vec![
+        Message::user("a"),
+        Message::assistant("let me see"),
+        call(&["1"]),
+        Message::tool("1", "x"),
+    ]);
+    let window = window(&branch, 1_000);
+    assert_eq!(roles(&window), "suat");
+    assert_eq!(window.messages[2].joined_text(), "let me see");
+    assert_eq!(window.messages[2].tool_calls.len(), 1);
+}
+
+/// Four bytes are a token; counts what it is asked.
+#[derive(Debug, Default)]
+struct Exact(std::sync::atomic::AtomicUsize);
+
+impl TokenCounter for Exact {
+    fn is_exact(&self) -> bool {
+        true
+    }
+
+    fn text(&self, text: &str) -> Tokens {
+        self.0.fetch_add(text.len(), std::sync::atomic::Ordering::Relaxed);
+        Tokens::exact(text.len().div_ceil(4) as u64)
+    }
+
+    fn message(&self) -> u64 {
+        0
+    }
+
+    fn frame(&self, _has_system: bool) -> u64 {
+        0
+    }
+}
+
+#[test]
+fn each_text_is_counted_once_and_a_bounded_amount_at_a_time() {
+    let counter = Arc::new(Exact::default());
+    let counted = || counter.0.load(std::sync::atomic::Ordering::Relaxed);
+    let known = Known::default();
+    let branch = ten_turns();
+    let mut counting = Counting::new(counter.clone(), "m", known.clone());
+    let report = super::build(&input(&branch, 10_000), &mut counting).unwrap().report;
+    assert_eq!(report.counting, Accuracy::Exact);
+    let once = counted();
+    super::build(&input(&branch, 10_000), &mut counting).unwrap();
+    let mut next_turn = Counting::new(counter.clone(), "m", known.clone());
+    super::build(&input(&branch, 10_000), &mut next_turn).unwrap();
+    assert_eq!(counted(), once);
+
+    let large = (0..9).map(|it| Message::user(format!("{it}{}", "x".repeat(30_000))));
+    let large = self::branch(large.collect());
+    let mut counting = Counting::new(counter.clone(), "m", known);
+    let mut estimated = |left: usize| {
+        let report = super::build(&input(&large, 1_000_000), &mut counting).unwrap().report;
+        assert_eq!(report.counting == Accuracy::Estimated, left > 0, "{left} windows later");
+        counted() - once
+    };
+    assert!(estimated(2) <= 128 * 1024);
+    assert!(estimated(1) <= 256 * 1024);
+    estimated(0);
+}
+
+fn leave(input: &WindowInput<'_>, entries: usize) -> Option<(Option<u64>, u64, u64)> {
+    let bounds = Bounds { fixed_tokens: 0, entries };
+    let Leaving { base, entries } = leaving(input, bounds, &mut Counting::estimate())?;
+    let (first, last) = (entries.first()?.seq.0, entries.last()?.seq.0);
+    Some((base.map(|it| it.at.0), first, last))
+}
+
+#[test]
+fn whole_turns_leave_until_half_of_the_room_is_free() {
+    let branch = ten_turns();
+    let tokens: u64 =
+        branch.iter().map(|it| Counting::estimate().message(&it.body.message).count).sum();
+    assert_eq!(leave(&input(&branch, tokens * 2), 256), None, "nothing leaves");
+    assert_eq!(leave(&input(&branch, tokens), 256), Some((None, 1, 12)));
+    assert_eq!(leave(&input(&branch, tokens * 2), 20), Some((None, 1, 10)), "too many entries");
+    let made = summary(10);
+    let with = |budget| WindowInput { summary: Some(&made), ..input(&branch, budget) };
+    assert_eq!(leave(&with(tokens), 256), None);
+    assert_eq!(leave(&with(tokens / 2), 256), Some((Some(10), 11, 16)));
+    assert_eq!(leave(&with(10), 256), Some((Some(10), 11, 18)), "the last turn stays");
+    let older = WindowInput { has_older: true, ..input(&branch, tokens * 9) };
+    assert!(leave(&older, 256).is_some(), "something is in neither");
+}
+
+#[test]
+fn the_estimate_is_for_texts_that_no_counter_takes() {
+    assert_eq!(Counting::estimate().text("How are you?"), Estimate.text("How are you?"));
 }

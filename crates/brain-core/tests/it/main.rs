@@ -16,3 +16,4 @@ mod sessions;
 mod store_faults;
 mod tools;
 mod turns;
+mod windows;

@@ -15,7 +15,7 @@ use crate::{
         MemoryError, MemoryErrorKind, TurnRecord, TurnState,
     },
     tool::ToolError,
-    window::{WindowTooSmall, estimate_message},
+    window::{Counting, WindowTooSmall},
 };
 
 /// Why a turn ended before its answer was whole.
@@ -94,7 +94,8 @@ impl Driver {
                 self.end_event(stop_state(self.has_something()), Some(stop.to_entry_error()))
             }
         };
-        end.context = self.context;
+        self.leave_to_background(end.status);
+        end.context = self.context.take();
         self.live.log.push(end.into());
     }
 
@@ -176,7 +177,7 @@ impl Driver {
             status,
             answer: None,
             usage: self.usage(),
-            context: self.context,
+            context: None,
             error,
         }
     }
@@ -187,17 +188,19 @@ impl Driver {
     }
 
     /// What the turn cost: the provider's figures, or an estimate where it gave none.
-    fn usage(&self) -> Option<Usage> {
+    pub(super) fn usage(&self) -> Option<Usage> {
         let told = self.turn.usage().into_iter().chain(self.partial.usage());
         let told = told.reduce(|mut sum, usage| {
             sum += usage;
             sum
         });
         told.or_else(|| {
-            let partial = || estimate_message(&self.partial.clone().into_partial_message());
+            let mut counting = Counting::estimate();
+            let partial = self.partial.clone().into_partial_message();
+            let answer = self.turn.answer().unwrap_or(&partial);
             Some(Usage {
-                input_tokens: self.context?.estimated_tokens,
-                output_tokens: self.turn.answer().map_or_else(partial, estimate_message),
+                input_tokens: self.context.as_ref()?.used_tokens,
+                output_tokens: counting.message(answer).count,
                 cached_tokens: 0,
                 estimated: true,
             })

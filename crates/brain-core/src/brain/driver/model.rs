@@ -14,7 +14,7 @@ use crate::{
     chat::ToolCall,
     llm::{ChatEvent, ChatRequest, PartialReply, Reply},
     memory::{CallState, MemoryError, MemoryErrorKind},
-    window::{self, WindowInput},
+    window::{self, ContextReport, WindowInput},
 };
 
 impl Driver {
@@ -55,20 +55,25 @@ impl Driver {
 
     fn chat_request(&mut self) -> Result<ChatRequest, Stop> {
         let (limits, options) = (&self.inner.config.limits, &self.request.options);
-        let model = self.request.model.as_ref().unwrap_or(&self.inner.config.model);
-        let capabilities = self.inner.ports.llm.capabilities(model);
+        let model = self.model_name().to_owned();
+        let capabilities = self.inner.ports.llm.capabilities(&model);
         let context = u64::from(capabilities.context_tokens.unwrap_or(limits.context_tokens));
         let output = u64::from(options.max_tokens.unwrap_or(limits.output_tokens));
         let tools = if capabilities.tools { self.tools.specs() } else { Vec::new() };
-        let window = window::build(WindowInput {
+        let input = WindowInput {
             system: self.system.as_deref(),
+            summary: self.summary.as_ref(),
+            recalled: &self.recalled,
             branch: &self.branch,
             has_older: self.has_older,
             tools: &tools,
             budget_tokens: context.saturating_sub(output.min(context / 2)),
-        })?;
-        self.context = Some(window.report);
-        let (model, options) = (model.clone(), options.clone());
+        };
+        let window = window::build(&input, &mut self.counting)?;
+        let recall = self.recall_state;
+        self.context = Some(ContextReport { recall, ..window.report });
+        self.fixed_tokens = window.fixed_tokens;
+        let options = self.request.options.clone();
         Ok(ChatRequest { model, messages: window.messages, tools, options })
     }
 

@@ -1,0 +1,76 @@
+//! Forgetting by age: sessions that nobody went on with for as long as the operator says, and the
+//! records of turns that ended long ago.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    super::{Brain, Inner},
+    error::Failure,
+};
+use crate::{ids::SessionKey, time::Timestamp};
+
+/// How often it is looked for what is too old.
+const LOOK_EVERY: Duration = Duration::from_secs(60 * 60);
+/// How long the process runs before it looks first.
+const LOOK_FIRST: Duration = Duration::from_secs(60);
+/// How long the record of a turn stays after its end.
+const KEEP_TURNS: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// Sessions that are asked for at once.
+const BATCH: usize = 64;
+
+/// Looks now and then, for as long as it is polled.
+pub(super) async fn run(inner: Arc<Inner>) {
+    let mut wait = LOOK_FIRST;
+    loop {
+        inner.ports.clock.sleep(wait).await;
+        wait = LOOK_EVERY;
+        let outcome = sweep(&inner).await;
+        inner.background.retention.note("forget what is too old", outcome);
+    }
+}
+
+async fn sweep(inner: &Arc<Inner>) -> Result<(), Failure> {
+    let pruned = inner.ports.store.prune_turns(before(inner, KEEP_TURNS)).await?;
+    let mut forgotten = 0;
+    if let Some(retention) = inner.config.retention {
+        forgotten = forget_since(inner, before(inner, retention)).await?;
+    }
+    if forgotten > 0 || pruned > 0 {
+        tracing::info!(sessions = forgotten, turns = pruned, "what was too old is forgotten");
+    }
+    Ok(())
+}
+
+fn before(inner: &Inner, age: Duration) -> Timestamp {
+    let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+    Timestamp::from_millis(inner.ports.clock.now().as_millis().saturating_sub(age))
+}
+
+/// Forgets the sessions that have not changed since `before`; returns how many that were.
+async fn forget_since(inner: &Arc<Inner>, before: Timestamp) -> Result<usize, Failure> {
+    let mut forgotten = 0;
+    loop {
+        let idle = inner.ports.store.idle_since(before, BATCH).await?;
+        let mut done = 0;
+        for key in &idle {
+            done += usize::from(forget(inner, key, before).await?);
+        }
+        forgotten += done;
+        // A store that goes on naming what is gone must not keep this going.
+        if idle.len() < BATCH || done == 0 {
+            return Ok(forgotten);
+        }
+    }
+}
+
+/// Forgets a session unless somebody has just come back to it.
+async fn forget(inner: &Arc<Inner>, key: &SessionKey, before: Timestamp) -> Result<bool, Failure> {
+    let running = inner.live.running();
+    let is_used = running.iter().any(|it| it.owner == key.owner && it.session == key.id);
+    let session = inner.ports.store.session(key).await?;
+    if is_used || session.is_none_or(|it| before <= it.updated_at) {
+        return Ok(false);
+    }
+    Brain { inner: Arc::clone(inner) }.forget(key).await?;
+    Ok(true)
+}

@@ -1,0 +1,139 @@
+//! A name for a session that nobody named: from the model, or else the first sentence of what the
+//! user said. It never replaces a name.
+
+use std::time::Duration;
+
+use futures_util::TryStreamExt;
+
+use super::{super::Inner, error::Failure, within};
+use crate::{
+    chat::Message,
+    ids::SessionKey,
+    llm::{ChatRequest, GenerationOptions, PartialReply},
+    memory::SessionPatch,
+};
+
+/// Most characters of a title.
+const MOST_CHARACTERS: usize = 60;
+/// Most bytes of what the user said that the model is shown.
+const MOST_SHOWN: usize = 2_000;
+/// Most bytes of an answer before its end; a title is much shorter.
+const MOST_ANSWERED: usize = 4_000;
+/// How long the model may take.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+const PROMPT: &str = "You name conversations. Answer with a title of at most six words for the \
+                      conversation that begins with this message, in its language, without quotes \
+                      and without anything else.";
+
+/// Names the session after `text`, unless it has a name by then.
+pub(super) async fn give(inner: &Inner, key: &SessionKey, text: &str) -> Result<(), Failure> {
+    let made = match &inner.config.summary_model {
+        Some(model) => from_model(inner, model, text).await,
+        None => Ok(None),
+    };
+    let title = made.as_ref().ok().cloned().flatten().or_else(|| first_sentence(text));
+    if let Some(title) = title {
+        keep(inner, key, title).await?;
+    }
+    made.map(drop)
+}
+
+async fn keep(inner: &Inner, key: &SessionKey, title: String) -> Result<(), Failure> {
+    let session = inner.ports.store.session(key).await?;
+    if session.is_some_and(|it| it.title.is_none()) {
+        let patch = SessionPatch { title: Some(Some(title)), ..SessionPatch::default() };
+        inner.ports.store.patch(key, patch).await?;
+    }
+    Ok(())
+}
+
+async fn from_model(inner: &Inner, model: &str, text: &str) -> Result<Option<String>, Failure> {
+    let shown = text.get(..text.floor_char_boundary(MOST_SHOWN)).unwrap_or_default();
+    let messages = vec![Message::system(PROMPT).into(), Message::user(shown).into()];
+    let options = GenerationOptions::default();
+    let request = ChatRequest { model: model.to_owned(), messages, tools: Vec::new(), options };
+    let asked = async {
+        let mut stream = inner.ports.llm.stream(request).await?;
+        let mut reply = PartialReply::default();
+        while let Some(event) = stream.try_next().await? {
+            reply.push(event);
+            if MOST_ANSWERED < reply.text().len() + reply.reasoning().len() {
+                break;
+            }
+        }
+        Ok(first_line(reply.text()))
+    };
+    within(inner, DEADLINE, asked).await.unwrap_or(Err(Failure::Late))
+}
+
+/// The first line that says something, without the signs that models like to put around titles.
+fn first_line(answer: &str) -> Option<String> {
+    let bare = |line: &str| {
+        let line = line.trim().trim_start_matches(['#', '*', ' ']);
+        let line = line.strip_prefix("Title:").unwrap_or(line);
+        cut(line.trim_matches(|it: char| it.is_whitespace() || "\"'`*“”„«».".contains(it)))
+    };
+    answer.lines().map(bare).find(|line| !line.is_empty())
+}
+
+/// The first sentence, cut at the end of a word; `None` where there is no word.
+fn first_sentence(text: &str) -> Option<String> {
+    let line = text.lines().map(str::trim).find(|line| line.chars().any(char::is_alphanumeric))?;
+    let ends = |(at, sign): (usize, char)| {
+        let rest = line.get(at + sign.len_utf8()..).unwrap_or_default();
+        let is_end = matches!(sign, '.' | '!' | '?') && rest.starts_with(char::is_whitespace);
+        (is_end || matches!(sign, '。' | '！' | '？')).then(|| at + sign.len_utf8())
+    };
+    let end = line.char_indices().find_map(ends).unwrap_or(line.len());
+    let sentence = line.get(..end).unwrap_or(line).trim_end_matches(['.', '。', ' ']);
+    Some(cut(sentence)).filter(|it| !it.is_empty())
+}
+
+/// At most [`MOST_CHARACTERS`], cut at the end of a word if it has one.
+fn cut(text: &str) -> String {
+    let Some((end, _)) = text.char_indices().nth(MOST_CHARACTERS) else { return text.to_owned() };
+    // One character is kept free for the sign that there was more.
+    let most = text.get(..end).and_then(|it| it.char_indices().next_back()).map_or(0, |(at, _)| at);
+    let room = text.get(..most).unwrap_or_default();
+    let is_whole = text.get(most..).is_some_and(|it| it.starts_with(char::is_whitespace));
+    let word = if is_whole { None } else { room.rfind(char::is_whitespace) };
+    let kept = room.get(..word.unwrap_or(room.len())).unwrap_or(room);
+    format!("{}…", kept.trim_end_matches(|it: char| it.is_whitespace() || it == ','))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MOST_CHARACTERS, first_line, first_sentence};
+
+    #[test]
+    fn the_first_sentence_is_cut_at_a_word() {
+        let check = |text: &str, title: Option<&str>| {
+            assert_eq!(first_sentence(text).as_deref(), title, "{text}");
+        };
+        check("How far is the moon? I want to go.", Some("How far is the moon?"));
+        check("\n\n  Version 1.2 is out.  ", Some("Version 1.2 is out"));
+        check("```\nlet x = 1;\n```", Some("let x = 1;"));
+        check("今天天气很好。我们去公园。", Some("今天天气很好"));
+        check("…", None);
+        check("", None);
+        let long =
+            "please tell me everything that you know about the history of the town where I live";
+        check(long, Some("please tell me everything that you know about the history…"));
+        for endless in ["x".repeat(500), "é".repeat(61), "天".repeat(100)] {
+            let title = first_sentence(&endless).unwrap();
+            assert_eq!(title.chars().count(), MOST_CHARACTERS, "{title}");
+        }
+    }
+
+    #[test]
+    fn a_models_title_is_bare() {
+        for answer in
+            ["\"The moon\"", "**The moon**\n\nI chose this", "\n# Title: The moon.", "The moon"]
+        {
+            assert_eq!(first_line(answer).as_deref(), Some("The moon"), "{answer}");
+        }
+        assert_eq!(first_line(" \n\"\"\n"), None);
+        assert!(first_line(&"so ".repeat(400)).unwrap().chars().count() <= MOST_CHARACTERS);
+    }
+}
