@@ -3,6 +3,8 @@
 //! Entries never change their places, so pages of one session fit together whatever was appended
 //! between them. A session that was forgotten and made again meanwhile is read from the start.
 
+use std::error::Error;
+
 use brain_core::{
     ids::{Seq, SessionKey},
     memory::{Branch, Entry, MemoryError, MemoryErrorKind, ReadFrom, ReadOptions, Summary},
@@ -14,7 +16,7 @@ use crate::{
     scripts,
     state::{State, Stored, parse_seq},
     store::{Attempts, RedisStore},
-    value::{self, Read},
+    value,
 };
 
 /// Most entries that one script returns.
@@ -43,6 +45,8 @@ struct Page {
     summary: Option<Summary>,
     /// The next one is not there.
     missing: bool,
+    /// There is a summary, but not of this branch.
+    passed: bool,
 }
 
 /// A page of all branches.
@@ -54,20 +58,38 @@ pub(crate) struct ScanPage {
 }
 
 /// Positions and values, as scripts return them.
-fn decode(reply: Reply, entries: Value) -> Result<(Vec<Entry>, usize), MemoryError> {
+fn values(
+    reply: Reply,
+    entries: Value,
+) -> Result<Vec<(Seq, Result<Entry, MemoryError>)>, MemoryError> {
     let mut values = reply.list(entries)?.into_iter();
-    let (mut entries, mut found) = (Vec::new(), 0);
+    let mut read = Vec::with_capacity(values.len() / 2);
     while let (Some(seq), Some(value)) = (values.next(), values.next()) {
-        found += 1;
-        let seq = reply.text(seq)?.parse().map_err(|_| reply.corrupt())?;
+        let seq = Seq(reply.text(seq)?.parse().map_err(|_| reply.corrupt())?);
         let value = reply.bytes(value)?.unwrap_or_default();
-        match value::read(Seq(seq), &value) {
-            Read::Entry(entry) => entries.push(entry),
-            Read::Unreadable => {}
-            Read::Nothing => return Err(reply.corrupt()),
-        }
+        read.push((seq, value::read(seq, &value)));
     }
-    Ok((entries, found))
+    Ok(read)
+}
+
+/// Entries of a branch; one that does not decode is reported and left out.
+fn readable(reply: Reply, entries: Value) -> Result<(Vec<Entry>, usize), MemoryError> {
+    let values = values(reply, entries)?;
+    let found = values.len();
+    let readable = values.into_iter().filter_map(|(seq, read)| match read {
+        Ok(entry) => Some(entry),
+        Err(error) => {
+            let error: &dyn Error = &error;
+            tracing::warn!(%seq, error, "left out an entry that cannot be read");
+            None
+        }
+    });
+    Ok((readable.collect(), found))
+}
+
+/// Entries of all branches; none is left out.
+fn whole(reply: Reply, entries: Value) -> Result<Vec<Entry>, MemoryError> {
+    values(reply, entries)?.into_iter().map(|(_, read)| read).collect()
 }
 
 impl RedisStore {
@@ -88,15 +110,16 @@ impl RedisStore {
             return Ok(None);
         }
         let reply = Reply(READ);
-        let [line, description, updated, entries, next, missing, summary] = reply.array(found)?;
+        let [line, description, updated, entries, next, missing, summary, passed] =
+            reply.array(found)?;
         let fields = [reply.bytes(line)?, reply.bytes(description)?, reply.bytes(updated)?];
         let Some(stored) = Stored::parse(reply, key, fields)? else { return Ok(None) };
-        let (entries, found) = decode(reply, entries)?;
+        let (entries, found) = readable(reply, entries)?;
         let next = parse_seq(&reply.text(next)?).ok_or_else(|| reply.corrupt())?;
-        let missing = reply.int(missing)? == 1;
+        let (missing, passed) = (reply.int(missing)? == 1, reply.int(passed)? == 1);
         let summary = reply.bytes(summary)?.filter(|it| !it.is_empty());
         let summary = summary.map(|it| reply.json(&it)).transpose()?;
-        Ok(Some(Page { stored, entries, found, next, summary, missing }))
+        Ok(Some(Page { stored, entries, found, next, summary, missing, passed }))
     }
 
     /// Entries of all branches after a position; `None` without a session.
@@ -120,7 +143,7 @@ impl RedisStore {
         let [line, entries, reached] = reply.array(found)?;
         let line = reply.text(line)?;
         let state = State::parse(&line).ok_or_else(|| reply.corrupt())?;
-        let (entries, _) = decode(reply, entries)?;
+        let entries = whole(reply, entries)?;
         let reached = reply.text(reached)?.parse().map_err(|_| reply.corrupt())?;
         Ok(Some(ScanPage { state, entries, reached: Seq(reached) }))
     }
@@ -165,13 +188,14 @@ impl RedisStore {
         let page = self.branch_page((key, at.to_vec()), from, options.limit).await?;
         let Some(mut page) = page else { return Ok(Ok(Found::Nothing)) };
         let Stored { session, state, .. } = page.stored.clone();
-        let (mut entries, mut summary) = (Vec::new(), None);
+        let (mut entries, mut summary, mut passed) = (Vec::new(), None, false);
         loop {
             if page.missing {
                 return Ok(Ok(Found::Until(entries.len() + page.found)));
             }
             entries.append(&mut page.entries);
             summary = summary.or(page.summary.take());
+            passed |= page.passed;
             let Some(next) = page.next.filter(|_| entries.len() < options.limit) else { break };
             let (place, rest) = (Place::Entry(next), options.limit - entries.len());
             match self.branch_page((key, at.to_vec()), place, rest).await? {
@@ -180,7 +204,8 @@ impl RedisStore {
             }
         }
         entries.reverse();
-        Ok(Ok(Found::Branch(Branch { session, entries, summary })))
+        let passed = passed && summary.is_none();
+        Ok(Ok(Found::Branch { branch: Branch { session, entries, summary }, passed }))
     }
 
     /// The copy's branch; `None` if there is no copy, or if it does not reach that far.
@@ -190,8 +215,8 @@ impl RedisStore {
         options: ReadOptions,
     ) -> Result<Option<Branch>, MemoryError> {
         match self.read_pages(key, &self.keys.copy(key), options).await? {
-            Ok(Found::Branch(branch)) => Ok(Some(branch)),
-            Ok(Found::Nothing | Found::Until(_)) | Err(Changed) => Ok(None),
+            Ok(Found::Branch { branch, passed: false }) => Ok(Some(branch)),
+            Ok(Found::Branch { .. } | Found::Nothing | Found::Until(_)) | Err(Changed) => Ok(None),
         }
     }
 }
@@ -199,7 +224,11 @@ impl RedisStore {
 /// What is at a key.
 enum Found {
     Nothing,
-    Branch(Branch),
+    Branch {
+        branch: Branch,
+        /// There is a summary, but none of what was read: in a copy an older one may be missing.
+        passed: bool,
+    },
     /// After so many entries one is missing.
     Until(usize),
 }
@@ -217,7 +246,7 @@ pub(crate) async fn read(
     loop {
         match store.read_pages(key, &store.keys.session(key), options).await? {
             Ok(Found::Nothing) => return Ok(None),
-            Ok(Found::Branch(branch)) => return Ok(Some(branch)),
+            Ok(Found::Branch { branch, .. }) => return Ok(Some(branch)),
             Ok(Found::Until(0)) if matches!(options.from, ReadFrom::Entry(_)) => {
                 return Err(MemoryError::new(READ, MemoryErrorKind::UnknownParent));
             }

@@ -11,7 +11,9 @@ use brain_core::{
 
 use crate::{
     erase::BURIAL,
-    keys, scripts,
+    keys,
+    reply::Reply,
+    scripts,
     state::Stored,
     store::{RedisStore, millis},
     summaries, value,
@@ -21,7 +23,9 @@ const FILL: &str = "keep a copy of the session";
 const ADVANCE: &str = "renew the copy of the session";
 const DROP: &str = "drop the copy of the session";
 /// A copy with more bytes of entries is dropped; the next one begins with what is read then.
-const MOST: usize = 8 << 20;
+const MOST_BYTES: usize = 8 << 20;
+/// Most entries that a copy begins with: more than a context window reads.
+const MOST: usize = 1_000;
 
 /// Fields and values of entries, and how many bytes they have.
 fn entry_fields(entries: &[Entry]) -> Result<(Vec<Vec<u8>>, usize), MemoryError> {
@@ -33,6 +37,14 @@ fn entry_fields(entries: &[Entry]) -> Result<(Vec<Vec<u8>>, usize), MemoryError>
         fields.extend([keys::entry(it.seq), value]);
     }
     Ok((fields, bytes))
+}
+
+/// Whether this is the end of the head's branch, without a gap.
+fn is_copy(branch: &Branch) -> bool {
+    let Branch { session, entries, .. } = branch;
+    let mut linked = entries.iter().zip(entries.iter().skip(1));
+    let is_heads = entries.last().map(|it| it.seq) == session.head;
+    is_heads && linked.all(|(one, next)| next.parent == Some(one.seq))
 }
 
 /// Fields and values of the session itself.
@@ -58,8 +70,9 @@ impl SessionCache for RedisStore {
 
     async fn fill(&self, key: &SessionKey, copy: &Branch) -> Result<(), MemoryError> {
         let Branch { session, entries, summary } = copy;
-        let (entries, bytes) = entry_fields(entries)?;
-        if MOST < bytes {
+        let newest = entries.get(entries.len().saturating_sub(MOST)..).unwrap_or_default();
+        let (entries, bytes) = entry_fields(newest)?;
+        if !is_copy(copy) || MOST_BYTES < bytes {
             return Ok(());
         }
         let words = [
@@ -90,7 +103,7 @@ impl SessionCache for RedisStore {
         entries: &[Entry],
     ) -> Result<(), MemoryError> {
         let (entries, bytes) = entry_fields(entries)?;
-        let words = [previous.to_string(), bytes.to_string(), MOST.to_string()];
+        let words = [previous.to_string(), bytes.to_string(), MOST_BYTES.to_string()];
         let mut args = vec![self.ttl()];
         args.extend(words.into_iter().map(String::into_bytes));
         args.extend(header_fields(ADVANCE, session)?);
@@ -110,7 +123,8 @@ impl SessionCache for RedisStore {
     async fn bury(&self, key: &SessionKey) -> Result<Forgotten, MemoryError> {
         let keys = [self.keys.copy(key), self.keys.burial(key)];
         let args = vec![self.given_now(), millis(BURIAL)];
-        self.pool.script(DROP, &scripts::BURY, &keys, args, true).await?;
-        Ok(Forgotten::default())
+        let erased = self.pool.script(DROP, &scripts::BURY, &keys, args, true).await?;
+        let erased = Reply(DROP).int(erased)?.unsigned_abs();
+        Ok(Forgotten { erased, pending: 0 })
     }
 }

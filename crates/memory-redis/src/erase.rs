@@ -12,8 +12,7 @@ use crate::{
     reply::Reply,
     scripts,
     store::{Attempts, Change, Committed, Look, RedisStore, Seen, millis},
-    summaries,
-    value::{self, Read},
+    summaries, value,
 };
 
 const FORGET: &str = "forget the session";
@@ -108,7 +107,7 @@ fn without_entry(seen: &Seen, seq: Seq) -> Result<Option<Change>, MemoryError> {
     }
     let reply = Reply(FORGET_ENTRY);
     let Some(value) = seen.field(0) else { return Ok(None) };
-    let Read::Entry(entry) = value::read(seq, value) else { return Err(reply.corrupt()) };
+    let entry = value::read(seq, value)?;
     if entry.body.status == EntryStatus::Forgotten {
         return Ok(None);
     }

@@ -29,6 +29,7 @@
 //! | `t:TURN`, `q:TURN`, `n:TURN`, `k:TURN` | a turn: its record, request, progress, and text under way |
 //! | `m`, `m:SEQ` | where summaries were made, and each of them |
 //! | `g` | which positions an import left out |
+//! | `z` | how many bytes the entries of a copy have |
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use brain_core::ids::{AppendId, IdempotencyKey, Owner, Seq, SessionId, SessionKey, TurnId};

@@ -8,12 +8,14 @@
 use std::time::{Duration, Instant};
 
 use brain_core::{
-    ids::TurnId,
+    ids::{SessionKey, TurnId},
     memory::{
         Appended, Idempotency, MemoryError, MemoryErrorKind, NewSession, OpenTurn, Opened,
         TurnRecord,
     },
 };
+
+use futures_util::future;
 
 use crate::{
     index::{claim_of, parse_claim},
@@ -59,8 +61,9 @@ impl RedisStore {
     ) -> Result<Opened, MemoryError> {
         let attempts = Attempts::new(OPEN);
         loop {
-            let seen = self.look_before_opening(open).await?;
-            if let Some(again) = self.opened_before(open, &seen).await? {
+            let place = self.session_of(OPEN, open.id);
+            let (seen, place) = future::try_join(self.look_before_opening(open), place).await?;
+            if let Some(again) = self.opened_before(open, &seen, place).await? {
                 return Ok(again);
             }
             let key = self.known_key(open).await?;
@@ -78,7 +81,7 @@ impl RedisStore {
                 }
             }
             let (plan, turn) = self.plan_opening(open, &seen).await?;
-            self.note_opening(open, &seen, plan.creates).await?;
+            self.note_opening(open, &seen).await?;
             if !self.claim_key(open, &free, claimed).await? {
                 attempts.again()?;
                 continue;
@@ -104,13 +107,14 @@ impl RedisStore {
         &self,
         open: &OpenTurn,
         seen: &Seen,
+        place: Option<SessionKey>,
     ) -> Result<Option<Opened>, MemoryError> {
         let conflict = || MemoryError::new(OPEN, MemoryErrorKind::Conflict);
         if let Some(turn) = record::parse(Reply(OPEN), (&open.session, open.id), &seen.fields)? {
             let appended = known_append(seen)?.ok_or_else(conflict)?;
             return Ok(Some(Opened::Started { turn, appended }));
         }
-        match self.session_of(OPEN, open.id).await? {
+        match place {
             Some(other) if other != open.session => {
                 let elsewhere = self.look_at_turn(OPEN, (&other, open.id), Look::at([])).await?;
                 if elsewhere.is_some() { Err(conflict()) } else { Ok(None) }
@@ -169,9 +173,7 @@ impl RedisStore {
         seen: &Seen,
     ) -> Result<(Plan, TurnRecord), MemoryError> {
         let plan = match (known_append(seen)?, seen.stored.clone()) {
-            (Some(appended), Some(stored)) => {
-                Plan { stored, appended, sets: Vec::new(), creates: false }
-            }
+            (Some(appended), Some(stored)) => Plan { stored, appended, sets: Vec::new() },
             (_, _) => {
                 let create: Option<&NewSession> = open.create.as_ref();
                 match Plan::of(OPEN, &open.session, seen, &open.append, create)? {
@@ -187,16 +189,17 @@ impl RedisStore {
         Ok((plan, turn))
     }
 
-    async fn note_opening(
-        &self,
-        open: &OpenTurn,
-        seen: &Seen,
-        creates: bool,
-    ) -> Result<(), MemoryError> {
-        if creates {
-            self.note_session(OPEN, (&open.session, seen.now), seen.now).await?;
-        }
-        self.note_turn(OPEN, &open.session, open.id, seen.now).await
+    async fn note_opening(&self, open: &OpenTurn, seen: &Seen) -> Result<(), MemoryError> {
+        let session = async {
+            match &seen.stored {
+                None => self.note_session(OPEN, (&open.session, seen.now), seen.now).await,
+                // An index that was evicted comes back so.
+                Some(it) => self.note_made(OPEN, &open.session, it.session.created_at).await,
+            }
+        };
+        let turn = self.note_turn(OPEN, &open.session, open.id, seen.now);
+        future::try_join(session, turn).await?;
+        Ok(())
     }
 
     /// Claims the client's key for the turn; `false` if somebody else was quicker.

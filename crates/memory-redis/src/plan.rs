@@ -23,8 +23,6 @@ pub(crate) struct Plan {
     pub(crate) appended: Appended,
     /// The fields of the entries and of the append's id; not yet those of the session.
     pub(crate) sets: Vec<(Vec<u8>, Vec<u8>)>,
-    /// Whether this makes the session.
-    pub(crate) creates: bool,
 }
 
 /// A refusal for the sake of the tree.
@@ -134,6 +132,6 @@ impl Plan {
         if creates {
             sets.push(stored.description_field());
         }
-        Self { stored, appended, sets, creates }
+        Self { stored, appended, sets }
     }
 }

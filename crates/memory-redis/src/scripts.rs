@@ -28,6 +28,7 @@ scripts! {
     ADVANCE = "lua/advance.lua";
     BURY = "lua/bury.lua";
     FORGET = "lua/forget.lua";
+    OWE = "lua/owe.lua";
     VOID = "lua/void.lua";
     CLAIM = "lua/claim.lua";
     NOTE = "lua/note.lua";

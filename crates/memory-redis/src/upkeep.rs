@@ -122,9 +122,9 @@ impl RedisStore {
         operation: &'static str,
         (key, now): (&SessionKey, Timestamp),
     ) -> Result<(), MemoryError> {
-        let mut note = redis::cmd("ZADD");
-        note.arg(self.keys.forgotten()).arg(now.as_millis()).arg(name_of(key));
-        self.pool.command(operation, note, true).await?;
+        let keys = [self.keys.forgotten()];
+        let args = vec![now.as_millis().to_string().into_bytes(), name_of(key).into_bytes()];
+        self.pool.script(operation, &scripts::OWE, &keys, args, true).await?;
         Ok(())
     }
 }

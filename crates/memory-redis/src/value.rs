@@ -6,7 +6,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use brain_core::{
     chat::{Message, Role},
     ids::Seq,
-    memory::{Draft, Entry, inside_tool_round},
+    memory::{Draft, Entry, MemoryError, MemoryErrorKind, inside_tool_round},
 };
 
 use crate::state::{parse_seq, word};
@@ -39,32 +39,18 @@ pub(crate) fn value(parent: Option<Seq>, draft: &Draft) -> Vec<u8> {
     [word(parent).as_bytes(), b" ", &marked].concat()
 }
 
-/// What a value turned out to be.
-pub(crate) enum Read {
-    Entry(Entry),
-    /// It has its place in the tree, but its body does not decode; that was reported.
-    Unreadable,
-    /// Not an entry at all.
-    Nothing,
-}
-
 /// Reads a value.
-pub(crate) fn read(seq: Seq, value: &[u8]) -> Read {
-    let mut parts = value.splitn(3, |byte| *byte == b' ').map(std::str::from_utf8);
-    let (Some(Ok(parent)), Some(Ok(_mark)), Some(json)) =
-        (parts.next(), parts.next(), parts.next())
-    else {
-        return Read::Nothing;
-    };
-    let Some(parent) = parse_seq(parent) else { return Read::Nothing };
-    let Ok(json) = json else { return Read::Unreadable };
-    match Entry::decode(seq, parent, json) {
-        Ok(entry) => Read::Entry(entry),
-        Err(error) => {
-            tracing::warn!(%seq, error = &error as &dyn std::error::Error, "left out an entry");
-            Read::Unreadable
-        }
-    }
+///
+/// # Errors
+///
+/// [`MemoryErrorKind::Corrupt`] when it is none, or its body is none that we know.
+pub(crate) fn read(seq: Seq, value: &[u8]) -> Result<Entry, MemoryError> {
+    let corrupt = || MemoryError::new("read an entry", MemoryErrorKind::Corrupt);
+    let text = std::str::from_utf8(value).map_err(|error| corrupt().with_source(error))?;
+    let mut parts = text.splitn(3, ' ');
+    let parent = parts.next().and_then(parse_seq).ok_or_else(corrupt)?;
+    let json = parts.nth(1).ok_or_else(corrupt)?;
+    Entry::decode(seq, parent, json)
 }
 
 /// What a script must know of new entries to say whether a branch ends inside a tool round with
@@ -84,11 +70,11 @@ mod tests {
     use brain_core::{
         chat::{Message, ToolCall},
         ids::Seq,
-        memory::{Draft, EntryBody},
+        memory::{Draft, EntryBody, MemoryErrorKind},
         time::Timestamp,
     };
 
-    use super::{Read, read, round, value};
+    use super::{read, round, value};
 
     fn draft(message: Message) -> Draft {
         Draft::new(EntryBody::complete(message, Timestamp::from_millis(0))).unwrap()
@@ -109,16 +95,14 @@ mod tests {
         for message in [Message::user("a b\0"), calls(&["x y", ""]), Message::tool("x,y", "1")] {
             for parent in [None, Some(Seq(7))] {
                 let draft = draft(message.clone());
-                let Read::Entry(entry) = read(Seq(8), &value(parent, &draft)) else {
-                    panic!("no entry")
-                };
+                let entry = read(Seq(8), &value(parent, &draft)).unwrap();
                 assert_eq!((entry.seq, entry.parent), (Seq(8), parent));
                 assert_eq!(entry.body, *draft.body());
             }
         }
-        assert!(matches!(read(Seq(1), b"- - {"), Read::Unreadable));
-        assert!(matches!(read(Seq(1), b"- - \xff"), Read::Unreadable));
-        assert!(matches!(read(Seq(1), b"x"), Read::Nothing));
+        for bad in [&b"- - {"[..], b"- - \xff", b"x", b"", b"- {}"] {
+            assert_eq!(read(Seq(1), bad).unwrap_err().kind(), MemoryErrorKind::Corrupt);
+        }
     }
 
     #[test]

@@ -2,8 +2,9 @@
 -- KEYS: the session or a copy. ARGV: the branch's last entry (or `head`), how many entries, how many
 -- bytes of them are enough.
 -- Answers nothing without a session; else its state, description and time of change, the entries
--- newest first as position and value, where the branch goes on, whether that entry is missing, and
--- the newest summary made at one of the entries or where the branch goes on.
+-- newest first as position and value, where the branch goes on, whether that entry is missing, the
+-- newest summary made at one of the entries or where the branch goes on, and whether a summary was
+-- passed by: a copy knows the newest one only, and cannot tell what is older.
 
 local key, limit, enough = KEYS[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local found = redis.call('HMGET', key, 's', 'h', 'u', 'm')
@@ -32,5 +33,12 @@ while seq ~= '-' and count < limit and bytes < enough do
   entries[2 * count - 1], entries[2 * count] = seq, value
   seq = value:match('^%S+')
 end
-if count > 0 then look_for_summary() end
-return { found[1], found[2] or '', found[3] or '', entries, seq, missing, summary }
+local passed = 0
+if count > 0 then
+  look_for_summary()
+  local reached = tonumber(seq) or tonumber(entries[2 * count - 1])
+  for at in pairs(summaries) do
+    if reached < tonumber(at) then passed = 1 end
+  end
+end
+return { found[1], found[2] or '', found[3] or '', entries, seq, missing, summary, passed }
