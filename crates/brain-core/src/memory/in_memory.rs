@@ -1,9 +1,11 @@
 //! The reference store: the whole port in the memory of the process, behind one lock.
 //!
-//! It is what the contract means, and what tests run on. It is no cache: it never evicts, and
-//! ends with the process.
+//! It is what the contract means, and what tests run on. Bounded, it is also the only store of a
+//! process, or the hot tier in front of another one, whose sessions it has copies of then. It
+//! drops such copies when it needs the room, but never a session; all of it ends with the process.
 
 mod recall;
+mod room;
 mod session;
 mod state;
 mod turns;
@@ -21,15 +23,18 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use self::state::State;
 use super::{
     Append, Appended, Branch, Catalog, Checkpoint, CloseTurn, Embedded, Entry, ExportPart,
-    ExportedSession, Fence, Forgotten, Health, Hit, ListOptions, MemoryCapabilities, MemoryError,
-    MemoryErrorKind, MemoryStore, NewSession, OpenTurn, Opened, Portable, ReadOptions, Recall,
-    Restored, Search, Session, SessionLog, SessionPatch, Signals, Summary, TierHealth, TurnIndex,
-    TurnRecord, Turns, Unembedded, Upkeep,
+    ExportedSession, Fence, Forgotten, Health, Hit, ListOptions, LocalCache, MemoryCapabilities,
+    MemoryError, MemoryErrorKind, MemoryStore, NewSession, OpenTurn, Opened, Portable, ReadOptions,
+    Recall, Restored, Search, Session, SessionCache, SessionLog, SessionPatch, Signals, Summary,
+    TierHealth, TurnIndex, TurnRecord, Turns, Unembedded, Upkeep,
 };
 use crate::{
     ids::{IdempotencyKey, Owner, Seq, SessionKey, Token, TurnId},
     time::{Clock, Timestamp},
 };
+
+/// What copies take at most where no budget is set, in bytes.
+const COPIES: usize = 64 << 20;
 
 /// Keeps everything in this process.
 ///
@@ -38,17 +43,48 @@ use crate::{
 pub struct InMemoryStore {
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
+    /// Of sessions that another store has.
+    copies: LocalCache,
+    budget: Option<usize>,
+    ttl: Option<Duration>,
 }
 
 impl InMemoryStore {
-    /// An empty store; leases, key lives and the times of sessions are those of `clock`.
+    /// An empty store without bounds; leases, key lives and the times of sessions are those of
+    /// `clock`.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, state: Mutex::default() }
+        let copies = LocalCache::new(Arc::clone(&clock), COPIES);
+        Self { clock, state: Mutex::default(), copies, budget: None, ttl: None }
     }
 
+    /// The same with room for `bytes`, as we estimate what things take. What does not fit is
+    /// refused with [`MemoryErrorKind::Full`]; copies make room for sessions.
+    #[must_use]
+    pub fn with_budget(mut self, bytes: usize) -> Self {
+        self.budget = Some(bytes);
+        self.state().room.limit(bytes);
+        self.copies.resize(bytes);
+        self
+    }
+
+    /// The same with sessions that end, as a whole, when they were not appended to for `ttl`;
+    /// `None` if they do not. Copies need no such end.
+    #[must_use]
+    pub fn with_ttl(mut self, ttl: Option<Duration>) -> Self {
+        self.ttl = ttl;
+        self.state().room.expire_after(ttl);
+        self
+    }
+
+    /// Everything, without what has expired.
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.sweep(self.clock.elapsed());
+        if let Some(budget) = self.budget {
+            self.copies.resize(budget.saturating_sub(state.room.used()));
+        }
+        state
     }
 
     fn now(&self) -> Timestamp {
@@ -101,7 +137,7 @@ impl SessionLog for InMemoryStore {
     }
 
     async fn forget(&self, key: &SessionKey) -> Result<Forgotten, MemoryError> {
-        Ok(self.state().forget(key))
+        Ok(self.state().forget(key, self.now()))
     }
 
     async fn forget_entry(&self, key: &SessionKey, seq: Seq) -> Result<Forgotten, MemoryError> {
@@ -128,13 +164,11 @@ impl Catalog for InMemoryStore {
         key: &SessionKey,
         patch: SessionPatch,
     ) -> Result<Option<Session>, MemoryError> {
-        Ok(self.state().sessions.get_mut(key).map(|it| it.patch(patch, self.now())))
+        self.state().patch(key, patch, self.now())
     }
 
     async fn keep_summary(&self, key: &SessionKey, summary: Summary) -> Result<(), MemoryError> {
-        let mut state = self.state();
-        let session = state.sessions.get_mut(key).ok_or_else(|| conflict("keep a summary"))?;
-        session.keep_summary(summary)
+        self.state().keep_summary(key, summary)
     }
 
     async fn summaries(&self, key: &SessionKey) -> Result<Vec<Summary>, MemoryError> {
@@ -175,7 +209,9 @@ impl Recall for InMemoryStore {
         model: &str,
         embeddings: Vec<Embedded>,
     ) -> Result<(), MemoryError> {
-        self.state().keep_embeddings(model, embeddings);
+        let mut state = self.state();
+        state.weigh_embeddings(&embeddings);
+        state.keep_embeddings(model, embeddings);
         Ok(())
     }
 }
@@ -245,7 +281,7 @@ impl Upkeep for InMemoryStore {
     }
 
     async fn unsettled(&self, limit: usize) -> Result<Vec<SessionKey>, MemoryError> {
-        Ok(self.state().unsettled(limit))
+        Ok(self.state().unsettled(limit, self.now()))
     }
 
     async fn settle(&self, key: &SessionKey) -> Result<(), MemoryError> {
@@ -257,11 +293,44 @@ impl Upkeep for InMemoryStore {
 #[async_trait]
 impl MemoryStore for InMemoryStore {
     fn capabilities(&self) -> MemoryCapabilities {
-        MemoryCapabilities::default()
+        MemoryCapabilities { ephemeral: self.ttl.is_some(), ..MemoryCapabilities::default() }
     }
 
     async fn health(&self) -> Result<Health, MemoryError> {
         let note = Some("ends with the process".to_owned());
         Ok(Health::of(TierHealth { note, ..TierHealth::well("process") }))
+    }
+}
+
+#[async_trait]
+impl SessionCache for InMemoryStore {
+    async fn cached(
+        &self,
+        key: &SessionKey,
+        options: ReadOptions,
+    ) -> Result<Option<Branch>, MemoryError> {
+        self.copies.cached(key, options).await
+    }
+
+    async fn fill(&self, key: &SessionKey, copy: &Branch) -> Result<(), MemoryError> {
+        self.copies.fill(key, copy).await
+    }
+
+    async fn advance(
+        &self,
+        key: &SessionKey,
+        previous: Token,
+        session: &Session,
+        entries: &[Entry],
+    ) -> Result<(), MemoryError> {
+        self.copies.advance(key, previous, session, entries).await
+    }
+
+    async fn evict(&self, key: &SessionKey) -> Result<(), MemoryError> {
+        self.copies.evict(key).await
+    }
+
+    async fn bury(&self, key: &SessionKey) -> Result<Forgotten, MemoryError> {
+        self.copies.bury(key).await
     }
 }

@@ -4,9 +4,10 @@ use std::{
     collections::{BTreeMap, HashMap},
     iter,
     sync::Arc,
+    time::Duration,
 };
 
-use super::conflict;
+use super::{conflict, weight};
 use crate::{
     ids::{AppendId, Seq, SessionKey, Token, TurnId},
     memory::{
@@ -41,6 +42,10 @@ impl Arrivals {
 pub(super) struct StoredSession {
     pub(super) session: Session,
     pub(super) open_turn: Option<TurnId>,
+    /// When it ends, in [`Room`](super::room::Room)'s time.
+    pub(super) end: Option<Duration>,
+    /// What it takes beside its header, in bytes.
+    weight: usize,
     /// By position, which rises but may have gaps.
     entries: Vec<Stored>,
     appends: HashMap<AppendId, Appended>,
@@ -53,10 +58,22 @@ impl StoredSession {
         Self {
             session,
             open_turn: None,
+            end: None,
+            weight: 0,
             entries: Vec::new(),
             appends: HashMap::new(),
             summaries: BTreeMap::new(),
         }
+    }
+
+    /// What it takes, in bytes.
+    pub(super) fn weight(&self) -> usize {
+        weight::session(&self.session) + self.weight
+    }
+
+    /// It takes more, which is not part of an entry.
+    pub(super) fn weigh_more(&mut self, bytes: usize) {
+        self.weight += bytes;
     }
 
     /// What the append of this name did, if it happened.
@@ -112,6 +129,7 @@ impl StoredSession {
         }
         self.changed(now);
         let appended = Appended { last, head: self.session.head, token: self.session.token };
+        self.weight += weight::append_id(&append.append_id);
         self.appends.insert(append.append_id.clone(), appended);
         Ok(appended)
     }
@@ -131,6 +149,7 @@ impl StoredSession {
         for draft in &append.drafts {
             let seq = Seq(self.entries.last().map_or(0, |it| it.entry.seq.0) + 1);
             let entry = Entry { seq, parent, body: draft.body().clone() };
+            self.weight += weight::entry(&entry);
             self.entries.push(Stored { arrival: arrivals.next(), entry, embedding: None });
             parent = Some(seq);
         }
@@ -163,7 +182,10 @@ impl StoredSession {
 
     pub(super) fn keep_summary(&mut self, summary: Summary) -> Result<(), MemoryError> {
         self.check_exists(Some(summary.at))?;
-        self.summaries.insert(summary.at, summary);
+        self.weight += weight::summary(&summary);
+        if let Some(old) = self.summaries.insert(summary.at, summary) {
+            self.weight = self.weight.saturating_sub(weight::summary(&old));
+        }
         Ok(())
     }
 
@@ -180,8 +202,11 @@ impl StoredSession {
         if stored.entry.body.status == EntryStatus::Forgotten {
             return Ok(false);
         }
+        let before = weight::entry(&stored.entry);
         stored.entry.body = Arc::new(stored.entry.body.forgotten());
+        let after = weight::entry(&stored.entry);
         stored.embedding = None;
+        self.weight = (self.weight + after).saturating_sub(before);
         self.summaries.retain(|at, _| *at < seq);
         self.changed(now);
         Ok(true)
@@ -256,6 +281,7 @@ impl StoredSession {
     fn take_over(&mut self, import: &ExportedSession, arrivals: &mut Arrivals) {
         for it in import.entries.iter().skip(self.entries.len()) {
             let entry = Entry { seq: it.seq, parent: it.parent, body: it.entry.clone().into() };
+            self.weight += weight::entry(&entry);
             self.entries.push(Stored { arrival: arrivals.next(), entry, embedding: None });
         }
         self.summaries = import.summaries.iter().map(|it| (it.at, it.clone())).collect();

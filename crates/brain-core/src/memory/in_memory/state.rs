@@ -1,16 +1,21 @@
 //! Everything the store holds, and what concerns sessions and turns together.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use super::{
     conflict,
+    room::Room,
     session::{Arrivals, StoredSession},
+    weight,
 };
 use crate::{
     ids::{IdempotencyKey, Owner, Seq, SessionKey, TurnId},
     memory::{
-        Append, Appended, Expect, ExportPart, ExportedSession, Forgotten, ListOptions, MemoryError,
-        NewSession, PageKey, Restored, Session, TurnRecord,
+        Append, Appended, Embedded, Expect, ExportPart, ExportedSession, Forgotten, ListOptions,
+        MemoryError, NewSession, PageKey, Restored, Session, SessionPatch, Summary, TurnRecord,
     },
     time::Timestamp,
 };
@@ -22,9 +27,13 @@ pub(super) struct State {
     pub(super) turns: HashMap<TurnId, TurnRecord>,
     pub(super) keys: HashMap<(Owner, IdempotencyKey), TurnId>,
     arrivals: Arrivals,
-    /// Forgotten sessions that may have copies elsewhere.
-    unsettled: BTreeSet<SessionKey>,
+    /// Forgotten sessions that may have copies elsewhere, and when that was.
+    unsettled: BTreeMap<SessionKey, Timestamp>,
+    pub(super) room: Room,
 }
+
+/// How long a forgotten session is noted as unsettled.
+const UNSETTLED: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl State {
     pub(super) fn append(
@@ -54,16 +63,71 @@ impl State {
         create: Option<NewSession>,
         now: Timestamp,
     ) -> Result<Appended, MemoryError> {
-        if let Some(session) = self.sessions.get_mut(key) {
-            return session.append(append, now, &mut self.arrivals);
-        }
+        self.room.check(weight::append(append))?;
+        let written = self.change(key, |it, arrivals| it.append(append, now, arrivals));
+        let appended = match written {
+            Some(appended) => appended?,
+            None => self.write_first(key, append, create, now)?,
+        };
+        self.arm(key);
+        Ok(appended)
+    }
+
+    fn write_first(
+        &mut self,
+        key: &SessionKey,
+        append: &Append,
+        create: Option<NewSession>,
+        now: Timestamp,
+    ) -> Result<Appended, MemoryError> {
         let Some(new) = create.filter(|_| append.expect == Expect::Absent) else {
             return Err(conflict("append to the session"));
         };
         let mut session = StoredSession::new(key, new, now);
         let appended = session.append(append, now, &mut self.arrivals)?;
-        self.sessions.insert(key.clone(), session);
+        self.insert(key, session);
         Ok(appended)
+    }
+
+    /// Changes a session, and keeps count of what it takes; `None` if there is no such session.
+    fn change<T>(
+        &mut self,
+        key: &SessionKey,
+        change: impl FnOnce(&mut StoredSession, &mut Arrivals) -> T,
+    ) -> Option<T> {
+        let session = self.sessions.get_mut(key)?;
+        let before = session.weight();
+        let changed = change(session, &mut self.arrivals);
+        self.room.change(before, session.weight());
+        Some(changed)
+    }
+
+    fn insert(&mut self, key: &SessionKey, session: StoredSession) {
+        self.room.change(0, session.weight());
+        self.sessions.insert(key.clone(), session);
+        self.arm(key);
+    }
+
+    fn remove(&mut self, key: &SessionKey) -> Option<StoredSession> {
+        let session = self.sessions.remove(key)?;
+        self.room.change(session.weight(), 0);
+        self.room.disarm(key, session.end);
+        self.forget_turns(key);
+        Some(session)
+    }
+
+    /// The session was appended to: its life begins again.
+    fn arm(&mut self, key: &SessionKey) {
+        if let Some(session) = self.sessions.get_mut(key) {
+            session.end = self.room.arm(key, session.end);
+        }
+    }
+
+    /// Drops the sessions that have ended by now.
+    pub(super) fn sweep(&mut self, now: Duration) {
+        while let Some(key) = self.room.next_ended(now) {
+            drop(self.remove(&key));
+        }
     }
 
     pub(super) fn create(
@@ -76,15 +140,41 @@ impl State {
             return Err(conflict("create the session"));
         }
         let stored = StoredSession::new(key, new, now);
+        self.room.check(stored.weight())?;
         let session = stored.session.clone();
-        self.sessions.insert(key.clone(), stored);
+        self.insert(key, stored);
         Ok(session)
     }
 
-    pub(super) fn forget(&mut self, key: &SessionKey) -> Forgotten {
-        let Some(session) = self.sessions.remove(key) else { return Forgotten::default() };
-        self.forget_turns(key);
-        self.unsettled.insert(key.clone());
+    pub(super) fn patch(
+        &mut self,
+        key: &SessionKey,
+        patch: SessionPatch,
+        now: Timestamp,
+    ) -> Result<Option<Session>, MemoryError> {
+        self.room.check(weight::patch(&patch))?;
+        Ok(self.change(key, |it, _| it.patch(patch, now)))
+    }
+
+    pub(super) fn keep_summary(
+        &mut self,
+        key: &SessionKey,
+        summary: Summary,
+    ) -> Result<(), MemoryError> {
+        self.room.check(weight::summary(&summary))?;
+        let kept = self.change(key, |it, _| it.keep_summary(summary));
+        kept.unwrap_or_else(|| Err(conflict("keep a summary")))
+    }
+
+    pub(super) fn weigh_embeddings(&mut self, embeddings: &[Embedded]) {
+        for it in embeddings {
+            self.change(&it.session, |session, _| session.weigh_more(size_of_val(&*it.values)));
+        }
+    }
+
+    pub(super) fn forget(&mut self, key: &SessionKey, now: Timestamp) -> Forgotten {
+        let Some(session) = self.remove(key) else { return Forgotten::default() };
+        self.unsettled.insert(key.clone(), now);
         Forgotten { erased: session.entries().len() as u64, pending: 0 }
     }
 
@@ -94,8 +184,7 @@ impl State {
         seq: Seq,
         now: Timestamp,
     ) -> Result<Forgotten, MemoryError> {
-        let session = self.sessions.get_mut(key);
-        let erased = session.map_or(Ok(false), |it| it.forget_entry(seq, now))?;
+        let erased = self.change(key, |it, _| it.forget_entry(seq, now)).unwrap_or(Ok(false))?;
         if erased {
             self.forget_input(key, seq);
         }
@@ -118,8 +207,9 @@ impl State {
         idle.into_iter().take(limit).map(|(_, key)| key.clone()).collect()
     }
 
-    pub(super) fn unsettled(&self, limit: usize) -> Vec<SessionKey> {
-        self.unsettled.iter().take(limit).cloned().collect()
+    pub(super) fn unsettled(&mut self, limit: usize, now: Timestamp) -> Vec<SessionKey> {
+        self.unsettled.retain(|_, forgotten| now.since(*forgotten) < UNSETTLED);
+        self.unsettled.keys().take(limit).cloned().collect()
     }
 
     pub(super) fn settle(&mut self, key: &SessionKey) {
@@ -142,11 +232,12 @@ impl State {
         import: &ExportedSession,
     ) -> Result<Restored, MemoryError> {
         import.check_tree()?;
-        if let Some(session) = self.sessions.get_mut(key) {
-            return session.extend(import, &mut self.arrivals);
+        self.room.check(weight::exported(import))?;
+        if let Some(extended) = self.change(key, |it, arrivals| it.extend(import, arrivals)) {
+            return extended;
         }
         let session = StoredSession::restored(key, import, &mut self.arrivals);
-        self.sessions.insert(key.clone(), session);
+        self.insert(key, session);
         Ok(Restored::Created)
     }
 

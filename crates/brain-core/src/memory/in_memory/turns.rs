@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{conflict, state::State};
+use super::{conflict, state::State, weight};
 use crate::{
     ids::{IdempotencyKey, Owner, Seq, SessionKey, TurnId},
     memory::{
@@ -31,6 +31,30 @@ impl State {
             .ok_or_else(superseded)
     }
 
+    /// Changes a turn, and keeps count of what it takes; `None` if there is no such turn.
+    fn change_turn(
+        &mut self,
+        turn: TurnId,
+        change: impl FnOnce(&mut TurnRecord),
+    ) -> Option<&TurnRecord> {
+        let turn = self.turns.get_mut(&turn)?;
+        let before = weight::turn(turn);
+        change(turn);
+        self.room.change(before, weight::turn(turn));
+        Some(turn)
+    }
+
+    /// Drops turns and their keys, and keeps count.
+    fn retain_turns(&mut self, keep: impl Fn(&TurnRecord) -> bool) {
+        let dropped = self.turns.values().filter(|it| !keep(it));
+        let weight: usize = dropped.map(weight::turn).sum();
+        if 0 < weight {
+            self.turns.retain(|_, turn| keep(turn));
+            self.keys.retain(|_, turn| self.turns.contains_key(turn));
+            self.room.change(weight, 0);
+        }
+    }
+
     /// Whether the session may be appended to by whoever shows this fence.
     pub(super) fn check_fence(
         &mut self,
@@ -46,10 +70,8 @@ impl State {
 
     /// Remembers what a fenced append did to its turn.
     pub(super) fn note_append(&mut self, append: &Append, appended: Appended) {
-        if let Some(turn) = append.fence.and_then(|it| self.turns.get_mut(&it.turn))
-            && !append.drafts.is_empty()
-        {
-            passed(turn, appended);
+        if let Some(fence) = append.fence.filter(|_| !append.drafts.is_empty()) {
+            self.change_turn(fence.turn, |it| passed(it, appended));
         }
     }
 
@@ -68,6 +90,7 @@ impl State {
             None => self.write(&open.session, &open.append, open.create.clone(), now)?,
         };
         let turn = TurnRecord::opened(open, appended, now);
+        self.room.change(0, weight::turn(&turn));
         if let Some(session) = self.sessions.get_mut(&turn.session) {
             session.open_turn = Some(turn.id);
         }
@@ -142,12 +165,14 @@ impl State {
         fence: Fence,
         checkpoint: Checkpoint,
     ) -> Result<(), MemoryError> {
-        let turn = self.held(fence)?;
-        if checkpoint.waiting {
-            turn.state = TurnState::Waiting;
-            turn.lease_until = None;
-        }
-        turn.checkpoint = checkpoint;
+        self.held(fence)?;
+        self.change_turn(fence.turn, |turn| {
+            if checkpoint.waiting {
+                turn.state = TurnState::Waiting;
+                turn.lease_until = None;
+            }
+            turn.checkpoint = checkpoint;
+        });
         Ok(())
     }
 
@@ -172,9 +197,8 @@ impl State {
         if let Some(session) = self.sessions.get_mut(&key) {
             session.open_turn = None;
         }
-        let turn = self.turns.get_mut(&close.turn).ok_or_else(superseded)?;
-        turn.end(close, appended, now);
-        Ok(turn.clone())
+        let ended = self.change_turn(close.turn, |it| it.end(close, appended, now));
+        ended.cloned().ok_or_else(superseded)
     }
 
     pub(super) fn turn(&self, owner: &Owner, turn: TurnId) -> Option<&TurnRecord> {
@@ -203,20 +227,17 @@ impl State {
 
     pub(super) fn prune_turns(&mut self, before: Timestamp) -> u64 {
         let count = self.turns.len();
-        self.turns.retain(|_, turn| turn.ended_at.is_none_or(|ended| before <= ended));
-        self.keys.retain(|_, turn| self.turns.contains_key(turn));
+        self.retain_turns(|turn| turn.ended_at.is_none_or(|ended| before <= ended));
         (count - self.turns.len()) as u64
     }
 
     /// Erases the turn that has this entry as its input, since its request says the same.
     pub(super) fn forget_input(&mut self, key: &SessionKey, seq: Seq) {
-        self.turns.retain(|_, turn| turn.session != *key || turn.input != Some(seq));
-        self.keys.retain(|_, turn| self.turns.contains_key(turn));
+        self.retain_turns(|turn| turn.session != *key || turn.input != Some(seq));
     }
 
     /// Erases the session's turns and their idempotency keys.
     pub(super) fn forget_turns(&mut self, key: &SessionKey) {
-        self.turns.retain(|_, turn| turn.session != *key);
-        self.keys.retain(|_, turn| self.turns.contains_key(turn));
+        self.retain_turns(|turn| turn.session != *key);
     }
 }

@@ -1,14 +1,19 @@
 //! How many bytes things take in memory, roughly: their text, and a share for what holds it.
 
 use crate::{
-    chat::{Message, Part},
-    memory::{Entry, EntryBody, Session, Summary},
+    chat::{Message, Part, ToolCall},
+    ids::AppendId,
+    memory::{
+        Append, Entry, EntryBody, ExportedSession, Session, SessionPatch, Summary, TurnRecord,
+    },
 };
 
 /// What an entry takes beside its text.
 const ENTRY: usize = 384;
 /// What a session takes beside its text.
 const SESSION: usize = 512;
+/// What a turn takes beside its text.
+const TURN: usize = 768;
 /// What a summary takes beside its text.
 const SUMMARY: usize = 96;
 
@@ -33,13 +38,55 @@ pub(in crate::memory) fn summary(summary: &Summary) -> usize {
     SUMMARY + summary.text.len() + summary.model.as_ref().map_or(0, String::len)
 }
 
+pub(in crate::memory) fn append_id(id: &AppendId) -> usize {
+    96 + id.as_str().len()
+}
+
+/// What an append adds.
+pub(in crate::memory) fn append(append: &Append) -> usize {
+    let bodies: usize = append.drafts.iter().map(|it| body(it.body())).sum();
+    append_id(&append.append_id) + bodies
+}
+
+/// What a patch adds at most.
+pub(in crate::memory) fn patch(patch: &SessionPatch) -> usize {
+    let texts = [&patch.title, &patch.system].into_iter().flatten().flatten();
+    let metadata = patch.metadata.iter().flatten().map(|it| it.as_str().len());
+    texts.map(String::len).chain(metadata).sum()
+}
+
+/// What a session takes that is restored.
+pub(in crate::memory) fn exported(session: &ExportedSession) -> usize {
+    let entries: usize = session.entries.iter().map(|it| body(&it.entry)).sum();
+    let summaries: usize = session.summaries.iter().map(summary).sum();
+    let texts = [&session.title, &session.system].into_iter().flatten();
+    let metadata = session.metadata.as_ref().map_or(0, |it| it.as_str().len());
+    SESSION + entries + summaries + texts.map(String::len).sum::<usize>() + metadata
+}
+
+pub(in crate::memory) fn turn(turn: &TurnRecord) -> usize {
+    let checkpoint = &turn.checkpoint;
+    let calls = checkpoint.calls.iter();
+    let calls: usize =
+        calls.map(|it| call(&it.call) + it.result.as_ref().map_or(0, String::len)).sum();
+    let key = turn.idempotency.as_ref().map_or(0, |it| 256 + 2 * it.key.as_str().len());
+    TURN + turn.request.as_str().len()
+        + checkpoint.text.len()
+        + checkpoint.reasoning.len()
+        + calls
+        + key
+}
+
 fn message(message: &Message) -> usize {
     let parts: usize = message.content.iter().map(part).sum();
-    let call = |it: &crate::chat::ToolCall| 96 + it.id.len() + it.name.len() + it.arguments.len();
     let calls: usize = message.tool_calls.iter().map(call).sum();
     let texts = [&message.tool_call_id, &message.reasoning].into_iter().flatten();
     let texts: usize = texts.map(String::len).sum();
     parts + calls + texts + message.extra.as_ref().map_or(0, |it| it.as_str().len())
+}
+
+fn call(call: &ToolCall) -> usize {
+    96 + call.id.len() + call.name.len() + call.arguments.len()
 }
 
 fn part(part: &Part) -> usize {
