@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`chat`], [`ids`], [`json`], [`time`] | the vocabulary |
 //! | [`memory`] | the memory port, and [`memory::InMemoryStore`] |
+//! | [`recall`] | what can be found, and how well it fits |
 //! | [`llm`] | the language-model port, and [`llm::Router`] |
 //! | [`tool`] | the tool port |
 //! | [`task`] | spawning as a port |
@@ -21,6 +22,7 @@ pub mod ids;
 pub mod json;
 pub mod llm;
 pub mod memory;
+pub mod recall;
 pub mod task;
 pub mod time;
 pub mod tool;

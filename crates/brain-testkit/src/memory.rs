@@ -220,13 +220,21 @@ macro_rules! memory_store_suite {
             }
             recall {
                 what_was_written_is_found_at_once,
-                every_word_must_be_there,
+                any_word_may_match,
+                the_answer_beside_the_words_is_found,
                 case_does_not_matter_in_any_script,
-                the_newest_are_found_first,
+                of_equals_the_newest_is_first,
+                what_changed_is_found_both_ways,
                 no_word_finds_nothing,
                 no_query_is_malformed,
                 all_that_is_said_is_searched,
                 the_forgotten_is_not_found,
+                owners_find_only_their_own,
+                the_restored_is_found,
+                what_is_not_embedded_is_named,
+                vectors_of_the_gone_are_dropped,
+                meaning_and_words_are_fused,
+                embedding_comes_to_an_end,
             }
             open {
                 a_turn_opens_with_its_input,

@@ -9,7 +9,7 @@ use std::{fmt, time::Duration};
 use rusqlite::Connection;
 use tokio::sync::watch;
 
-use crate::{error::Outcome, hidden, open::truncate_log, tombstones, writer::Chores};
+use crate::{error::Outcome, hidden, open::truncate_log, recall, tombstones, writer::Chores};
 
 /// How long emptying the log waits for readers,
 const PATIENCE: Duration = Duration::from_millis(20);
@@ -92,7 +92,9 @@ impl Erasure {
                 }
             }
             Phase::Index => {
-                self.phase = Phase::Log;
+                if !recall::erase_some(connection)? {
+                    self.phase = Phase::Log;
+                }
             }
             Phase::Log => {
                 self.phase = Phase::Begin;

@@ -19,6 +19,7 @@ use rusqlite::{Connection, OptionalExtension};
 use crate::{
     catalog,
     error::{Failure, Outcome},
+    recall,
     rows::{self, StoredSession},
     summaries,
     tombstones::{self, Copies},
@@ -181,8 +182,8 @@ pub(crate) fn insert_at(
     draft: &Draft,
 ) -> Outcome<()> {
     let sql = "INSERT INTO messages \
-                   (session, seq, parent, role, status, created_at, json, folded) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+                   (session, seq, parent, role, status, created_at, json) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     let body = draft.body();
     connection.prepare_cached(sql)?.execute((
         session,
@@ -192,9 +193,8 @@ pub(crate) fn insert_at(
         body.status.as_str(),
         body.created_at.as_millis(),
         draft.json().as_ref(),
-        body.message.joined_text().to_lowercase().as_bytes(),
     ))?;
-    Ok(())
+    recall::add(connection, session, connection.last_insert_rowid(), body)
 }
 
 fn remember(
@@ -365,8 +365,9 @@ fn blank(connection: &Connection, session: i64, seq: Seq) -> Outcome<bool> {
         return Ok(false);
     }
     let blank = Draft::new(entry.body.forgotten()).map_err(Failure::corrupt)?;
-    let sql = "UPDATE messages SET status = ?2, json = ?3, folded = X'' WHERE id = ?1";
+    let sql = "UPDATE messages SET status = ?2, json = ?3 WHERE id = ?1";
     let status = blank.body().status.as_str();
     connection.prepare_cached(sql)?.execute((id, status, blank.json().as_ref()))?;
+    recall::remove(connection, id)?;
     Ok(true)
 }

@@ -14,7 +14,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig};
 use crate::{
     OpenError, SqliteConfig,
     error::is_busy,
-    hidden,
+    hidden, recall,
     schema::{APPLICATION_ID, MIGRATIONS, VERSION},
 };
 
@@ -47,6 +47,8 @@ pub(crate) fn open(config: &SqliteConfig, now: Timestamp) -> Result<Connection, 
     connection.pragma_update(None, "secure_delete", true).map_err(database)?;
     migrate(config, &mut connection)?;
     prepare(config, &connection, now).map_err(database)?;
+    recall::bring_up_to_date(&connection)
+        .map_err(|failure| database_error(config, failure.during("index the memory")))?;
     connection
         .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
         .map_err(database)?;

@@ -1,48 +1,262 @@
-//! Search: entries that hold every word, newest first.
+//! Search: candidates from the index, ranked by the core.
 //!
-//! It looks at one entry after the other; an index is not its business.
+//! | module | what it holds |
+//! |---|---|
+//! | `index` | which words an entry holds; how an entry comes and goes |
+//! | `vectors` | embeddings, and comparing them with a query's |
+//!
+//! The work is bounded, however much was said: of each word the newest entries are looked at, of
+//! all words together so many, rare words first, and of the vectors those of the newest sessions.
+
+mod index;
+mod vectors;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use brain_core::{
     ids::{Owner, SessionKey},
-    memory::Hit,
+    memory::{Hit, Search},
+    recall::{Conversation, Corpus, Place, REACH, Term, query_words, rank},
 };
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
-use crate::{
-    error::{Failure, Outcome},
-    rows,
+use self::{
+    index::term_of,
+    vectors::{Closeness, compare},
 };
+pub(crate) use self::{
+    index::{add, bring_up_to_date, erase_some, remove, stage},
+    vectors::{keep, unembedded},
+};
+use crate::{error::Outcome, rows};
 
-/// The join order is said, so that entries come newest first without being sorted.
-const NEWEST_FIRST: &str = "SELECT m.seq, m.parent, m.json, m.folded, s.name \
-                            FROM messages m CROSS JOIN sessions s ON s.id = m.session \
-                            WHERE s.owner = ?1 ORDER BY m.id DESC";
+/// Of each word, so many of the newest entries are looked at,
+const WORD_ENTRIES: usize = 2_048;
+/// and so many of all words.
+const WORDS_ENTRIES: usize = 4_096;
+/// So many entries are candidates only because they are close.
+const CLOSE_ENTRIES: usize = 256;
 
-/// At most `limit` of the owner's entries that hold every word of `query`.
-pub(crate) fn search(
-    connection: &Connection,
-    owner: &Owner,
-    query: &str,
-    limit: usize,
-) -> Outcome<Vec<Hit>> {
-    let words: Vec<String> = query.split_whitespace().map(str::to_lowercase).collect();
-    let mut hits = Vec::new();
-    if words.is_empty() || limit == 0 {
-        return Ok(hits);
+/// Where an entry stands: its session's row, and its place there.
+type Spot = (i64, i64);
+
+/// At most `search.limit` of the owner's entries, best first.
+pub(crate) fn search(connection: &Connection, owner: &Owner, search: &Search) -> Outcome<Vec<Hit>> {
+    let words = query_words(&search.text);
+    if search.limit == 0 || (words.is_empty() && search.vector.is_none()) {
+        return Ok(Vec::new());
     }
-    let mut statement = connection.prepare_cached(NEWEST_FIRST)?;
-    let mut found = statement.query([owner.as_str().as_bytes()])?;
-    while let Some(row) = found.next()? {
-        let text = row.get_ref(3)?.as_bytes().map_err(Failure::corrupt)?;
-        let text = std::str::from_utf8(text).map_err(Failure::corrupt)?;
-        if !words.iter().all(|word| text.contains(word)) {
-            continue;
-        }
-        let session = SessionKey::new(owner.clone(), rows::session_id(row, 4)?);
-        hits.push(Hit { session, entry: rows::entry(row, 0)?, score: 1.0 });
-        if hits.len() == limit {
-            break;
-        }
+    let found = Found::by(connection, owner, &words)?;
+    let close = match &search.vector {
+        Some(vector) => compare(connection, owner, vector)?,
+        None => Closeness::default(),
+    };
+    let (mut corpus, terms) = found.statistics(connection, owner)?;
+    corpus.closeness = close.average();
+    let sessions = conversations(connection, &found, &close)?;
+    let ranked = rank(&corpus, &terms, &sessions, search.limit);
+    let mut hits = Vec::with_capacity(ranked.len());
+    for it in ranked {
+        hits.extend(hit(connection, owner, (it.id, it.score))?);
     }
     Ok(hits)
+}
+
+/// What the words of a query lead to.
+struct Found {
+    /// The entries of each word, the newest ones.
+    entries: Vec<Vec<i64>>,
+    /// Which words an entry holds.
+    terms: HashMap<i64, u64>,
+    /// Where entries stand that everybody may see.
+    spots: HashMap<i64, Spot>,
+}
+
+impl Found {
+    fn by(connection: &Connection, owner: &Owner, words: &[String]) -> Outcome<Self> {
+        let entries: Vec<_> = words
+            .iter()
+            .map(|word| entries_with(connection, owner, word))
+            .collect::<Outcome<_>>()?;
+        let mut rare_first: Vec<_> = entries.iter().enumerate().collect();
+        rare_first.sort_by_key(|(_, entries)| entries.len());
+        let mut terms = HashMap::new();
+        for (bit, entries) in rare_first {
+            for message in entries {
+                if terms.len() < WORDS_ENTRIES || terms.contains_key(message) {
+                    *terms.entry(*message).or_insert(0) |= 1 << bit;
+                }
+            }
+        }
+        let spots = spots(connection, owner, &terms)?;
+        Ok(Self { entries, terms, spots })
+    }
+
+    /// How common each word is, by what was looked at.
+    fn statistics(&self, connection: &Connection, owner: &Owner) -> Outcome<(Corpus, Vec<Term>)> {
+        let sql = "SELECT count(*), coalesce(sum(entries), 0), coalesce(sum(words), 0) \
+                   FROM recall_sessions WHERE owner = ?1 AND 0 < entries";
+        let corpus =
+            connection.prepare_cached(sql)?.query_row([owner.as_str().as_bytes()], |row| {
+                Ok(Corpus {
+                    sessions: rows::unsigned(row, 0)?,
+                    entries: rows::unsigned(row, 1)?,
+                    words: rows::unsigned(row, 2)?,
+                    closeness: None,
+                })
+            })?;
+        let terms = self.entries.iter().map(|entries| self.term(entries, &corpus)).collect();
+        Ok((corpus, terms))
+    }
+
+    fn term(&self, entries: &[i64], corpus: &Corpus) -> Term {
+        let spots = entries.iter().filter_map(|it| self.spots.get(it));
+        let sessions = spots.map(|(session, _)| session).collect::<BTreeSet<_>>().len();
+        let term = Term { entries: entries.len() as u64, sessions: sessions.max(1) as u64 };
+        match entries {
+            [] => Term::default(),
+            // There are more: as many among the older ones as among the newer ones.
+            [newest, .., oldest] if entries.len() == WORD_ENTRIES => {
+                let share = *newest as f64 / (newest - oldest).max(1) as f64;
+                let more = |count: u64, all: u64| ((count as f64 * share) as u64).min(all);
+                Term {
+                    entries: more(term.entries, corpus.entries),
+                    sessions: more(term.sessions, corpus.sessions),
+                }
+            }
+            _ => term,
+        }
+    }
+}
+
+/// The newest of the owner's entries that hold a word.
+fn entries_with(connection: &Connection, owner: &Owner, word: &str) -> Outcome<Vec<i64>> {
+    let sql = "SELECT rowid FROM recall_words WHERE recall_words MATCH ?1 \
+               ORDER BY rowid DESC LIMIT ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    let term = term_of(owner, word);
+    let found = statement.query_map((term, rows::limit(WORD_ENTRIES)), |row| row.get(0))?;
+    Ok(found.collect::<Result<_, _>>()?)
+}
+
+fn spots(
+    connection: &Connection,
+    owner: &Owner,
+    entries: &HashMap<i64, u64>,
+) -> Outcome<HashMap<i64, Spot>> {
+    let sql = "SELECT e.session, e.place FROM recall_entries e JOIN sessions s ON s.id = e.session \
+               WHERE e.message = ?1 AND s.owner = ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    let owner = owner.as_str().as_bytes();
+    let mut spots = HashMap::with_capacity(entries.len());
+    for message in entries.keys() {
+        let found = statement
+            .query_row((message, owner), |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        spots.extend(found.map(|spot| (*message, spot)));
+    }
+    Ok(spots)
+}
+
+/// The candidates with their neighbours, by session.
+fn conversations(
+    connection: &Connection,
+    found: &Found,
+    close: &Closeness,
+) -> Outcome<Vec<Conversation>> {
+    let mut sessions: BTreeMap<i64, BTreeSet<i64>> = BTreeMap::new();
+    for (session, place) in found.spots.values().copied().chain(close.closest(CLOSE_ENTRIES)) {
+        sessions.entry(session).or_default().insert(place);
+    }
+    let mut conversations = Vec::with_capacity(sessions.len());
+    for (session, seeds) in sessions {
+        let sql = "SELECT words FROM recall_sessions WHERE session = ?1";
+        let mut statement = connection.prepare_cached(sql)?;
+        let words = statement.query_row([session], |row| rows::unsigned(row, 0)).optional()?;
+        let mut places = Vec::new();
+        for (first, last) in stretches(&seeds) {
+            read_places(connection, (session, first, last), &mut places)?;
+        }
+        for place in &mut places {
+            place.terms = found.terms.get(&place.id).copied().unwrap_or(0);
+            place.closeness = close.of((session, place.position as i64));
+        }
+        conversations.push(Conversation { words: words.unwrap_or(0), places });
+    }
+    Ok(conversations)
+}
+
+/// The places that count for those within reach of these, as ranges that do not overlap.
+fn stretches(seeds: &BTreeSet<i64>) -> Vec<(i64, i64)> {
+    let reach = 2 * REACH as i64;
+    let mut stretches: Vec<(i64, i64)> = Vec::new();
+    for seed in seeds {
+        let (first, last) = (seed.saturating_sub(reach), seed.saturating_add(reach));
+        match stretches.last_mut() {
+            Some((_, end)) if first <= *end => *end = last,
+            _ => stretches.push((first, last)),
+        }
+    }
+    stretches
+}
+
+fn read_places(
+    connection: &Connection,
+    stretch: (i64, i64, i64),
+    places: &mut Vec<Place>,
+) -> Outcome<()> {
+    let sql = "SELECT message, place, words, asks FROM recall_entries \
+               WHERE session = ?1 AND place BETWEEN ?2 AND ?3 ORDER BY place";
+    let mut statement = connection.prepare_cached(sql)?;
+    let found = statement.query_map(stretch, |row| {
+        Ok(Place {
+            id: row.get(0)?,
+            position: rows::unsigned(row, 1)?,
+            words: row.get(2)?,
+            asks: row.get(3)?,
+            ..Place::default()
+        })
+    })?;
+    for place in found {
+        places.push(place?);
+    }
+    Ok(())
+}
+
+/// The entry that was found; one that does not decode is left out and reported in the log.
+fn hit(
+    connection: &Connection,
+    owner: &Owner,
+    (message, score): (i64, f32),
+) -> Outcome<Option<Hit>> {
+    let sql = "SELECT m.seq, m.parent, m.json, s.name \
+               FROM messages m JOIN sessions s ON s.id = m.session \
+               WHERE m.id = ?1 AND s.owner = ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut found = statement.query((message, owner.as_str().as_bytes()))?;
+    let Some(row) = found.next()? else { return Ok(None) };
+    let session = SessionKey::new(owner.clone(), rows::session_id(row, 3)?);
+    match rows::entry(row, 0) {
+        Ok(entry) => Ok(Some(Hit { session, entry, score })),
+        Err(failure) => {
+            tracing::error!(?failure, "a stored entry is corrupt");
+            Ok(None)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::stretches;
+
+    #[test]
+    fn neighbourhoods_are_read_once() {
+        let check = |seeds: &[i64], expected: &[(i64, i64)]| {
+            assert_eq!(stretches(&seeds.iter().copied().collect()), expected, "{seeds:?}");
+        };
+        check(&[], &[]);
+        check(&[5], &[(1, 9)]);
+        check(&[5, 6, 13], &[(1, 17)]);
+        check(&[5, 14], &[(1, 9), (10, 18)]);
+    }
 }

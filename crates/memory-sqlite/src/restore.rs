@@ -19,6 +19,7 @@ use crate::{
     hidden::{self, HiddenName},
     log,
     reader::Reader,
+    recall,
     rows::StoredSession,
     summaries, turns,
     writer::Writer,
@@ -147,7 +148,11 @@ impl Restore {
     ) -> Outcome<i64> {
         let row = match hidden::find(connection, name)? {
             Some(row) => row,
-            None if batch.start == first => hidden::insert(connection, name, &self.session())?,
+            None if batch.start == first => {
+                let row = hidden::insert(connection, name, &self.session())?;
+                recall::stage(connection, row, &self.key.owner)?;
+                row
+            }
             None => return Err(MemoryErrorKind::Conflict.into()),
         };
         for (place, draft) in batch.places.iter().zip(&batch.drafts) {

@@ -8,6 +8,7 @@ pub(crate) const APPLICATION_ID: u32 = u32::from_be_bytes(*b"CODe");
 const STEPS: &[M<'static>] = &[
     M::up(include_str!("../migrations/0001_memory.sql")),
     M::up(include_str!("../migrations/0002_upkeep.sql")),
+    M::up(include_str!("../migrations/0003_recall.sql")),
 ];
 
 /// All migrations; those that are due run in one transaction.

@@ -264,17 +264,28 @@ impl Catalog for SqliteStore {
 #[async_trait]
 impl Recall for SqliteStore {
     async fn search(&self, owner: &Owner, search: &Search) -> Result<Vec<Hit>, MemoryError> {
-        let (owner, query, limit) = (owner.clone(), search.text.clone(), search.limit);
-        let work = move |connection: &Connection| recall::search(connection, &owner, &query, limit);
+        let (owner, search) = (owner.clone(), search.clone());
+        let work = move |connection: &Connection| recall::search(connection, &owner, &search);
         self.reader.run("search", work).await
     }
 
-    async fn unembedded(&self, _: &str, _: usize) -> Result<Vec<Unembedded>, MemoryError> {
-        Ok(Vec::new())
+    async fn unembedded(&self, model: &str, limit: usize) -> Result<Vec<Unembedded>, MemoryError> {
+        let model = model.to_owned();
+        let work = move |connection: &Connection| recall::unembedded(connection, &model, limit);
+        self.reader.run("read what to embed", work).await
     }
 
-    async fn keep_embeddings(&self, _: &str, _: Vec<Embedded>) -> Result<(), MemoryError> {
-        Ok(())
+    async fn keep_embeddings(
+        &self,
+        model: &str,
+        embeddings: Vec<Embedded>,
+    ) -> Result<(), MemoryError> {
+        let model = model.to_owned();
+        let bytes = embeddings.iter().map(|it| it.values.len()).sum();
+        self.write("keep embeddings", bytes, move |connection, _| {
+            recall::keep(connection, &model, &embeddings)
+        })
+        .await
     }
 }
 
