@@ -29,7 +29,7 @@ use self::{certificates::Certificates, process::Process};
 pub use self::{
     cluster::Cluster,
     monitor::Monitor,
-    proxy::Proxy,
+    proxy::{Loss, Proxy},
     sentinel::Sentinel,
     wire::{Client, Reply},
 };

@@ -15,18 +15,27 @@ use std::{
 
 use super::{PATIENCE, Server};
 
-/// What happens to the next request that holds a text.
+/// What happens to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Loss {
+pub enum Loss {
     /// The server gets it and does it; the connection ends before the reply.
     Reply,
     /// The connection ends before the server gets it.
     Request,
 }
 
+/// Which request it happens to.
+#[derive(Clone, Copy, Debug)]
+enum Which {
+    /// The next one that holds this text.
+    Holds(&'static [u8]),
+    /// The next one after so many.
+    After(usize),
+}
+
 #[derive(Debug, Default)]
 struct Plan {
-    loss: Mutex<Option<(Loss, &'static [u8])>>,
+    loss: Mutex<Option<(Loss, Which)>>,
     delay: Mutex<Duration>,
     lost: AtomicUsize,
     connections: Mutex<Vec<TcpStream>>,
@@ -37,12 +46,18 @@ impl Plan {
     /// What to do with these bytes of a client.
     fn loss_of(&self, bytes: &[u8]) -> Option<Loss> {
         let mut planned = self.loss.lock().unwrap();
-        let (loss, text) = (*planned)?;
-        bytes.windows(text.len()).any(|it| it == text).then(|| {
-            *planned = None;
-            self.lost.fetch_add(1, Ordering::Relaxed);
-            loss
-        })
+        let (loss, which) = (*planned)?;
+        match which {
+            Which::Holds(text) if !bytes.windows(text.len()).any(|it| it == text) => return None,
+            Which::After(count @ 1..) => {
+                *planned = Some((loss, Which::After(count - 1)));
+                return None;
+            }
+            Which::Holds(_) | Which::After(_) => {}
+        }
+        *planned = None;
+        self.lost.fetch_add(1, Ordering::Relaxed);
+        Some(loss)
     }
 }
 
@@ -85,12 +100,26 @@ impl Proxy {
     /// Ends the connection of the next request that holds `text`, when the server has done it and
     /// before the client knows.
     pub fn lose_reply(&self, text: &'static str) {
-        *self.plan.loss.lock().unwrap() = Some((Loss::Reply, text.as_bytes()));
+        self.plan(Loss::Reply, Which::Holds(text.as_bytes()));
     }
 
     /// Ends the connection of the next request that holds `text`, before the server gets it.
     pub fn lose_request(&self, text: &'static str) {
-        *self.plan.loss.lock().unwrap() = Some((Loss::Request, text.as_bytes()));
+        self.plan(Loss::Request, Which::Holds(text.as_bytes()));
+    }
+
+    /// The same for whatever request comes after `count` others.
+    pub fn lose_after(&self, count: usize, loss: Loss) {
+        self.plan(loss, Which::After(count));
+    }
+
+    /// Loses nothing more; whether what was planned had happened.
+    pub fn lose_nothing(&self) -> bool {
+        self.plan.loss.lock().unwrap().take().is_none()
+    }
+
+    fn plan(&self, loss: Loss, which: Which) {
+        *self.plan.loss.lock().unwrap() = Some((loss, which));
     }
 
     /// Holds every request back for so long.

@@ -78,21 +78,51 @@ impl Client {
         reply.unwrap_or_else(|error| Reply::Error(format!("CONNECTION {error}")))
     }
 
-    /// Everything that the keys hold, in an order that does not change, for comparing before and
-    /// after: each key with its value as `DUMP` has it.
+    /// Each key with its value as `DUMP` has it, by key; for looking for bytes.
     pub fn contents(&mut self) -> Vec<(Vec<u8>, Reply)> {
-        let keys = self.ask(&["KEYS", "*"]).array();
-        let mut all: Vec<(Vec<u8>, Reply)> = keys
-            .into_iter()
-            .filter_map(|it| if let Reply::Bytes(key) = it { Some(key) } else { None })
-            .map(|key| {
-                self.send_bytes(&[b"DUMP", &key]).unwrap();
-                let value = self.receive().unwrap();
-                (key, value)
-            })
-            .collect();
-        all.sort_by(|a, b| a.0.cmp(&b.0));
-        all
+        let mut keys: Vec<Vec<u8>> = self.all(&[b"KEYS", b"*"]);
+        keys.sort();
+        let dump = |key: Vec<u8>| {
+            self.send_bytes(&[b"DUMP", &key]).unwrap();
+            (key, self.receive().unwrap())
+        };
+        keys.into_iter().map(dump).collect()
+    }
+
+    /// Each key with its value, by key, in an order that does not change; for comparing before and
+    /// after.
+    pub fn values(&mut self) -> Vec<(Vec<u8>, Vec<Vec<u8>>)> {
+        let mut keys: Vec<Vec<u8>> = self.all(&[b"KEYS", b"*"]);
+        keys.sort();
+        keys.into_iter().map(|it| (it.clone(), self.value(&it))).collect()
+    }
+
+    fn value(&mut self, key: &[u8]) -> Vec<Vec<u8>> {
+        self.send_bytes(&[b"TYPE", key]).unwrap();
+        match self.receive().unwrap().text().as_str() {
+            "string" => self.all(&[b"MGET", key]),
+            "zset" => self.all(&[b"ZRANGE", key, b"0", b"-1", b"WITHSCORES"]),
+            "set" => {
+                let mut members = self.all(&[b"SMEMBERS", key]);
+                members.sort();
+                members
+            }
+            "hash" => {
+                let fields = self.all(&[b"HGETALL", key]);
+                let mut pairs: Vec<&[Vec<u8>]> = fields.chunks(2).collect();
+                pairs.sort();
+                pairs.concat()
+            }
+            other => panic!("no store keeps a {other}"),
+        }
+    }
+
+    /// The bytes in the array that answers a command.
+    fn all(&mut self, command: &[&[u8]]) -> Vec<Vec<u8>> {
+        self.send_bytes(command).unwrap();
+        let replies = self.receive().unwrap().array();
+        let bytes = |it| if let Reply::Bytes(bytes) = it { Some(bytes) } else { None };
+        replies.into_iter().filter_map(bytes).collect()
     }
 
     pub(super) fn send(&mut self, command: &[&str]) -> io::Result<()> {

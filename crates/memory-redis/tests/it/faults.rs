@@ -1,1 +1,8 @@
-//! What the store says when Redis fails.
+//! What the store says when Redis fails, and what it leaves behind.
+//!
+//! Each case compares what Redis holds before and after: an error leaves nothing half done.
+
+mod cuts;
+mod eviction;
+mod outages;
+mod refusals;
