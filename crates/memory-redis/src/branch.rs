@@ -53,15 +53,17 @@ struct Page {
 #[derive(Debug)]
 pub(crate) struct ScanPage {
     pub(crate) state: State,
-    pub(crate) entries: Vec<Entry>,
+    pub(crate) entries: Vec<Decoded>,
     pub(crate) reached: Seq,
+    /// One for each entry, empty where there is none; none at all where they were not asked for.
+    pub(crate) embeddings: Vec<Vec<u8>>,
 }
 
+/// A position, and what its value turned out to be.
+type Decoded = (Seq, Result<Entry, MemoryError>);
+
 /// Positions and values, as scripts return them.
-fn values(
-    reply: Reply,
-    entries: Value,
-) -> Result<Vec<(Seq, Result<Entry, MemoryError>)>, MemoryError> {
+fn values(reply: Reply, entries: Value) -> Result<Vec<Decoded>, MemoryError> {
     let mut values = reply.list(entries)?.into_iter();
     let mut read = Vec::with_capacity(values.len() / 2);
     while let (Some(seq), Some(value)) = (values.next(), values.next()) {
@@ -72,24 +74,16 @@ fn values(
     Ok(read)
 }
 
-/// Entries of a branch; one that does not decode is reported and left out.
-fn readable(reply: Reply, entries: Value) -> Result<(Vec<Entry>, usize), MemoryError> {
-    let values = values(reply, entries)?;
-    let found = values.len();
-    let readable = values.into_iter().filter_map(|(seq, read)| match read {
+/// The entry; `None` if it does not decode, which is reported.
+pub(crate) fn readable(seq: Seq, read: Result<Entry, MemoryError>) -> Option<Entry> {
+    match read {
         Ok(entry) => Some(entry),
         Err(error) => {
             let error: &dyn Error = &error;
             tracing::warn!(%seq, error, "left out an entry that cannot be read");
             None
         }
-    });
-    Ok((readable.collect(), found))
-}
-
-/// Entries of all branches; none is left out.
-fn whole(reply: Reply, entries: Value) -> Result<Vec<Entry>, MemoryError> {
-    values(reply, entries)?.into_iter().map(|(_, read)| read).collect()
+    }
 }
 
 impl RedisStore {
@@ -114,7 +108,9 @@ impl RedisStore {
             reply.array(found)?;
         let fields = [reply.bytes(line)?, reply.bytes(description)?, reply.bytes(updated)?];
         let Some(stored) = Stored::parse(reply, key, fields)? else { return Ok(None) };
-        let (entries, found) = readable(reply, entries)?;
+        let entries = values(reply, entries)?;
+        let found = entries.len();
+        let entries = entries.into_iter().filter_map(|(seq, it)| readable(seq, it)).collect();
         let next = parse_seq(&reply.text(next)?).ok_or_else(|| reply.corrupt())?;
         let (missing, passed) = (reply.int(missing)? == 1, reply.int(passed)? == 1);
         let summary = reply.bytes(summary)?.filter(|it| !it.is_empty());
@@ -126,13 +122,14 @@ impl RedisStore {
     pub(crate) async fn scan_page(
         &self,
         key: &SessionKey,
-        after: Seq,
-        limit: usize,
+        (after, limit): (Seq, usize),
+        with_embeddings: bool,
     ) -> Result<Option<ScanPage>, MemoryError> {
         let args = vec![
             after.to_string().into_bytes(),
             limit.min(PAGE).to_string().into_bytes(),
             ENOUGH.to_vec(),
+            u8::from(with_embeddings).to_string().into_bytes(),
         ];
         let keys = [self.keys.session(key)];
         let found = self.pool.script(SCAN, &scripts::SCAN, &keys, args, false).await?;
@@ -140,12 +137,13 @@ impl RedisStore {
             return Ok(None);
         }
         let reply = Reply(SCAN);
-        let [line, entries, reached] = reply.array(found)?;
+        let [line, entries, reached, embeddings] = reply.array(found)?;
         let line = reply.text(line)?;
         let state = State::parse(&line).ok_or_else(|| reply.corrupt())?;
-        let entries = whole(reply, entries)?;
+        let entries = values(reply, entries)?;
         let reached = reply.text(reached)?.parse().map_err(|_| reply.corrupt())?;
-        Ok(Some(ScanPage { state, entries, reached: Seq(reached) }))
+        let embeddings = reply.fields(embeddings)?.into_iter().flatten().collect();
+        Ok(Some(ScanPage { state, entries, reached: Seq(reached), embeddings }))
     }
 
     /// Entries by position, if the session stays the same one.
@@ -158,14 +156,16 @@ impl RedisStore {
         let (mut entries, mut born) = (Vec::new(), None);
         while entries.len() < limit {
             let rest = limit - entries.len();
-            let Some(page) = self.scan_page(key, after, rest).await? else {
+            let Some(page) = self.scan_page(key, (after, rest), false).await? else {
                 return Ok(if born.is_none() { Ok(entries) } else { Err(Changed) });
             };
             if born.is_some_and(|it| it != page.state.born) {
                 return Ok(Err(Changed));
             }
             born = Some(page.state.born);
-            entries.extend(page.entries);
+            for (_, entry) in page.entries {
+                entries.push(entry?);
+            }
             after = page.reached;
             if page.state.last <= after {
                 break;

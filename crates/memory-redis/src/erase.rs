@@ -25,7 +25,13 @@ impl RedisStore {
     pub(crate) async fn erase(&self, key: &SessionKey) -> Result<Forgotten, MemoryError> {
         let seen = self.look(FORGET, key, Look::default()).await?;
         if seen.stored.is_some() {
-            self.note_forgotten(FORGET, (key, seen.now)).await?;
+            match self.note_forgotten(FORGET, (key, seen.now)).await {
+                // Forgetting makes room; that it is noted does not stand in its way.
+                Err(error) if error.kind() == MemoryErrorKind::Full => {
+                    tracing::warn!(%error, "could not note what is forgotten");
+                }
+                noted => noted?,
+            }
         }
         let turns = self.turns_in(FORGET, key).await?;
         let keys = [self.keys.session(key), self.keys.copy(key), self.keys.burial(key)];
@@ -115,13 +121,15 @@ fn without_entry(seen: &Seen, seq: Seq) -> Result<Option<Change>, MemoryError> {
     stored.changed(Token::random(), seen.now);
     let mut sets = stored.sets();
     sets.push((keys::entry(seq), value::value(entry.parent, &left)));
+    sets.push((keys::forgotten(seq), b"1".to_vec()));
     let places = seen.field(1);
     let guards =
         vec![seen.guard(), (keys::SUMMARIES.to_vec(), places.unwrap_or_default().to_vec())];
     let mut places = summaries::parse_places(reply, places)?;
     let gone: Vec<Seq> = places.iter().copied().filter(|it| seq <= *it).collect();
     places.retain(|it| *it < seq);
-    let drops = gone.into_iter().map(keys::summary).collect();
+    let mut drops: Vec<Vec<u8>> = gone.into_iter().map(keys::summary).collect();
+    drops.push(keys::embedding(seq));
     let mut change = Change { guards, sets, drops, ..Change::default() };
     summaries::put_places(&mut change, &places);
     Ok(Some(change))

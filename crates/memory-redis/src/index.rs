@@ -68,13 +68,21 @@ impl RedisStore {
         (key, made): (&SessionKey, Timestamp),
         now: Timestamp,
     ) -> Result<(), MemoryError> {
+        let made = self.note_made(operation, key, made);
+        future::try_join(made, self.note_changed(operation, key, now)).await?;
+        Ok(())
+    }
+
+    /// Puts a session into the index of all, as changed now.
+    async fn note_changed(
+        &self,
+        operation: &'static str,
+        key: &SessionKey,
+        now: Timestamp,
+    ) -> Result<(), MemoryError> {
         let mut all = command("ZADD", self.keys.sessions());
         all.arg(now.as_millis()).arg(name_of(key));
-        future::try_join(
-            self.note_made(operation, key, made),
-            self.pool.command(operation, all, true),
-        )
-        .await?;
+        self.pool.command(operation, all, true).await?;
         Ok(())
     }
 
@@ -137,8 +145,9 @@ impl RedisStore {
         let keys = [self.keys.open_turns(), self.keys.ended_turns()];
         let member = member(&turn.session, turn.id).into_bytes();
         let args = vec![ended.as_millis().to_string().into_bytes(), member];
-        if let Err(error) = self.pool.script("end the turn", &scripts::END, &keys, args, true).await
-        {
+        let changed = self.note_changed("end the turn", &turn.session, ended);
+        let moved = self.pool.script("end the turn", &scripts::END, &keys, args, true);
+        if let Err(error) = future::try_join(moved, changed).await {
             tracing::debug!(%error, "left a turn in an index that is over");
         }
     }

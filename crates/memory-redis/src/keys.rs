@@ -29,6 +29,9 @@
 //! | `t:TURN`, `q:TURN`, `n:TURN`, `k:TURN` | a turn: its record, request, progress, and text under way |
 //! | `m`, `m:SEQ` | where summaries were made, and each of them |
 //! | `g` | which positions an import left out |
+//! | `w:SEQ` | the embedding of an entry: model, line feed, numbers |
+//! | `y` | up to which position entries are embedded, and by which model |
+//! | `f:SEQ` | that an entry was forgotten |
 //! | `z` | how many bytes the entries of a copy have |
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -141,6 +144,19 @@ pub(crate) const UPDATED: &[u8] = b"u";
 pub(crate) const SUMMARIES: &[u8] = b"m";
 /// Which positions an import left out.
 pub(crate) const GAPS: &[u8] = b"g";
+
+/// Up to which position entries are embedded.
+pub(crate) const EMBEDDED: &[u8] = b"y";
+
+/// That an entry was forgotten.
+pub(crate) fn forgotten(seq: Seq) -> Vec<u8> {
+    format!("f:{seq}").into_bytes()
+}
+
+/// An entry's embedding.
+pub(crate) fn embedding(seq: Seq) -> Vec<u8> {
+    format!("w:{seq}").into_bytes()
+}
 
 pub(crate) fn entry(seq: Seq) -> Vec<u8> {
     format!("e:{seq}").into_bytes()

@@ -1,33 +1,50 @@
-//! Which session a turn belongs to, remembered: a holder asks every second. A turn never moves.
+//! What a store remembers between calls; all of it can be found out again.
 
 use std::{
     collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use brain_core::ids::{SessionKey, TurnId};
+use brain_core::{
+    ids::{SessionKey, TurnId},
+    time::Timestamp,
+};
 
 /// More turns than one daemon works on.
 const MOST: usize = 4096;
 
-/// Turns that were asked for lately.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Which session a turn belongs to: a holder asks every second, and a turn never moves.
 #[derive(Debug, Default)]
 pub(crate) struct KnownTurns(Mutex<HashMap<TurnId, SessionKey>>);
 
 impl KnownTurns {
-    fn turns(&self) -> MutexGuard<'_, HashMap<TurnId, SessionKey>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub(crate) fn get(&self, turn: TurnId) -> Option<SessionKey> {
-        self.turns().get(&turn).cloned()
+        locked(&self.0).get(&turn).cloned()
     }
 
     pub(crate) fn add(&self, turn: TurnId, session: &SessionKey) {
-        let mut turns = self.turns();
+        let mut turns = locked(&self.0);
         if turns.len() == MOST {
             turns.clear();
         }
         turns.insert(turn, session.clone());
+    }
+}
+
+/// When everything was embedded, and by which model.
+#[derive(Debug, Default)]
+pub(crate) struct Embedded(Mutex<Option<(String, Timestamp)>>);
+
+impl Embedded {
+    pub(crate) fn since(&self, model: &str) -> Option<Timestamp> {
+        locked(&self.0).as_ref().filter(|(by, _)| by == model).map(|(_, since)| *since)
+    }
+
+    pub(crate) fn reached(&self, model: &str, now: Timestamp) {
+        *locked(&self.0) = Some((model.to_owned(), now));
     }
 }

@@ -7,6 +7,7 @@ mod branch;
 mod cache;
 mod catalog;
 mod connect;
+mod embeddings;
 mod erase;
 mod error;
 mod health;

@@ -190,13 +190,9 @@ impl RedisStore {
     }
 
     async fn note_opening(&self, open: &OpenTurn, seen: &Seen) -> Result<(), MemoryError> {
-        let session = async {
-            match &seen.stored {
-                None => self.note_session(OPEN, (&open.session, seen.now), seen.now).await,
-                // An index that was evicted comes back so.
-                Some(it) => self.note_made(OPEN, &open.session, it.session.created_at).await,
-            }
-        };
+        // An index that was evicted comes back so.
+        let made = seen.stored.as_ref().map_or(seen.now, |it| it.session.created_at);
+        let session = self.note_session(OPEN, (&open.session, made), seen.now);
         let turn = self.note_turn(OPEN, &open.session, open.id, seen.now);
         future::try_join(session, turn).await?;
         Ok(())

@@ -27,6 +27,7 @@ scripts! {
     FILL = "lua/fill.lua";
     ADVANCE = "lua/advance.lua";
     BURY = "lua/bury.lua";
+    EMBED = "lua/embed.lua";
     FORGET = "lua/forget.lua";
     OWE = "lua/owe.lua";
     VOID = "lua/void.lua";

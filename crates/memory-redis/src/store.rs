@@ -20,7 +20,7 @@ use crate::{
     RedisConfig,
     connect::{Pool, UrlError},
     keys::{self, Keys},
-    known::KnownTurns,
+    known::{Embedded, KnownTurns},
     reply::Reply,
     scripts,
     state::Stored,
@@ -50,6 +50,7 @@ pub struct RedisStore {
     pub(crate) ttl: Option<Duration>,
     pub(crate) clock: RedisClock,
     pub(crate) known: Arc<KnownTurns>,
+    pub(crate) embedded: Arc<Embedded>,
 }
 
 impl RedisStore {
@@ -66,6 +67,7 @@ impl RedisStore {
             ttl: config.ttl.map(|it| it.clamp(Duration::from_millis(1), MAX_TTL)),
             clock,
             known: Arc::default(),
+            embedded: Arc::default(),
         })
     }
 
