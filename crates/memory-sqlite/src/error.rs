@@ -6,7 +6,7 @@ use brain_core::{
     BoxError,
     memory::{MemoryError, MemoryErrorKind},
 };
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
 
 /// The database could not be opened; nothing on the disk was changed.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +40,9 @@ pub enum OpenError {
         /// The newest version that we know.
         known: u32,
     },
+    /// There is no room left.
+    #[error("there is no room left on the disk of `{path}`; make some", path = .0.display())]
+    Full(PathBuf),
     /// The operating system refused.
     #[error("`{path}` could not be opened", path = .path.display())]
     Io {
@@ -133,6 +136,15 @@ impl Failure {
             Self::Sqlite(source) | Self::Commit(source) => error.with_source(source),
         }
     }
+}
+
+/// Whether an error, or what led to it, is that there is no room left.
+pub(crate) fn is_full(error: &(dyn Error + 'static)) -> bool {
+    let sqlite = error.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error);
+    let full = sqlite.is_some_and(|it| {
+        it.code == ErrorCode::DiskFull || it.extended_code == ffi::SQLITE_IOERR_SHMSIZE
+    });
+    full || error.source().is_some_and(is_full)
 }
 
 pub(crate) fn is_busy(error: &rusqlite::Error) -> bool {

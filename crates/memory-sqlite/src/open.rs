@@ -1,6 +1,7 @@
 //! Opening the file: what is not ours is refused untouched, what is ours is brought up to date.
 
 use std::{
+    error::Error,
     fs::{self, File, OpenOptions},
     io::{self, Read},
     path::Path,
@@ -13,7 +14,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig};
 
 use crate::{
     OpenError, SqliteConfig,
-    error::is_busy,
+    error::{is_busy, is_full},
     hidden, recall,
     schema::{APPLICATION_ID, MIGRATIONS, VERSION},
 };
@@ -55,8 +56,13 @@ pub(crate) fn open(config: &SqliteConfig, now: Timestamp) -> Result<Connection, 
     Ok(connection)
 }
 
-fn database_error(config: &SqliteConfig, source: impl Into<brain_core::BoxError>) -> OpenError {
-    OpenError::Database { path: config.path.clone(), source: source.into() }
+fn database_error(config: &SqliteConfig, source: impl Error + Send + Sync + 'static) -> OpenError {
+    let path = config.path.clone();
+    if is_full(&source) {
+        OpenError::Full(path)
+    } else {
+        OpenError::Database { path, source: source.into() }
+    }
 }
 
 /// Looks at the file's own bytes: SQLite would already leave traces beside it.

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "these are tests")]
 
 mod crash;
+mod crowded;
 mod erase;
 mod export;
 mod lasting;

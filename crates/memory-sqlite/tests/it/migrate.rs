@@ -25,7 +25,7 @@ const SESSIONS: i64 = 3;
 const ENTRIES: i64 = 1_500;
 
 /// A database as version 1 left it, with an open turn in the last session.
-fn version_1(path: &Path) -> TurnId {
+pub(crate) fn version_1(path: &Path) -> TurnId {
     let mut connection = Connection::open(path).unwrap();
     connection.pragma_update(None, "journal_mode", "WAL").unwrap();
     let all = connection.transaction().unwrap();
@@ -66,7 +66,7 @@ fn add_entry(connection: &Connection, session: i64, seq: i64) {
 }
 
 /// All that version 1 kept is there, and all that came later works.
-async fn check(folder: &Path, turn: TurnId) {
+pub(crate) async fn check(folder: &Path, turn: TurnId) {
     let store = open(folder);
     let page = ListOptions { before: None, limit: 9 };
     assert_eq!(store.list(&Owner::local(), page).await.unwrap().len(), 3);
