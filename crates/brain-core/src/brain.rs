@@ -19,6 +19,7 @@ mod log;
 mod open;
 mod recovery;
 mod request;
+mod search;
 mod turn;
 
 use std::{

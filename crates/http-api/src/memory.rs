@@ -11,7 +11,7 @@ use axum::{
     extract::{Request, State},
     response::{IntoResponse, Response},
 };
-use brain_core::memory::{Forgotten, Hit, ListOptions, PageKey, Search};
+use brain_core::memory::{Forgotten, Hit, ListOptions, PageKey};
 use http_body::Body as _;
 use serde::{Deserialize, Serialize};
 
@@ -64,7 +64,7 @@ pub(crate) async fn search(
     Params(query): Params<SearchQuery>,
 ) -> Result<Response, ApiError> {
     let limit = bounded("limit", query.limit, HITS)?;
-    let found = app.brain.ports().store.search(&caller.0, &Search::words(query.q, limit)).await?;
+    let found = app.brain.search(&caller.0, &query.q, limit).await?;
     Ok(Json(Hits { hits: found.iter().map(HitView::of).collect() }).into_response())
 }
 

@@ -24,7 +24,7 @@ use futures_util::{
 };
 
 use self::error::Trouble;
-pub(super) use self::{embedding::unit, summary::SummaryJob};
+pub(super) use self::summary::SummaryJob;
 use super::Inner;
 use crate::ids::SessionKey;
 

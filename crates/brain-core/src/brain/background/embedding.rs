@@ -145,7 +145,7 @@ fn begin(text: &str, most: usize) -> String {
 }
 
 /// The vector at unit length; one without a direction is like nothing, and stays so.
-pub(in crate::brain) fn unit(vector: Vec<f32>) -> Arc<[f32]> {
+fn unit(vector: Vec<f32>) -> Arc<[f32]> {
     let length = vector.iter().map(|it| f64::from(*it).powi(2)).sum::<f64>().sqrt();
     if !length.is_normal() {
         return vector.iter().map(|_| 0.).collect();

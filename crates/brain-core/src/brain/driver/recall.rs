@@ -5,21 +5,15 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use super::{
-    super::background::{unit, within},
-    Driver,
-};
+use super::{super::background::within, Driver};
 use crate::{
     chat::Role,
     ids::SessionId,
-    llm::EmbedRequest,
-    memory::{Entry, EntryStatus, Hit, MemoryError, QueryVector, Search},
+    memory::{Entry, EntryStatus, Hit, MemoryError, Search},
     window::{RecallState, Recollection},
 };
 
-/// How long the question may take to be embedded.
-const EMBED_WITHIN: Duration = Duration::from_millis(300);
-/// How long memory may take to be searched after that.
+/// How long memory may take to be searched.
 const SEARCH_WITHIN: Duration = Duration::from_millis(500);
 /// Entries that are asked for.
 const MOST_HITS: usize = 16;
@@ -38,7 +32,7 @@ impl Driver {
             return;
         }
         let inner = Arc::clone(&self.inner);
-        let vector = self.embedded(&text).await;
+        let vector = inner.vector_of(&text).await;
         let has_meaning = vector.is_some();
         let search = Search { text, vector, limit: MOST_HITS };
         let state = match within(&inner, SEARCH_WITHIN, self.recollections(&search)).await {
@@ -61,25 +55,6 @@ impl Driver {
     /// What the user asks.
     fn question(&self) -> Option<&Entry> {
         self.branch.iter().rfind(|it| it.body.message.role == Role::User)
-    }
-
-    /// What the question means; `None` where nothing can tell, or not in time.
-    async fn embedded(&self, text: &str) -> Option<QueryVector> {
-        let model = self.inner.config.embedding_model.clone()?;
-        let request = EmbedRequest { model: model.clone(), inputs: vec![text.to_owned()] };
-        let asked = within(&self.inner, EMBED_WITHIN, self.inner.ports.llm.embed(request)).await;
-        let vector = match asked {
-            Some(Ok(made)) => made.vectors.into_iter().next()?,
-            Some(Err(error)) => {
-                tracing::debug!(%error, "could not embed a question; searching by words alone");
-                return None;
-            }
-            None => {
-                tracing::debug!("a question was not embedded in time; searching by words alone");
-                return None;
-            }
-        };
-        Some(QueryVector { model, values: unit(vector) })
     }
 
     /// What is found, with the titles of its sessions, without what the turn was asked just now.
