@@ -205,7 +205,8 @@ impl RedisStore {
         }
         entries.reverse();
         let passed = passed && summary.is_none();
-        Ok(Ok(Found::Branch { branch: Branch { session, entries, summary }, passed }))
+        let branch = Box::new(Branch { session, entries, summary });
+        Ok(Ok(Found::Branch { branch, passed }))
     }
 
     /// The copy's branch; `None` if there is no copy, or if it does not reach that far.
@@ -215,7 +216,7 @@ impl RedisStore {
         options: ReadOptions,
     ) -> Result<Option<Branch>, MemoryError> {
         match self.read_pages(key, &self.keys.copy(key), options).await? {
-            Ok(Found::Branch { branch, passed: false }) => Ok(Some(branch)),
+            Ok(Found::Branch { branch, passed: false }) => Ok(Some(*branch)),
             Ok(Found::Branch { .. } | Found::Nothing | Found::Until(_)) | Err(Changed) => Ok(None),
         }
     }
@@ -225,7 +226,7 @@ impl RedisStore {
 enum Found {
     Nothing,
     Branch {
-        branch: Branch,
+        branch: Box<Branch>,
         /// There is a summary, but none of what was read: in a copy an older one may be missing.
         passed: bool,
     },
@@ -246,7 +247,7 @@ pub(crate) async fn read(
     loop {
         match store.read_pages(key, &store.keys.session(key), options).await? {
             Ok(Found::Nothing) => return Ok(None),
-            Ok(Found::Branch { branch, .. }) => return Ok(Some(branch)),
+            Ok(Found::Branch { branch, .. }) => return Ok(Some(*branch)),
             Ok(Found::Until(0)) if matches!(options.from, ReadFrom::Entry(_)) => {
                 return Err(MemoryError::new(READ, MemoryErrorKind::UnknownParent));
             }

@@ -89,7 +89,7 @@ impl Pool {
     ) -> Result<Value, MemoryError> {
         let deadline = Instant::now() + self.command_timeout;
         let attempt = Attempt::new(&self.links, request, write);
-        let fault = match timeout_at(deadline, attempt.run()).await {
+        let fault = match timeout_at(deadline, Box::pin(attempt.run())).await {
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(fault)) => fault,
             Err(_elapsed) => Fault::timed_out(attempt.sent()),

@@ -40,7 +40,7 @@ enum Key {
     /// Nothing: the claim says this, and may be replaced.
     Free(String),
     /// It opened this turn.
-    Known(TurnRecord),
+    Known(Box<TurnRecord>),
 }
 
 impl RedisStore {
@@ -68,7 +68,7 @@ impl RedisStore {
             }
             let key = self.known_key(open).await?;
             let free = match key {
-                Key::Known(turn) => return Ok(Opened::Known(turn)),
+                Key::Known(turn) => return Ok(Opened::Known(*turn)),
                 Key::Free(claim) => claim,
             };
             if let Some(held) = seen.stored.as_ref().and_then(|it| it.state.held) {
@@ -141,7 +141,7 @@ impl RedisStore {
                 if found.turn.idempotency.as_ref() != Some(asked) {
                     return Err(MemoryError::new(OPEN, MemoryErrorKind::KeyReused));
                 }
-                return Ok(Key::Known(found.turn));
+                return Ok(Key::Known(Box::new(found.turn)));
             }
             if since.elapsed() < CLAIM_PATIENCE {
                 tokio::time::sleep(CLAIM_PAUSE).await;
@@ -235,7 +235,7 @@ impl RedisStore {
     async fn given_up(&self, open: &OpenTurn) -> Result<Opened, MemoryError> {
         self.release(open).await;
         match self.known_key(open).await? {
-            Key::Known(turn) => Ok(Opened::Known(turn)),
+            Key::Known(turn) => Ok(Opened::Known(*turn)),
             Key::Free(_) => Err(MemoryError::new(OPEN, MemoryErrorKind::Unavailable)
                 .with_source("it took so long that another opening has taken its place")),
         }
