@@ -111,7 +111,8 @@ impl Hot {
     pub(super) async fn health(&self) -> Vec<TierHealth> {
         match self.within(WRITE, self.tier.health()).await {
             Ok(Health { mut tiers }) => {
-                let trouble = self.breaker().trouble.clone().filter(|_| !self.is_open());
+                let is_open = self.is_open();
+                let trouble = self.breaker().trouble.clone().filter(|_| !is_open);
                 if let Some(tier) = tiers.first_mut().filter(|it| it.problem.is_none()) {
                     tier.problem = trouble;
                 }
