@@ -85,6 +85,11 @@ impl Sentinel {
         });
     }
 
+    /// Waits until the replica has all that the master has: replication is no part of a reply.
+    pub fn wait_for_replica(&self) {
+        self.wait("the replica has it all", |it| it.offset(0) == it.offset(1));
+    }
+
     /// How far a server is in the stream of changes.
     fn offset(&self, server: usize) -> Option<String> {
         let info = self.servers[server].ask(&["INFO", "replication"]).text();
@@ -95,7 +100,7 @@ impl Sentinel {
     /// Makes the other server the master while both run, and waits until the old one is its replica.
     pub fn fail_over(&self) {
         let before = self.master();
-        self.wait("the replica has it all", |it| it.offset(0) == it.offset(1));
+        self.wait_for_replica();
         self.wait("failover begins", |it| {
             it.sentinel.ask(&["SENTINEL", "FAILOVER", NAME]).text() == "OK"
         });

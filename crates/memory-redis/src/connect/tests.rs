@@ -320,6 +320,7 @@ async fn the_master_of_a_sentinel_is_followed() {
     assert_eq!(count(&pool).await.unwrap(), 1);
     sentinel.fail_over();
     assert_eq!(count(&pool).await.unwrap(), 2, "the old master says READONLY");
+    sentinel.wait_for_replica();
     let dead = sentinel.master();
     dead.kill();
     let kind = fails(count(&pool)).await;

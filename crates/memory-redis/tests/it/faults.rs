@@ -2,7 +2,7 @@
 //!
 //! Each case compares what Redis holds before and after: an error leaves nothing half done.
 
-mod cuts;
+pub(crate) mod cuts;
 mod eviction;
 mod outages;
 mod refusals;

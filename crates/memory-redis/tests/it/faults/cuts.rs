@@ -24,8 +24,8 @@ const LEASE: Duration = Duration::from_secs(600);
 
 /// What a change needs to know, equal for each attempt at it.
 #[derive(Clone)]
-struct Plan {
-    turn: TurnId,
+pub(crate) struct Plan {
+    pub(crate) turn: TurnId,
     holder: HolderId,
     first: Append,
     second: Append,
@@ -34,7 +34,7 @@ struct Plan {
 }
 
 impl Plan {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let anywhere = |parent: u64, text: &str| Append {
             drafts: vec![draft_of(Message::assistant(text))],
             ..append(Some(Seq(parent)), Expect::Attach, "")
@@ -49,11 +49,11 @@ impl Plan {
         }
     }
 
-    fn fence(&self) -> Fence {
+    pub(crate) fn fence(&self) -> Fence {
         Fence { turn: self.turn, holder: self.holder }
     }
 
-    fn open(&self) -> OpenTurn {
+    pub(crate) fn open(&self) -> OpenTurn {
         let key_of_client = IdempotencyKey::new("once").unwrap();
         OpenTurn {
             id: self.turn,
@@ -82,7 +82,7 @@ impl Plan {
 
 /// The changes, in an order in which each may follow the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+pub(crate) enum Step {
     AppendFirst,
     AppendSecond,
     Patch,
@@ -98,7 +98,7 @@ enum Step {
     Create,
 }
 
-const STEPS: &[Step] = &[
+pub(crate) const STEPS: &[Step] = &[
     Step::AppendFirst,
     Step::AppendSecond,
     Step::Patch,
@@ -115,7 +115,7 @@ const STEPS: &[Step] = &[
 ];
 
 impl Step {
-    async fn run(
+    pub(crate) async fn run(
         self,
         store: &RedisStore,
         plan: &Plan,
