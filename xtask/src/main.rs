@@ -1,6 +1,7 @@
 //! `cargo xtask`: what the workspace measures and proves about itself. One file a subcommand; it never ships.
 
 mod crash;
+mod recall;
 
 use std::{
     io::{self, Write},
@@ -20,11 +21,13 @@ struct Xtask {
 #[derive(Debug, Subcommand)]
 enum Command {
     Crash(crash::Crash),
+    Recall(recall::Recall),
 }
 
 fn main() -> ExitCode {
     let result = match Xtask::parse().command {
         Command::Crash(command) => command.run(),
+        Command::Recall(command) => command.run(),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,
