@@ -27,7 +27,8 @@ pub struct Leaving<'a> {
 }
 
 /// What leaves the window of a branch whose last turn is over, so that half of the room is free
-/// again; `None` while nine tenths of it are not taken. What the last turn said never leaves.
+/// again; `None` while nine tenths of it are not taken, and a turn like the last one fits too. What the last turn said never leaves. A
+/// branch that goes on before what was read leaves nothing either, unless a summary stands for that.
 ///
 /// `input` has no system prompt and no tools; `bounds` say what they take.
 #[must_use]
@@ -38,6 +39,9 @@ pub fn leaving<'a>(
 ) -> Option<Leaving<'a>> {
     counting.begin(input.branch.len());
     let base = input.usable_summary();
+    if input.has_older && base.is_none() {
+        return None;
+    }
     let begin = base.and_then(|it| input.position(it.at)).map_or(0, |it| it + 1);
     let new = input.branch.get(begin..)?;
     let said = new.iter().map(|entry| match is_left_out(entry) {
@@ -47,12 +51,19 @@ pub fn leaving<'a>(
     let said: Vec<u64> = said.collect();
     let base_tokens = base.map_or(0, |it| counting.text(&it.text).count);
     let total = bounds.fixed_tokens + base_tokens + said.iter().sum::<u64>();
+    // A turn like the last one may come next.
+    let next = said.get(last_turn(new)..).unwrap_or_default().iter().sum::<u64>();
     let is_due = input.summary_at() < total
-        || bounds.entries / 10 * 9 < new.len()
-        || (input.has_older && base.is_none());
+        || input.budget_tokens < total + next
+        || bounds.entries / 10 * 9 < new.len();
     let end =
         is_due.then(|| end(new, &said, total, (input.budget_tokens / 2, bounds.entries / 2)))?;
     Some(Leaving { base, entries: new.get(..end?)? })
+}
+
+/// Where the last turn begins.
+fn last_turn(new: &[Entry]) -> usize {
+    new.iter().rposition(|it| it.body.message.role == Role::User).unwrap_or(0)
 }
 
 /// Where the first turn begins that may stay, if `total` less what is before it shall be within

@@ -8,9 +8,11 @@
 )]
 
 mod allocations;
+mod background;
 mod faults;
 mod fixture;
 mod listeners;
+mod recall;
 mod recovery;
 mod sessions;
 mod store_faults;

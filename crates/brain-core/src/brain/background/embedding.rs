@@ -99,7 +99,7 @@ async fn embed(
     let embedded = missing.into_iter().zip(vectors).map(|(it, vector)| Embedded {
         session: it.session,
         seq: it.seq,
-        values: unit(vector),
+        values: unit(&vector),
     });
     Ok(embedded.collect())
 }
@@ -145,7 +145,7 @@ fn begin(text: &str, most: usize) -> String {
 }
 
 /// The vector at unit length; one without a direction is like nothing, and stays so.
-fn unit(vector: Vec<f32>) -> Arc<[f32]> {
+fn unit(vector: &[f32]) -> Arc<[f32]> {
     let length = vector.iter().map(|it| f64::from(*it).powi(2)).sum::<f64>().sqrt();
     if !length.is_normal() {
         return vector.iter().map(|_| 0.).collect();

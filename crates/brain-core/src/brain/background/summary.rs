@@ -79,13 +79,16 @@ struct Summariser<'a> {
 
 impl Summariser<'_> {
     async fn run(&mut self, job: &SummaryJob) -> Result<(), Failure> {
-        let Some(mut branch) = self.newest().await? else { return Ok(()) };
+        let Some(mut branch) = self.newest(2).await? else { return Ok(()) };
         if branch.summary.is_none()
             && let Some(before) = branch.entries.first().and_then(|it| it.parent)
         {
             self.catch_up(before).await?;
-            let Some(now) = self.newest().await? else { return Ok(()) };
-            branch = now;
+            // What was caught up with ends within a page before those.
+            match self.newest(3).await?.filter(|it| it.summary.is_some()) {
+                Some(now) => branch = now,
+                None => return Ok(()),
+            }
         }
         let mut counting = self.counting(&job.model);
         while self.calls < MOST_CALLS {
@@ -225,9 +228,9 @@ impl Summariser<'_> {
         Counting::new(self.inner.ports.llm.tokens(model), model, self.inner.known.clone())
     }
 
-    /// What windows are made of, and as much again before it.
-    async fn newest(&self) -> Result<Option<Branch>, Failure> {
-        let limit = self.inner.config.limits.window_entries.saturating_mul(2);
+    /// The newest entries, as many as windows are made of, `times` over.
+    async fn newest(&self, times: usize) -> Result<Option<Branch>, Failure> {
+        let limit = self.inner.config.limits.window_entries.saturating_mul(times);
         Ok(self.inner.ports.store.read(self.key, ReadOptions::newest(limit)).await?)
     }
 

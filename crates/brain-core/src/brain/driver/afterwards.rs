@@ -37,13 +37,12 @@ impl Driver {
         Some(text.get(..text.floor_char_boundary(TITLE_BYTES)).unwrap_or_default().to_owned())
     }
 
-    /// How much room the session's windows have, if a summary may be due: the answer takes some of
-    /// what was left before it.
+    /// How much room the session's windows have, if a summary may be due: the job knows better, since
+    /// it sees the answer too.
     fn summary_job(&self) -> Option<SummaryJob> {
         self.inner.config.summary_model.as_ref()?;
         let (context, most) = (self.context.as_ref()?, self.inner.config.limits.window_entries);
-        let answered = self.usage().map_or(0, |it| it.output_tokens);
-        let is_due = context.until_summary_tokens <= answered.saturating_mul(2)
+        let is_due = context.until_summary_tokens <= context.budget_tokens / 3
             || most / 10 * 9 <= self.branch.len();
         is_due.then(|| SummaryJob {
             model: self.model_name().to_owned(),

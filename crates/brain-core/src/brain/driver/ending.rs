@@ -188,7 +188,7 @@ impl Driver {
     }
 
     /// What the turn cost: the provider's figures, or an estimate where it gave none.
-    pub(super) fn usage(&self) -> Option<Usage> {
+    fn usage(&self) -> Option<Usage> {
         let told = self.turn.usage().into_iter().chain(self.partial.usage());
         let told = told.reduce(|mut sum, usage| {
             sum += usage;

@@ -1,0 +1,85 @@
+//! Titles: given once, to sessions that nobody named.
+
+use std::{sync::Arc, time::Duration};
+
+use brain_core::{
+    brain::{Brain, BrainConfig, TurnRequest},
+    llm::LlmErrorKind,
+    memory::{Catalog, MemoryStore, SessionPatch},
+};
+use brain_testkit::{Answer, Gate, ScriptedLlm};
+
+use super::{config, router};
+use crate::fixture::{id, in_memory, key, owner, ports, say};
+
+fn titling(store: Arc<dyn MemoryStore>, model: Option<&ScriptedLlm>) -> Brain {
+    let summary_model = model.map(|_| "other/scripted".to_owned());
+    let other = model.cloned().unwrap_or_else(|| ScriptedLlm::new([]));
+    let config = BrainConfig { titles: true, summary_model, ..config() };
+    Brain::new(ports(store, router(Arc::new(other))), config)
+}
+
+async fn title(store: &dyn MemoryStore) -> Option<String> {
+    store.session(&key("s")).await.unwrap().unwrap().title
+}
+
+#[tokio::test]
+async fn an_untitled_session_is_named_after_what_was_said_first() {
+    let store = in_memory();
+    let brain = titling(store.clone(), None);
+    say(&brain, "s", "How far is the moon? I want to go there.").await;
+    brain.drain(Duration::from_secs(5)).await;
+    assert_eq!(title(&*store).await.as_deref(), Some("How far is the moon?"));
+    let brain = titling(store.clone(), None);
+    say(&brain, "s", "And the sun?").await;
+    brain.drain(Duration::from_secs(5)).await;
+    assert_eq!(title(&*store).await.as_deref(), Some("How far is the moon?"));
+}
+
+#[tokio::test]
+async fn a_model_names_it_and_a_model_that_fails_does_not_matter() {
+    for (answer, expected) in [
+        (Answer::text("\"Going to the moon\"\n"), "Going to the moon"),
+        (Answer::refused(LlmErrorKind::Unavailable, "away"), "How far is the moon?"),
+        (Answer::text("  "), "How far is the moon?"),
+    ] {
+        let (store, other) = (in_memory(), ScriptedLlm::new([answer]));
+        let brain = titling(store.clone(), Some(&other));
+        say(&brain, "s", "How far is the moon? I want to go there.").await;
+        brain.drain(Duration::from_secs(5)).await;
+        assert_eq!(title(&*store).await.as_deref(), Some(expected));
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_a_client_gave_stays() {
+    let (store, gate) = (in_memory(), Gate::new());
+    let other = ScriptedLlm::new([Answer::text("The model's").after(&gate)]);
+    let brain = titling(store.clone(), Some(&other));
+    say(&brain, "s", "hello").await;
+    gate.reached_by(1).await;
+    let patch = SessionPatch { title: Some(Some("Mine".to_owned())), ..SessionPatch::default() };
+    store.patch(&key("s"), patch).await.unwrap();
+    gate.open();
+    brain.drain(Duration::from_secs(5)).await;
+    assert_eq!(title(&*store).await.as_deref(), Some("Mine"));
+
+    let brain = titling(store.clone(), Some(&other));
+    let request =
+        TurnRequest { title: Some("Named".to_owned()), ..TurnRequest::text(Some(id("t")), "hi") };
+    let started = brain.chat(&owner(), request).await.unwrap();
+    started.events.end().await.unwrap();
+    brain.drain(Duration::from_secs(5)).await;
+    let named = store.session(&key("t")).await.unwrap().unwrap();
+    assert_eq!(named.title.as_deref(), Some("Named"));
+    assert_eq!(other.requests().len(), 1, "nobody is asked for what is there");
+}
+
+#[tokio::test]
+async fn nobody_is_named_unasked() {
+    let store = in_memory();
+    let brain = Brain::new(ports(store.clone(), router(Arc::new(ScriptedLlm::new([])))), config());
+    say(&brain, "s", "hello").await;
+    brain.drain(Duration::from_secs(5)).await;
+    assert_eq!(title(&*store).await, None);
+}
