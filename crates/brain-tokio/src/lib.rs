@@ -1,11 +1,20 @@
 //! The ports of `brain-core` that a runtime fills, on tokio: the clock and the spawner; and what a
-//! process on tokio needs beside them: a runtime, and signals.
+//! process on tokio needs beside them: a runtime, signals, and locks between processes.
 //!
 //! It holds no policy: how long a turn may take or what a signal means is decided elsewhere.
 
 mod clock;
+mod interrupt;
+mod lock;
 mod runtime;
 mod signals;
 mod spawner;
 
-pub use crate::{clock::TokioClock, runtime::runtime, signals::Signals, spawner::TokioSpawner};
+pub use crate::{
+    clock::TokioClock,
+    interrupt::Interrupt,
+    lock::{Held, Holder, LockError, take_lock},
+    runtime::runtime,
+    signals::Signals,
+    spawner::TokioSpawner,
+};

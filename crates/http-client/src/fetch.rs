@@ -35,7 +35,7 @@ pub struct Progress {
 ///
 /// When the server cannot be reached or refuses, the file is not whole, or cannot be written; what
 /// there is stays for the next attempt.
-pub fn fetch(
+pub(crate) fn fetch(
     url: &str,
     part: &Path,
     is_checked: bool,

@@ -6,18 +6,20 @@
 //! | item | what it does |
 //! |---|---|
 //! | [`Client`] | asks a daemon: JSON, bodies of any length, and answers as they come |
-//! | [`fetch`] | gets a file by its address, and what is missing of it |
+//! | [`obtain`] | gets a file by its address or path, whole and verified |
 //! | [`ClientError`] | why not, as a sentence for people |
 
 mod answer;
 mod client;
 mod error;
 mod fetch;
+mod obtain;
 mod sse;
 
 pub use crate::{
     answer::Piece,
     client::{Body, Client, array, text},
     error::{ClientError, ClientErrorKind},
-    fetch::{Progress, fetch},
+    fetch::Progress,
+    obtain::{Expected, is_address, obtain},
 };
