@@ -1,25 +1,28 @@
 //! The wiring: which store and which gateways a configuration means. The only file that names them.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use async_trait::async_trait;
 use brain_core::{
     brain::{Brain, BrainConfig, Ports},
     llm::{LlmGateway, Router},
-    memory::{InMemoryStore, MemoryStore},
+    memory::{HotTier, InMemoryStore, MemoryStore, TieredMemory, TieredPorts},
     time::Clock,
     tool::ToolBox,
 };
 use brain_tokio::{TokioClock, TokioSpawner};
 use http_api::HealthCheck;
+#[cfg(feature = "redis")]
+use secrecy::ExposeSecret as _;
 
 use crate::{
-    config::{Config, Database, Embeddings, GET_MODEL, OPENAI_MODEL, OpenAi, Provider},
+    config::{Config, Database, Embeddings, GET_MODEL, OPENAI_MODEL, OpenAi, Provider, Redis},
     pull,
 };
 
 type Store = Arc<dyn MemoryStore>;
+type Hot = Arc<dyn HotTier>;
 type Gateway = Arc<dyn LlmGateway>;
 
 /// A brain on its ports.
@@ -34,7 +37,7 @@ pub(crate) fn build(config: &Config) -> anyhow::Result<App> {
     let clock: Arc<dyn Clock> = Arc::new(TokioClock::new());
     let spawner = TokioSpawner::current();
     let ports = Ports {
-        store: open_store(config, Arc::clone(&clock))?,
+        store: open_store(config, Arc::clone(&clock), spawner.clone())?,
         llm: Arc::new(router(config)?),
         tools: ToolBox::default(),
         clock,
@@ -43,17 +46,32 @@ pub(crate) fn build(config: &Config) -> anyhow::Result<App> {
     let brain_config = BrainConfig {
         model: config.model.clone().unwrap_or_default(),
         system: config.system_prompt.clone(),
+        summary_model: config.summary_model.clone(),
+        embedding_model: config.embeddings.model(),
+        titles: true,
+        retention: config.retention,
         ..BrainConfig::default()
     };
     Ok(App { brain: Brain::new(ports, brain_config), spawner })
 }
 
-/// The store that is configured.
-pub(crate) fn open_store(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Store> {
-    match &config.database {
-        None => Ok(Arc::new(InMemoryStore::new(clock))),
-        Some(database) => open_database(database, clock),
-    }
+/// The store that is configured; needs a runtime.
+pub(crate) fn open_store(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    spawner: TokioSpawner,
+) -> anyhow::Result<Store> {
+    let (hot, hot_name): (Hot, _) = match &config.redis {
+        Some(redis) => (open_redis(redis, config.session_ttl)?, "redis"),
+        None => {
+            let store = InMemoryStore::new(Arc::clone(&clock)).with_budget(config.memory_budget);
+            (Arc::new(store.with_ttl(config.session_ttl)), "process")
+        }
+    };
+    let Some(database) = &config.database else { return Ok(hot) };
+    let durable = open_database(database, Arc::clone(&clock))?;
+    let ports = TieredPorts { hot, hot_name, durable, clock, spawner: Arc::new(spawner) };
+    Ok(Arc::new(TieredMemory::new(ports)))
 }
 
 #[cfg(feature = "sqlite")]
@@ -69,14 +87,28 @@ fn open_database(database: &Database, _: Arc<dyn Clock>) -> anyhow::Result<Store
     anyhow::bail!("{}: this codexd was built without SQLite", database.path.display())
 }
 
-/// What is wrong with the URL of a Redis, without repeating it.
 #[cfg(feature = "redis")]
-pub(crate) fn check_redis(url: &str) -> Result<(), String> {
-    memory_redis::RedisConfig::parse(url).map(drop).map_err(|error| error.to_string())
+fn open_redis(redis: &Redis, ttl: Option<Duration>) -> anyhow::Result<Hot> {
+    use memory_redis::{RedisClock, RedisConfig, RedisStore};
+    let mut config = RedisConfig::parse(redis.url.expose_secret())?;
+    config.ttl = ttl;
+    Ok(Arc::new(RedisStore::new(&config, RedisClock::Server)?))
 }
 
 #[cfg(not(feature = "redis"))]
-pub(crate) fn check_redis(_: &str) -> Result<(), String> {
+fn open_redis(redis: &Redis, _: Option<Duration>) -> anyhow::Result<Hot> {
+    anyhow::bail!("{}: this codexd was built without Redis", redis.address)
+}
+
+/// Where the Redis of a URL is, for people; or what is wrong with the URL, without repeating it.
+#[cfg(feature = "redis")]
+pub(crate) fn redis_address(url: &str) -> Result<String, String> {
+    let config = memory_redis::RedisConfig::parse(url);
+    config.map(|it| it.address()).map_err(|error| error.to_string())
+}
+
+#[cfg(not(feature = "redis"))]
+pub(crate) fn redis_address(_: &str) -> Result<String, String> {
     Err("this codexd was built without Redis; unset it".to_owned())
 }
 

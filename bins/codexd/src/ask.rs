@@ -3,10 +3,11 @@
 use std::io::{self, IsTerminal, Read as _};
 
 use anyhow::Context as _;
+use brain_tokio::Interrupt;
 use http_client::{Client, Piece, text};
 use serde_json::{Value, json};
 
-use crate::{cli::Chat, config::Config, connection, exit, interrupt::Interrupt, terminal};
+use crate::{cli::Chat, config::Config, connection, exit, terminal};
 
 /// How an answer ended.
 #[derive(Debug)]
@@ -27,12 +28,24 @@ pub(crate) fn run(config: &Config, words: &[String], json: bool, chat: Chat) -> 
     }
     insert(&mut request, "message", Some(message));
     let ending = connection::with(chat.target.url, config, |client| {
-        answer(client, &Interrupt::watch(client.clone())?, &request, !json)
+        answer(client, &watch(client)?, &request, !json)
     })?;
     if json {
         terminal::print(format_args!("{}\n", ending.data))?;
     }
     Ok(report(&ending))
+}
+
+/// Watches for Ctrl-C: a running answer is cancelled, else the program ends.
+pub(crate) fn watch(client: &Client) -> anyhow::Result<Interrupt> {
+    let client = client.clone();
+    Ok(Interrupt::watch(
+        move |turn| client.cancel(turn),
+        || {
+            #[expect(clippy::disallowed_methods, reason = "the main thread may hang")]
+            std::process::exit(exit::INTERRUPTED.into());
+        },
+    )?)
 }
 
 /// Asks, and prints the text as it comes if it is to be shown.
@@ -46,8 +59,10 @@ pub(crate) fn answer(
     let mut printer = Printer { shows_text, shows_progress, in_line: false };
     interrupt.asked();
     let ended = client.chat(request, &mut |piece| {
-        if let Piece::Started { turn } = piece {
-            interrupt.runs(turn, client);
+        if let Piece::Started { turn } = piece
+            && interrupt.runs(turn)
+        {
+            client.cancel(turn);
         }
         printer.show(&piece)
     });

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use crate::{
-    config::{Config, GET_MODEL, OPENAI_MODEL, Provider},
+    config::{Config, Embeddings, GET_MODEL, OPENAI_MODEL, Provider},
     terminal::{Look, Style},
 };
 
@@ -26,24 +26,55 @@ pub(crate) fn provider(config: &Config) -> String {
 
 /// Where conversations are kept.
 pub(crate) fn memory(config: &Config) -> String {
-    match &config.database {
-        Some(database) => format!("sqlite {} (durable)", database.path.display()),
-        None => "in the process (lost when it ends)".to_owned(),
+    let redis = config.redis.as_ref().map(|it| format!("redis {}", it.address));
+    let ends = match config.session_ttl {
+        Some(ttl) => format!("ends {} s after the last message", ttl.as_secs()),
+        None => "kept".to_owned(),
+    };
+    match (&config.database, redis) {
+        (Some(database), redis) => {
+            let before = redis.unwrap_or_else(|| "the process".to_owned());
+            format!("sqlite {} (durable), before it {before}", database.path.display())
+        }
+        (None, Some(redis)) => format!("{redis} ({ends}, as durable as this Redis is)"),
+        (None, None) => format!("in the process ({ends}, lost when it ends)"),
     }
+}
+
+fn embeddings(config: &Config) -> String {
+    match (&config.embeddings, config.embeddings.model()) {
+        (Embeddings::Off, _) => "off (search by words)".to_owned(),
+        (_, Some(model)) => model,
+        (_, None) => "there is no model yet, search is by words: scripts/get-model".to_owned(),
+    }
+}
+
+/// What is configured, by name.
+pub(crate) fn facts(config: &Config) -> [(&'static str, String); 5] {
+    let summaries = match config.summary_model.as_deref() {
+        None => "off",
+        Some("") => "by the model that answers",
+        Some(name) => name,
+    };
+    [
+        ("provider", provider(config)),
+        ("memory", memory(config)),
+        ("meaning", embeddings(config)),
+        ("summary", summaries.to_owned()),
+        ("data", config.data_dir.display().to_string()),
+    ]
 }
 
 /// The lines that greet who starts a daemon.
 pub(crate) fn text(config: &Config, address: SocketAddr, took: Duration, style: Style) -> String {
-    let rows = [
-        ("address", format!("http://{address}")),
-        ("provider", provider(config)),
-        ("memory", memory(config)),
-        ("data", config.data_dir.display().to_string()),
-        ("ready in", format!("{} ms", took.as_millis())),
-    ];
+    let rows = [("address", format!("http://{address}"))].into_iter().chain(facts(config));
+    let rows = rows.chain([("ready in", format!("{} ms", took.as_millis()))]);
     let version = style.paint(Look::Bold, concat!("codexd ", env!("CARGO_PKG_VERSION")));
     let rows = rows
         .map(|(name, it)| format!("  {} {it}\n", style.paint(Look::Dim, &format!("{name:<8}"))));
     let url = if config.is_usual_dir { String::new() } else { format!(" --url http://{address}") };
-    format!("{version}\n{}  talk to it with `codexd chat{url}`; Ctrl-C ends it\n", rows.concat())
+    format!(
+        "{version}\n{}  talk to it with `codexd chat{url}`; Ctrl-C ends it\n",
+        rows.collect::<String>()
+    )
 }

@@ -83,11 +83,11 @@ pub(crate) struct Database {
 
 /// A Redis in front of the database, or in its place.
 #[derive(Clone, Debug)]
-pub(crate) struct Hot {
+pub(crate) struct Redis {
     /// May hold a password.
     pub(crate) url: SecretString,
-    /// How long a session is kept after its last message; `None` keeps it.
-    pub(crate) ttl: Option<Duration>,
+    /// The same for people.
+    pub(crate) address: String,
 }
 
 /// Who makes embeddings.
@@ -98,6 +98,20 @@ pub(crate) enum Embeddings {
     Local(PathBuf),
     /// A model of a provider, as `provider/model`.
     Provider(String),
+}
+
+impl Embeddings {
+    /// The model by its full name; `None` if there is none, or not yet.
+    pub(crate) fn model(&self) -> Option<String> {
+        match self {
+            Self::Off => None,
+            Self::Local(folder) => {
+                let name = folder.file_name().filter(|_| folder.is_dir())?;
+                Some(format!("local/{}", name.display()))
+            }
+            Self::Provider(name) => Some(name.clone()),
+        }
+    }
 }
 
 /// Everything that the settings say, checked. `None` is what the crates think best.
@@ -112,7 +126,9 @@ pub struct Config {
     /// `None` keeps nothing on the disk.
     pub(crate) database: Option<Database>,
     /// `None` holds what is recent in the process.
-    pub(crate) hot: Option<Hot>,
+    pub(crate) redis: Option<Redis>,
+    /// How long the tier before the database keeps a session after its last message; `None` keeps it.
+    pub(crate) session_ttl: Option<Duration>,
     /// Most bytes of conversations in the process.
     pub(crate) memory_budget: usize,
     /// How long unused sessions are kept; `None` keeps them.
@@ -166,8 +182,9 @@ impl Config {
             production,
             listen: reader.listen(production),
             database: reader.database(&data_dir, production),
-            hot: reader.hot(production),
-            memory_budget: reader.memory_budget(),
+            redis: reader.redis(),
+            session_ttl: reader.session_ttl(production),
+            memory_budget: reader.bytes("MEMORY_BUDGET", 256 << 20) as usize,
             retention: reader.retention(),
             max_import_bytes: reader.bytes("MAX_IMPORT_BYTES", 1 << 30),
             embeddings: reader.embeddings(&data_dir),
@@ -298,21 +315,20 @@ impl<'a> Reader<'a> {
         Some(Database { path, full_sync })
     }
 
-    fn hot(&mut self, production: bool) -> Option<Hot> {
+    fn session_ttl(&mut self, production: bool) -> Option<Duration> {
         let usual = Duration::from_secs(if production { 7 * 24 * 3600 } else { 3600 });
         let expected = "seconds, or a time such as 1h or 7d, up to 3650d; 0 for none";
         let ttl = self.value("SESSION_TTL", usual, expected, units::duration);
-        let url = self.settings.get("REDIS_URL")?;
-        if let Err(problem) = app::check_redis(url) {
-            // The URL itself may hold a secret.
-            self.wrong(format!("REDIS_URL: {problem}"));
-        }
-        Some(Hot { url: url.into(), ttl: Some(ttl).filter(|it| !it.is_zero()) })
+        Some(ttl).filter(|it| !it.is_zero())
     }
 
-    fn memory_budget(&mut self) -> usize {
-        let budget = self.bytes("MEMORY_BUDGET", 256 << 20);
-        usize::try_from(budget).unwrap_or(usize::MAX)
+    fn redis(&mut self) -> Option<Redis> {
+        let url = self.settings.get("REDIS_URL")?;
+        // What is wrong is not shown here: it may be a secret.
+        let address = app::redis_address(url);
+        let address =
+            address.map_err(|problem| self.wrong(format!("REDIS_URL: {problem}"))).ok()?;
+        Some(Redis { url: url.into(), address })
     }
 
     fn retention(&mut self) -> Option<Duration> {

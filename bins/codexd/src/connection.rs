@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use brain_tokio::Held;
 use http_client::Client;
 use tokio::runtime::Runtime;
 use url::Url;
@@ -15,7 +16,6 @@ use url::Url;
 use crate::{
     config::Config,
     daemon::{self, Daemon},
-    lock::Held,
     terminal,
 };
 

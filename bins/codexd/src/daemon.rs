@@ -33,14 +33,17 @@ impl Daemon {
     ///
     /// # Errors
     ///
-    /// [`crate::lock::Held`] if another process has the folder; else a sentence that says what to
+    /// [`brain_tokio::Held`] if another process has the folder; else a sentence that says what to
     /// do.
     pub async fn start(config: &Config, listen: SocketAddr) -> anyhow::Result<Self> {
         let lock = DataLock::acquire(config)?;
         let app = app::build(config)?;
-        let ended = app.brain.recover().await.context("cannot read the turns of the last run")?;
-        if 0 < ended {
-            tracing::warn!(turns = ended, "ended the turns that the last run left open");
+        // What other daemons share may hold their turns.
+        if !app.brain.ports().store.capabilities().shared {
+            let ended = app.brain.recover().await.context("cannot read the last run's turns")?;
+            if 0 < ended {
+                tracing::warn!(turns = ended, "ended the turns that the last run left open");
+            }
         }
         let listener =
             TcpListener::bind(listen).await.map_err(|error| bind_error(listen, error))?;

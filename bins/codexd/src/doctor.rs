@@ -4,8 +4,12 @@
 use std::{fmt::Display, io, net::TcpListener, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use brain_core::{ids::Owner, llm::LlmGateway, memory::ListOptions};
-use brain_tokio::TokioClock;
+use brain_core::{
+    ids::Owner,
+    llm::LlmGateway,
+    memory::{ListOptions, TierHealth},
+};
+use brain_tokio::{Held, TokioClock, TokioSpawner};
 use http_client::{Client, text};
 use indicatif::HumanBytes;
 use nix::sys::statvfs::statvfs;
@@ -15,7 +19,7 @@ use crate::{
     app, banner,
     config::{Config, GET_MODEL, Provider},
     connection, daemon, exit,
-    lock::{DataLock, Held},
+    lock::DataLock,
     terminal::{self, Look, Style},
 };
 
@@ -121,22 +125,45 @@ async fn providers(config: &Config, report: &mut Report) -> anyhow::Result<()> {
 
 async fn memory(config: &Config, report: &mut Report) -> io::Result<()> {
     let name = banner::memory(config);
-    let Some(database) = &config.database else {
-        return report.poor("memory", name, "unset SQLITE_DB_PATH to keep conversations");
-    };
     let advice = "move the file away, or set SQLITE_DB_PATH to another one";
-    let store = match app::open_store(config, Arc::new(TokioClock::new())) {
+    let opened = app::open_store(config, Arc::new(TokioClock::new()), TokioSpawner::current());
+    let store = match opened {
         Ok(store) => store,
         Err(error) => return report.broken("memory", format!("{error:#}"), advice),
     };
+    let health = match timeout(PATIENCE, store.health()).await {
+        Ok(Ok(health)) => health,
+        Ok(Err(error)) => {
+            return report.broken(
+                "memory",
+                format!("{name}: {:#}", anyhow::Error::from(error)),
+                "",
+            );
+        }
+        Err(_) => return report.broken("memory", format!("{name}: no answer"), ""),
+    };
     match store.list(&Owner::local(), ListOptions { before: None, limit: 1000 }).await {
         Ok(sessions) => {
-            let size = HumanBytes(database.path.metadata().map_or(0, |it| it.len()));
             let more = if sessions.len() < 1000 { "" } else { " or more" };
-            report.well("memory", format!("{name}, {size}, sessions: {}{more}", sessions.len()))
+            report.well("memory", format!("{name}, sessions: {}{more}", sessions.len()))?;
         }
-        Err(error) => report.broken("memory", format!("{name}: {error}"), advice),
+        Err(error) => {
+            report.broken("memory", format!("{name}: {:#}", anyhow::Error::from(error)), advice)?
+        }
     }
+    for TierHealth { name, problem, note } in &health.tiers {
+        match (problem, note) {
+            (Some(problem), _) => {
+                report.poor(name, problem, "it heals by itself once it is back")?
+            }
+            (None, Some(note)) => report.well(name, note)?,
+            (None, None) => {}
+        }
+    }
+    if config.database.is_none() {
+        report.poor("memory", "nothing is kept on the disk", "unset SQLITE_DB_PATH to keep it")?;
+    }
+    Ok(())
 }
 
 async fn provider(

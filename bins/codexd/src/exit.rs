@@ -2,7 +2,9 @@
 
 use std::io;
 
-use crate::{config::Problems, lock::Held, terminal};
+use brain_tokio::Held;
+
+use crate::{config::Problems, terminal};
 
 /// It worked.
 pub(crate) const OK: u8 = 0;

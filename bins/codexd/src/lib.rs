@@ -17,7 +17,6 @@ mod connection;
 pub mod daemon;
 mod doctor;
 mod exit;
-mod interrupt;
 mod listing;
 mod lock;
 mod pull;
@@ -116,9 +115,9 @@ fn check(settings: &Settings, config: &Config, style: Style) -> anyhow::Result<u
         let origin = style.paint(Look::Dim, &format!("({origin})"));
         terminal::print(format_args!("{name}  {value}  {origin}\n"))?;
     }
-    let (provider, memory) = (banner::provider(config), banner::memory(config));
-    let data = config.data_dir.display();
-    terminal::print(format_args!("\nprovider: {provider}\nmemory: {memory}\ndata: {data}\n"))?;
+    for (name, fact) in banner::facts(config) {
+        terminal::print(format_args!("{name:<18}  {fact}\n"))?;
+    }
     for warning in &config.warnings {
         terminal::print(format_args!("{} {warning}\n", style.paint(Look::Yellow, "warning:")))?;
     }

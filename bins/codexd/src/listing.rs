@@ -80,12 +80,11 @@ fn delete(client: &Client, id: &str, wait: bool) -> anyhow::Result<()> {
         thread::sleep(Duration::from_millis(200));
         pending = number(&forget()?, "pending");
     }
-    match (wait, pending) {
-        (true, _) => terminal::print(format_args!("no copy is left\n"))?,
-        (false, 0) => {}
-        (false, _) => terminal::print(format_args!(
-            "copies that are not erased yet: {pending}; the daemon goes on, --wait waits for it\n"
-        ))?,
+    if 0 < pending {
+        let advice = "the daemon goes on, --wait waits for it";
+        terminal::print(format_args!("copies that are not erased yet: {pending}; {advice}\n"))?;
+    } else if wait {
+        terminal::print(format_args!("no copy is left\n"))?;
     }
     Ok(())
 }

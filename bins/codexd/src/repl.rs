@@ -5,17 +5,16 @@ use std::{
     path::Path,
 };
 
+use brain_tokio::Interrupt;
 use http_client::{Client, array, text};
 use rustyline::{Editor, error::ReadlineError, history::FileHistory};
 use serde_json::Value;
 
 use crate::{
-    ask::{answer, insert, report, request},
+    ask::{answer, insert, report, request, watch},
     cli::Chat,
     config::Config,
-    connection, exit,
-    interrupt::Interrupt,
-    listing,
+    connection, exit, listing,
     terminal::{self, Look, Style},
 };
 
@@ -24,7 +23,7 @@ const HELP: &str = include_str!("help/commands.txt");
 /// Talks until the end of the input.
 pub(crate) fn run(config: &Config, mut chat: Chat, style: Style) -> anyhow::Result<u8> {
     connection::with(chat.target.url.take(), config, |client| {
-        let interrupt = Interrupt::watch(client.clone())?;
+        let interrupt = watch(client)?;
         let mut talk = Repl { client, interrupt, chat, style };
         if io::stdin().is_terminal() {
             return talk.with_person(&config.data_dir.join("history"));

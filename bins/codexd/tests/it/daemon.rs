@@ -44,6 +44,7 @@ impl Home {
             .env("CODEXD_DATA_DIR", self.path())
             .env("OPENAI_BASE_URL", &self.model.url)
             .env("MODEL", "fake")
+            .env("SUMMARY_MODEL", "off")
             .current_dir(self.path())
             .stdin(Stdio::null());
         command
