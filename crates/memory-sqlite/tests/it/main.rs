@@ -8,6 +8,7 @@ mod export;
 mod lasting;
 mod migrate;
 mod model;
+mod recall;
 mod refuse;
 mod suite;
 
