@@ -17,4 +17,5 @@ mod pull;
 mod reference;
 mod serve;
 mod settings;
+mod tiers;
 mod transfer;

@@ -1,0 +1,137 @@
+//! Memory in tiers, as the daemon has it: Redis before SQLite, whatever happens to Redis.
+
+mod combinations;
+mod rig;
+
+use std::time::{Duration, Instant};
+
+use brain_testkit::redis::Settings;
+
+use self::rig::{Rig, SHORT};
+
+/// How long a tier that is back may be called degraded.
+const HEALING: Duration = Duration::from_secs(2);
+
+#[test]
+fn redis_is_used_and_its_state_is_told() {
+    let rig = Rig::start(Settings::new());
+    rig.say("s", 3);
+    assert_eq!(rig.status(), "ok");
+    let tiers = rig.tiers();
+    let names: Vec<&str> = tiers.iter().map(|it| it.0.as_str()).collect();
+    assert_eq!(names, ["memory:sqlite", "memory:redis"]);
+    rig.wait_for_keys(|keys| keys != 0);
+}
+
+#[test]
+fn chats_go_on_while_redis_is_stopped_and_it_heals_by_itself() {
+    let rig = Rig::start(Settings::new());
+    rig.say("s", 3);
+    let load = rig.load();
+    rig.redis.stop();
+    rig.say("s", 3);
+    rig.wait_for_status("degraded", Duration::from_secs(10));
+    load.go_on(30);
+    rig.redis.restart();
+    let used = rig.wait_for_use(HEALING);
+    println!("used again {used:?} after Redis was back");
+    rig.wait_for_status("ok", HEALING);
+    rig.say("s", 3);
+    load.end().check();
+}
+
+#[test]
+fn chats_go_on_when_redis_comes_back_with_an_old_state() {
+    let rig = Rig::start(Settings::new());
+    rig.say("s", 3);
+    rig.redis.ask(&["SAVE"]);
+    let load = rig.load();
+    rig.say("s", 3);
+    load.go_on(30);
+    rig.redis.kill();
+    rig.say("s", 2);
+    rig.redis.restart();
+    rig.wait_for_status("ok", HEALING);
+    rig.say("s", 3);
+    load.go_on(60);
+    load.end().check();
+}
+
+#[test]
+fn chats_go_on_when_redis_is_flushed() {
+    let rig = Rig::start(Settings::new());
+    let load = rig.load();
+    for _ in 0..5 {
+        rig.say("s", 3);
+        rig.redis.ask(&["FLUSHALL"]);
+        load.go_on(20);
+    }
+    assert_eq!(rig.status(), "ok");
+    load.end().check();
+}
+
+#[test]
+fn chats_go_on_while_redis_takes_five_seconds_a_command() {
+    let rig = Rig::start(Settings::new());
+    rig.say("s", 3);
+    let load = rig.load();
+    rig.proxy.delay(Duration::from_secs(5));
+    let begin = Instant::now();
+    rig.say("s", 5);
+    load.go_on(30);
+    rig.wait_for_status("degraded", Duration::from_secs(10));
+    println!("5 chats and 30 under load took {:?} of a slow Redis", begin.elapsed());
+    rig.proxy.delay(Duration::ZERO);
+    // What was sent before is held back to its end.
+    let healed = rig.wait_for_status("ok", HEALING + Duration::from_secs(5));
+    println!("healed {healed:?} after the last slow command was sent");
+    rig.say("s", 3);
+    let said = load.end().check();
+    assert!(said.slowest < SHORT, "a chat took {:?}", said.slowest);
+}
+
+#[test]
+fn chats_go_on_while_redis_answers_nothing() {
+    let rig = Rig::start(Settings::new());
+    rig.say("s", 3);
+    let load = rig.load();
+    rig.redis.pause();
+    rig.say("s", 5);
+    load.go_on(30);
+    rig.wait_for_status("degraded", Duration::from_secs(10));
+    rig.redis.resume();
+    let healed = rig.wait_for_status("ok", HEALING);
+    println!("healed {healed:?} after Redis went on");
+    rig.say("s", 3);
+    let said = load.end().check();
+    assert!(said.slowest < SHORT, "a chat took {:?}", said.slowest);
+}
+
+#[test]
+fn chats_go_on_while_redis_is_full() {
+    let rig = Rig::start(Settings::new().set("maxmemory-policy", "noeviction"));
+    rig.say("s", 3);
+    let load = rig.load();
+    rig.redis.ask(&["CONFIG", "SET", "maxmemory", "1"]);
+    rig.say("s", 5);
+    load.go_on(30);
+    rig.wait_for_status("degraded", Duration::from_secs(10));
+    rig.redis.ask(&["CONFIG", "SET", "maxmemory", "0"]);
+    let healed = rig.wait_for_status("ok", HEALING);
+    println!("healed {healed:?} after Redis had room");
+    rig.say("s", 3);
+    load.end().check();
+}
+
+#[test]
+fn what_is_forgotten_while_redis_is_away_is_buried_when_it_is_back() {
+    let rig = Rig::start(Settings::new().durable());
+    rig.say("gone", 3);
+    rig.wait_for_keys(|keys| keys != 0);
+    rig.redis.stop();
+    let forgotten = rig.forget("gone");
+    assert_eq!((forgotten.0, 0 < forgotten.1), (6, true), "{forgotten:?}");
+    rig.redis.restart();
+    rig.wait_until("nothing is pending", || rig.forget("gone") == (0, 0));
+    rig.wait_until("no key holds it", || !rig.redis_holds("gone 0"));
+}
