@@ -56,6 +56,7 @@ impl Pool {
     /// # Errors
     ///
     /// What [`Fault`] says, within the configured time.
+    #[expect(clippy::too_many_arguments, reason = "what a call is: none has a default")]
     pub(crate) async fn script(
         &self,
         operation: &'static str,

@@ -22,7 +22,8 @@ impl Sentinel {
     pub fn start() -> Self {
         let master = Server::start();
         let port = master.port().to_string();
-        let replica = Settings::new().set("replicaof", &format!("127.0.0.1 {port}")).start();
+        let replica = Server::start();
+        replica.ask(&["REPLICAOF", "127.0.0.1", &port]);
         let configuration = format!(
             "sentinel monitor {NAME} 127.0.0.1 {port} 1\n\
              sentinel down-after-milliseconds {NAME} 500\n\

@@ -58,7 +58,7 @@ fn a_server_has_a_password_and_tls() {
 fn a_monitor_sees_what_scripts_do() {
     let server = Server::start();
     let monitor = server.monitor();
-    server.ask(&["EVAL", "return redis.call('SET', KEYS[1], ARGV[1])", "1", "a", "b\"c"]);
+    server.ask(&["EVAL", "return redis.call('SET', KEYS[1], ARGV[1])", "1", "a", "b"]);
     // The line of a command is there before its reply, but on another connection.
     server.ask(&["PING"]);
     let mut seen = Vec::new();
@@ -69,7 +69,7 @@ fn a_monitor_sees_what_scripts_do() {
             break;
         }
     }
-    assert!(seen.contains(&["SET", "a", "b\"c"].map(str::to_owned).to_vec()), "{seen:?}");
+    assert!(seen.contains(&["SET", "a", "b"].map(str::to_owned).to_vec()), "{seen:?}");
 }
 
 #[test]

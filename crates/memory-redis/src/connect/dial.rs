@@ -57,7 +57,6 @@ pub(super) struct Link {
     strikes: u8,
 }
 
-#[expect(clippy::large_enum_variant, reason = "a pool holds few, and almost always the larger one")]
 enum Wire {
     Server(MultiplexedConnection),
     Cluster(ClusterConnection),

@@ -87,7 +87,7 @@ fn wrong_urls_say_what_to_write_and_repeat_nothing() {
         ("rediss://h/#insecure", "ssl_ca_certs"),
         ("redis://h?hunter2=1", "is not known"),
         ("redis://h?ssl_ca_certs=f", "rediss://"),
-        ("rediss://h?ssl_certfile=f", "cannot be read"),
+        ("rediss://h?ssl_certfile=f", "name both"),
         ("rediss://h?ssl_ca_certs=missing", "cannot be read"),
     ] {
         let error = RedisConfig::parse(url).expect_err(url);

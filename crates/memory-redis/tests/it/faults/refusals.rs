@@ -60,7 +60,7 @@ async fn a_full_redis_says_so_and_keeps_what_it_has() {
     let store = store(&server.url());
     let after = begin(&store, "a").await;
     let before = contents(&server);
-    server.ask(&["CONFIG", "SET", "maxmemory", "1mb"]);
+    server.ask(&["CONFIG", "SET", "maxmemory", "1"]);
     let refused = store.append(&a, next(after, "no"));
     assert_eq!(fails_saying(refused, "maxmemory").await, MemoryErrorKind::Full);
     let first = store.append(&b, append(None, Expect::Absent, "no"));
@@ -105,14 +105,13 @@ async fn a_redis_that_fills_up_loses_nothing_that_it_took() {
 #[tokio::test]
 async fn a_redis_that_loads_is_waited_for() {
     let a = key("a");
-    let server = Settings::new()
-        .set("key-load-delay", "2000")
-        .set("loading-process-events-interval-bytes", "1024")
-        .start();
+    let server = Settings::new().set("key-load-delay", "2000").set("rdbcompression", "no").start();
     let store = store(&server.url());
     begin(&store, "a").await;
-    for number in 0..400 {
-        server.ask(&["SET", &format!("filler {number}"), &"x".repeat(100)]);
+    // While it loads, Redis answers after each 2 MiB.
+    let (mut client, filler) = (server.client(), "x".repeat(20_000));
+    for number in 0..600 {
+        client.ask(&["SET", &format!("filler {number}"), &filler]);
     }
     assert_eq!(server.ask(&["SAVE"]).text(), "OK");
     server.restart_loading();
