@@ -49,6 +49,7 @@ impl Daemon {
             TcpListener::bind(listen).await.map_err(|error| bind_error(listen, error))?;
         let address = listener.local_addr().context("cannot tell the port")?;
         lock.publish(Some(address))?;
+        app.brain.start_upkeep();
         let stop = CancellationToken::new();
         let api = Api::new(app.brain.clone(), api_config(config));
         let stopped = stop.clone().cancelled_owned();
