@@ -1,5 +1,11 @@
 //! The store on real Redis servers.
-#![expect(clippy::unwrap_used, reason = "these are tests")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "these are tests"
+)]
 
 mod cluster;
 mod commands;

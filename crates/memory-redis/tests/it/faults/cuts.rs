@@ -191,43 +191,65 @@ async fn prepared(server: &Server, plan: &Plan, until: usize) -> RedisStore {
     store
 }
 
+/// A change and what is seen before it and after it.
+struct Case {
+    index: usize,
+    step: Step,
+    before: String,
+    after: String,
+}
+
+impl Case {
+    async fn new(server: &Server, index: usize) -> Self {
+        let (plan, step) = (Plan::new(), STEPS[index]);
+        let store = prepared(server, &plan, index).await;
+        let before = visible(&store, &plan).await;
+        step.run(&store, &plan).await.unwrap();
+        Self { index, step, before, after: visible(&store, &plan).await }
+    }
+
+    /// Cuts the connection at the request after `count` others; `false` if there is none.
+    async fn cut(&self, (server, proxy): (&Server, &Proxy), count: usize, loss: Loss) -> bool {
+        let plan = Plan::new();
+        let direct = prepared(server, &plan, self.index).await;
+        let cut = store(proxy.url());
+        proxy.lose_after(count, loss);
+        let result = self.step.run(&cut, &plan).await;
+        if !proxy.lose_nothing() {
+            result.unwrap();
+            return false;
+        }
+        let place = format!("{:?}, {loss:?} {count}", self.step);
+        let seen = visible(&direct, &plan).await;
+        let whole = seen == self.before || seen == self.after;
+        assert!(whole, "{place}: {seen}\n{}\n{}", self.before, self.after);
+        if let Err(error) = &result {
+            assert!(error.is_transient(), "{place}: {}", said(error));
+        }
+        // By the same daemon, and by another one.
+        for again in [&cut, &direct] {
+            let again = self.step.run(again, &plan).await;
+            let fine = again.as_ref().map_or_else(|it| self.step.may_say(it.kind()), |()| true);
+            assert!(fine, "{place}: {}", said(&again.unwrap_err()));
+        }
+        assert_eq!(visible(&direct, &plan).await, self.after, "{place}");
+        true
+    }
+}
+
 #[tokio::test]
 async fn a_change_is_seen_as_a_whole_or_not_at_all() {
     let server = Server::start();
     let proxy = Proxy::before(&server);
     let mut cuts = 0;
-    for (index, step) in STEPS.iter().enumerate() {
-        let plan = Plan::new();
-        let direct = prepared(&server, &plan, index).await;
-        let before = visible(&direct, &plan).await;
-        step.run(&direct, &plan).await.unwrap();
-        let after = visible(&direct, &plan).await;
+    for index in 0..STEPS.len() {
+        let case = Case::new(&server, index).await;
         for loss in [Loss::Request, Loss::Reply] {
-            for count in 0.. {
-                let plan = Plan::new();
-                let direct = prepared(&server, &plan, index).await;
-                let cut = store(proxy.url());
-                proxy.lose_after(count, loss);
-                let result = step.run(&cut, &plan).await;
-                if !proxy.lose_nothing() {
-                    result.unwrap();
-                    break;
-                }
-                cuts += 1;
-                let place = format!("{step:?}, {loss:?} {count}");
-                let seen = visible(&direct, &plan).await;
-                assert!(seen == before || seen == after, "{place}: {seen}\n{before}\n{after}");
-                if let Err(error) = &result {
-                    assert!(error.is_transient(), "{place}: {}", said(error));
-                }
-                // By the same daemon, and by another one.
-                for again in [&cut, &direct] {
-                    let again = step.run(again, &plan).await;
-                    let fine = again.as_ref().map_or_else(|it| step.may_say(it.kind()), |()| true);
-                    assert!(fine, "{place}: {}", said(&again.unwrap_err()));
-                }
-                assert_eq!(visible(&direct, &plan).await, after, "{place}");
+            let mut count = 0;
+            while case.cut((&server, &proxy), count, loss).await {
+                count += 1;
             }
+            cuts += count;
         }
     }
     assert!(cuts > 2 * STEPS.len(), "{cuts} cuts");
