@@ -45,7 +45,7 @@ impl Document {
     pub fn of(body: &EntryBody) -> Option<Self> {
         let text = text_of(body)?;
         let date = words(&date_of(body.created_at));
-        let asks = text.trim_end().ends_with(['?', '？', '؟', ';']);
+        let asks = text.trim_end().ends_with(['?', '？', '؟']);
         Some(Self { words: words(&text).into_iter().chain(date).collect(), asks })
     }
 }
