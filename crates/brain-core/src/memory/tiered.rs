@@ -139,7 +139,9 @@ impl Tiers {
         }
         let epoch = self.known.epoch();
         let class = self.durable.session(key).await?.map(|it| it.class);
-        class.into_iter().for_each(|it| self.known.learn(epoch, key, it));
+        if let Some(class) = class {
+            self.known.learn(epoch, key, class);
+        }
         Ok(class)
     }
 

@@ -12,7 +12,7 @@ use std::{
 use super::{
     Tiers,
     ephemeral::{Whole, whole},
-    hot::Chain,
+    hot::{Chain, WRITE},
     make::stub_of,
     stripes::Stripes,
 };
@@ -70,30 +70,38 @@ impl Tiers {
         if rests() {
             return;
         }
-        let again = match self.hot_copy(LONGEST, self.adopt_all(owner)).await {
+        let again = match self.adopt_all(owner).await {
             Some(()) => None,
             None => Some(self.clock.elapsed() + PAUSE),
         };
         self.adoption.note(owner, again);
     }
 
-    async fn adopt_all(&self, owner: &Owner) -> Result<(), MemoryError> {
+    /// Returns whether that was all.
+    async fn adopt_all(self: &Arc<Self>, owner: &Owner) -> Option<()> {
+        let since = self.clock.elapsed();
         let mut before = None;
         loop {
-            let options = ListOptions { before, limit: PAGE };
-            let page = self.hot.tier.list(owner, options).await?;
-            let Some(last) = page.last() else { return Ok(()) };
+            let list = self.hot.tier.list(owner, ListOptions { before, limit: PAGE });
+            let page = self.hot_copy(WRITE, list).await?;
+            let Some(last) = page.last() else { return Some(()) };
             before = Some(PageKey::from(last));
-            for session in page {
-                let key = SessionKey::new(owner.clone(), session.id.clone());
-                let _maker = self.making.lock(&key).await;
-                match self.adopt_session(&key, &session).await {
-                    Err(error) if error.is_transient() => return Err(error),
-                    Err(error) => refused(&key, &error),
-                    Ok(()) => {}
-                }
+            let left = LONGEST.checked_sub(self.clock.elapsed().saturating_sub(since))?;
+            self.hot_copy(left, self.adopt_page(owner, &page)).await?;
+        }
+    }
+
+    async fn adopt_page(&self, owner: &Owner, page: &[Session]) -> Result<(), MemoryError> {
+        for session in page {
+            let key = SessionKey::new(owner.clone(), session.id.clone());
+            let _maker = self.making.lock(&key).await;
+            match self.adopt_session(&key, session).await {
+                Err(error) if error.is_transient() => return Err(error),
+                Err(error) => refused(&key, &error),
+                Ok(()) => {}
             }
         }
+        Ok(())
     }
 
     async fn adopt_session(&self, key: &SessionKey, session: &Session) -> Result<(), MemoryError> {

@@ -5,8 +5,11 @@ use async_trait::async_trait;
 use super::{TieredMemory, hot::WRITE};
 use crate::{
     ids::{IdempotencyKey, Owner, TurnId},
-    memory::{MemoryClass, MemoryError, TurnIndex, TurnRecord},
+    memory::{ListOptions, MemoryClass, MemoryError, PageKey, TurnIndex, TurnRecord},
 };
+
+/// Sessions listed at a time.
+const PAGE: usize = 500;
 
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
@@ -15,7 +18,7 @@ impl TurnIndex for TieredMemory {
         let tiers = &self.tiers;
         tiers.adopt(owner).await;
         let durable = || tiers.durable.turn(owner, turn);
-        self.find(turn, durable, || tiers.hot.tier.turn(owner, turn)).await
+        self.find(owner, turn, durable, || tiers.hot.tier.turn(owner, turn)).await
     }
 
     async fn turn_by_key(
@@ -41,7 +44,7 @@ impl TurnIndex for TieredMemory {
         let tiers = &self.tiers;
         tiers.adopt(owner).await;
         let durable = || tiers.durable.request_cancel(owner, turn);
-        self.find(turn, durable, || tiers.hot.tier.request_cancel(owner, turn)).await
+        self.find(owner, turn, durable, || tiers.hot.tier.request_cancel(owner, turn)).await
     }
 
     async fn unfinished(&self) -> Result<Vec<TurnRecord>, MemoryError> {
@@ -73,6 +76,7 @@ impl TieredMemory {
     /// A turn's record, from where it is.
     async fn find<Durable, Hot>(
         &self,
+        owner: &Owner,
         turn: TurnId,
         durable: impl FnOnce() -> Durable + Send,
         hot: impl FnOnce() -> Hot + Send,
@@ -90,8 +94,26 @@ impl TieredMemory {
                 return Ok(found);
             }
         }
-        let found = self.tiers.hot_store(hot()).await?;
-        found.iter().for_each(|it| known.saw(it, MemoryClass::Ephemeral));
-        Ok(found)
+        match self.tiers.hot_store(hot()).await {
+            Ok(found) => {
+                found.iter().for_each(|it| known.saw(it, MemoryClass::Ephemeral));
+                Ok(found)
+            }
+            Err(_) if class.is_none() && !self.has_ephemeral(owner).await? => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether the owner has a session whose turns the hot tier would have.
+    async fn has_ephemeral(&self, owner: &Owner) -> Result<bool, MemoryError> {
+        let mut before = None;
+        loop {
+            let page = self.tiers.durable.list(owner, ListOptions { before, limit: PAGE }).await?;
+            let Some(last) = page.last() else { return Ok(false) };
+            if page.iter().any(|it| it.class == MemoryClass::Ephemeral) {
+                return Ok(true);
+            }
+            before = Some(PageKey::from(last));
+        }
     }
 }

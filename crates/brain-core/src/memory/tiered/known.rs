@@ -1,7 +1,7 @@
 //! What this process knows of sessions and turns: a bounded memory that may forget anything.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -9,6 +9,7 @@ use std::{
 use crate::{
     ids::{SessionKey, Token, TurnId},
     memory::{MemoryClass, TurnRecord, local_cache::Recent},
+    time::Timestamp,
 };
 
 /// Most sessions that are known.
@@ -17,6 +18,8 @@ const SESSIONS: usize = 16_384;
 const TURNS: usize = 4_096;
 /// Most sessions whose copies are to be dropped once the hot tier is back.
 const OWED: usize = 10_000;
+/// How long a forgotten session is noted for callers.
+const UNSETTLED: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a copy is trusted.
 const TRUST: Duration = Duration::from_secs(60);
 
@@ -33,9 +36,11 @@ struct State {
     turns: Recent<TurnId, KnownTurn>,
     /// Changes that no token tells of, in all.
     changes: u64,
-    /// Sessions made or forgotten, in all.
+    /// Sessions made, forgotten, or changed while they were not known, in all.
     epoch: u64,
     owed: BTreeSet<SessionKey>,
+    /// Sessions forgotten of which a caller may know copies elsewhere, and when that was.
+    forgotten: BTreeMap<SessionKey, Timestamp>,
 }
 
 struct KnownSession {
@@ -74,13 +79,12 @@ impl Known {
         self.state().epoch
     }
 
-    /// Notes a class that was seen after the moment of `epoch`, unless a session was made or
-    /// forgotten since.
-    pub(super) fn learn(&self, epoch: u64, key: &SessionKey, class: MemoryClass) {
+    /// Notes a class that was seen after the moment of `epoch`, unless a session was made, forgotten
+    /// or changed unknown since. Returns the number of the session's last change if it was not
+    /// known before: what was seen is from after it.
+    pub(super) fn learn(&self, epoch: u64, key: &SessionKey, class: MemoryClass) -> Option<u64> {
         let mut state = self.state();
-        if state.epoch == epoch {
-            state.learn(key, class);
-        }
+        if state.epoch == epoch { state.learn(key, class) } else { None }
     }
 
     /// Notes that this process has made the session.
@@ -98,6 +102,25 @@ impl Known {
         state.owed.remove(key);
     }
 
+    /// Notes that a caller asked to forget the session, until it settles that or a day has passed.
+    pub(super) fn unsettle(&self, key: &SessionKey, now: Timestamp) {
+        let mut state = self.state();
+        state.forgotten.retain(|_, at| now.since(*at) < UNSETTLED);
+        if state.forgotten.len() < OWED {
+            state.forgotten.insert(key.clone(), now);
+        }
+    }
+
+    pub(super) fn unsettled(&self, limit: usize, now: Timestamp) -> Vec<SessionKey> {
+        let state = self.state();
+        let lasting = state.forgotten.iter().filter(|(_, at)| now.since(**at) < UNSETTLED);
+        lasting.take(limit).map(|(key, _)| key.clone()).collect()
+    }
+
+    pub(super) fn settle(&self, key: &SessionKey) {
+        self.state().forgotten.remove(key);
+    }
+
     /// The last change of a durable session that no token tells of; `None` for others.
     pub(super) fn change(&self, key: &SessionKey) -> Option<u64> {
         let mut state = self.state();
@@ -109,9 +132,12 @@ impl Known {
         let mut state = self.state();
         state.changes += 1;
         let change = state.changes;
-        if let Some(session) = state.sessions.get(key) {
-            session.change = change;
-            session.trusted_until = None;
+        match state.sessions.get(key) {
+            Some(session) => {
+                session.change = change;
+                session.trusted_until = None;
+            }
+            None => state.epoch += 1,
         }
     }
 
@@ -177,9 +203,10 @@ impl Known {
 }
 
 impl State {
-    fn learn(&mut self, key: &SessionKey, class: MemoryClass) {
+    /// Returns the number of a change that was made for it, unless it was known already.
+    fn learn(&mut self, key: &SessionKey, class: MemoryClass) -> Option<u64> {
         if self.sessions.get(key).is_some_and(|it| it.class == class) {
-            return;
+            return None;
         }
         self.changes += 1;
         let session = KnownSession { class, change: self.changes, trusted_until: None };
@@ -187,6 +214,7 @@ impl State {
         if SESSIONS < self.sessions.len() {
             self.sessions.pop_oldest();
         }
+        Some(self.changes)
     }
 
     fn note(&mut self, id: TurnId, turn: KnownTurn) {

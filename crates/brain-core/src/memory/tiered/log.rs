@@ -48,11 +48,11 @@ impl SessionLog for TieredMemory {
             return self.read_live(key, options).await.map(Some);
         }
         let Some(branch) = found? else { return Ok(None) };
-        tiers.known.learn(epoch, key, branch.session.class);
+        let learnt = tiers.known.learn(epoch, key, branch.session.class);
         if branch.session.class == MemoryClass::Ephemeral {
             return self.read_live(key, options).await.map(Some);
         }
-        tiers.keep(key, options, change, &branch);
+        tiers.keep(key, options, change.or(learnt), &branch);
         Ok(Some(branch))
     }
 
@@ -178,7 +178,7 @@ impl TieredMemory {
         tiers.known.changed(key);
         let is_gone = tiers.evict_now(key).await;
         let mut forgotten = done?;
-        if !is_gone {
+        if !is_gone && 0 < forgotten.erased {
             tiers.known.owe(key);
             tiers.heal_later();
             forgotten.pending += 1;

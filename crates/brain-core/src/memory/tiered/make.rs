@@ -136,6 +136,7 @@ impl Tiers {
         let live = if is_ephemeral { self.count_live(key).await } else { 0 };
         let Forgotten { erased, pending } = self.durable.forget(key).await?;
         self.known.forgotten(key);
+        self.known.unsettle(key, self.clock.now());
         self.copies.drop_all(key);
         let is_settled = self.settle(key).await.unwrap_or(false);
         if !is_settled {

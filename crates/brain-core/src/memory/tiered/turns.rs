@@ -161,7 +161,7 @@ impl TieredMemory {
     }
 
     /// Does something with a turn, where it is. One that this process has not seen is looked for in
-    /// the durable tier, then in the hot one.
+    /// the durable tier, then in the hot one if that is up.
     async fn of_turn<T, Durable, Hot>(
         &self,
         turn: TurnId,
@@ -173,14 +173,22 @@ impl TieredMemory {
         Durable: Future<Output = Result<T, MemoryError>> + Send,
         Hot: Future<Output = Result<T, MemoryError>> + Send,
     {
+        let live = async {
+            let done = self.tiers.hot_store(hot()).await;
+            done.map(|it| (MemoryClass::Ephemeral, it))
+        };
         let class = self.tiers.known.turn(turn).map(|it| it.class);
-        if class != Some(MemoryClass::Ephemeral) {
-            let done = durable().await;
-            let is_elsewhere = |it: &MemoryError| it.kind() == MemoryErrorKind::Superseded;
-            if class.is_some() || !done.as_ref().is_err_and(is_elsewhere) {
-                return done.map(|it| (MemoryClass::Durable, it));
-            }
+        if class == Some(MemoryClass::Ephemeral) {
+            return live.await;
         }
-        self.tiers.hot_store(hot()).await.map(|it| (MemoryClass::Ephemeral, it))
+        let done = durable().await.map(|it| (MemoryClass::Durable, it));
+        let is_elsewhere = |it: &MemoryError| it.kind() == MemoryErrorKind::Superseded;
+        if class.is_some() || !done.as_ref().is_err_and(is_elsewhere) {
+            return done;
+        }
+        match live.await {
+            Err(error) if error.is_transient() => done,
+            answer @ (Ok(_) | Err(_)) => answer,
+        }
     }
 }
