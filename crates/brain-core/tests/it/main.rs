@@ -9,6 +9,7 @@
 
 mod allocations;
 mod background;
+mod cases;
 mod faults;
 mod fixture;
 mod listeners;
