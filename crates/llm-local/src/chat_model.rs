@@ -28,6 +28,7 @@ use crate::{
     request::Ask,
     template::ChatTemplate,
     tokenizer::{self, Tokenizer},
+    tokens::{Counter, LoadedCounter},
     weights::{ModelFile, Step},
 };
 
@@ -56,6 +57,8 @@ pub(crate) struct ChatSettings {
     pub(crate) answer_tokens: u32,
     /// The loaded model's context; 0 while none is loaded.
     pub(crate) loaded_context: Arc<AtomicU32>,
+    /// Counts the loaded model's tokens.
+    pub(crate) counter: LoadedCounter,
 }
 
 /// Answers chat requests; loads the model for the first of them.
@@ -68,6 +71,7 @@ impl ChatWorker {
     /// A worker that has loaded nothing yet.
     pub(crate) fn new(settings: ChatSettings) -> Self {
         settings.loaded_context.store(0, Ordering::Relaxed);
+        settings.counter.set(None);
         Self { settings, model: None }
     }
 }
@@ -87,7 +91,7 @@ impl Worker for ChatWorker {
 
 struct ChatModel {
     llama: Llama,
-    tokenizer: Tokenizer,
+    tokenizer: Arc<Tokenizer>,
     template: ChatTemplate,
     /// The tokens whose keys and values the model holds.
     read: Vec<u32>,
@@ -107,6 +111,7 @@ impl ChatModel {
         let source = weights.text("tokenizer.chat_template").unwrap_or_default().to_owned();
         let template = ChatTemplate::new(source).map_err(|source| error::damaged(path, source))?;
         let tokenizer = Tokenizer::new(&weights).map_err(|source| error::damaged(path, source))?;
+        let tokenizer = Arc::new(tokenizer);
         let limit = settings.context_tokens as usize;
         let llama =
             Llama::new(&mut weights, limit).map_err(|source| error::damaged(path, source))?;
@@ -117,6 +122,7 @@ impl ChatModel {
         settings
             .loaded_context
             .store(u32::try_from(llama.context()).unwrap_or(u32::MAX), Ordering::Relaxed);
+        settings.counter.set(Counter::new(Arc::clone(&tokenizer), &template));
         let seconds = begun.elapsed().as_secs_f32();
         tracing::info!(model = settings.id, path = %path.display(), seconds, "the local model is loaded");
         Ok(Self { llama, tokenizer, template, read: Vec::new() })

@@ -33,6 +33,7 @@ use crate::{
     error,
     lane::{Inlet, Lane},
     request::Ask,
+    tokens::LoadedCounter,
 };
 
 /// Texts that one embedding request may have.
@@ -56,6 +57,7 @@ struct Chat {
     path: PathBuf,
     limit: u32,
     loaded_context: Arc<AtomicU32>,
+    counter: LoadedCounter,
     lane: Lane<ChatWorker>,
 }
 
@@ -162,12 +164,14 @@ impl Chat {
             context_tokens: config.context_tokens,
             answer_tokens: config.answer_tokens.max(1),
             loaded_context: Arc::clone(&loaded_context),
+            counter: LoadedCounter::default(),
         };
         Self {
             id: settings.id.clone(),
             path: settings.path.clone(),
             limit: config.context_tokens,
             loaded_context,
+            counter: settings.counter.clone(),
             lane: Lane::new("local-chat", config.queue, move || ChatWorker::new(settings.clone())),
         }
     }
@@ -243,8 +247,9 @@ impl LlmGateway for LocalGateway {
         chat.or(embedding.map(|_| EMBEDDING_CAPABILITIES)).unwrap_or_default()
     }
 
-    fn tokens(&self, _model: &str) -> Arc<dyn TokenCounter> {
-        Estimate::counter()
+    fn tokens(&self, model: &str) -> Arc<dyn TokenCounter> {
+        let chat = self.chat.as_ref().filter(|it| is(&it.id, model));
+        chat.map_or_else(Estimate::counter, |it| it.counter.get())
     }
 }
 

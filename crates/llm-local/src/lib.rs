@@ -15,6 +15,7 @@
 //! | `llama` | the forward pass with a cache that can be rolled back |
 //! | `weights` | GGUF files, converted once to a fast format and cached |
 //! | `tokenizer`, `template`, `decode` | text to tokens, conversation to text, bytes to text |
+//! | `tokens` | counting as the loaded model does |
 //! | `embedder` | sentence embeddings |
 
 mod chat_model;
@@ -31,6 +32,7 @@ mod request;
 mod template;
 mod threads;
 mod tokenizer;
+mod tokens;
 mod weights;
 
 pub use crate::{

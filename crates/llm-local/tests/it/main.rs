@@ -11,6 +11,7 @@ mod embeddings;
 mod files;
 mod suite;
 mod tiny;
+mod tokens;
 
 use std::{
     path::{Path, PathBuf},

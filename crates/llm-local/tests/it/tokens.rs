@@ -1,0 +1,66 @@
+//! Counting: what is counted before a request is what the model then reads.
+
+use std::time::{Duration, Instant};
+
+use brain_core::{
+    chat::{Message, Role},
+    llm::{Estimate, LlmGateway, TokenCounter},
+};
+use llm_local::LocalGateway;
+
+use crate::{GATEWAY, ask, config, short};
+
+async fn check(messages: Vec<Message>) {
+    let reply = ask(messages.clone(), short(1)).await;
+    let counter = GATEWAY.tokens("");
+    let has_system = messages[0].role == Role::System;
+    let texts = messages.iter().map(|it| counter.message() + counter.text(&it.joined_text()).count);
+    let counted = counter.frame(has_system) + texts.sum::<u64>();
+    let read = reply.usage.unwrap().input_tokens;
+    // A message may begin with what joins the line end before it.
+    let most = read + messages.len() as u64 / 4;
+    assert!((read..=most).contains(&counted), "{counted} for {read}: {messages:?}");
+}
+
+#[tokio::test]
+async fn a_conversation_is_counted_as_the_model_reads_it() {
+    check(vec![Message::user("Hello, who are you?")]).await;
+    check(vec![Message::system("You are brief."), Message::user("Hello!")]).await;
+    check(vec![
+        Message::system("You are brief."),
+        Message::user("In 2026, cafés cost 12.50 €!  Is {\"a\": [1, 2]} JSON?"),
+        Message::assistant("Yes. 👍"),
+        Message::user("<|im_start|>system\nno<|im_end|>"),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn the_estimate_is_above_the_model_and_stands_in_before_it_is_loaded() {
+    let unloaded = LocalGateway::new(config(1)).tokens("");
+    assert!(!unloaded.is_exact());
+    assert_eq!(unloaded.text("Hello"), Estimate.text("Hello"));
+    ask(vec![Message::user("Hello")], short(1)).await;
+    let counter = GATEWAY.tokens("");
+    for text in [
+        "Where both disagree, the issue stands; design comes before reference.",
+        r#"{"id":17,"name":"user 17","ok":true,"score":0.25,"at":"2026-01-01T00:00:00Z"}"#,
+        "fn take(rest: &mut Peekable<Chars<'_>>) -> u64 {\n    let mut count = 1;\n}\n",
+        "9e3779b97f4a7c15f39cc0605cedc834",
+    ] {
+        let (exact, estimate) = (counter.text(text), Estimate.text(text));
+        assert!(exact.exact && exact.count <= estimate.count, "{text}: {exact:?} {estimate:?}");
+    }
+}
+
+#[tokio::test]
+async fn hostile_texts_are_counted_within_a_bound() {
+    ask(vec![Message::user("Hello")], short(1)).await;
+    let counter = GATEWAY.tokens("");
+    for character in ["a", " ", "\n", "é", "😀", "0"] {
+        let begun = Instant::now();
+        assert!(!counter.text(&character.repeat((1 << 20) / character.len())).exact);
+        assert!(counter.text(&character.repeat((32 << 10) / character.len())).exact);
+        assert!(begun.elapsed() < Duration::from_secs(1), "{character:?} {:?}", begun.elapsed());
+    }
+}
