@@ -17,6 +17,7 @@ mod edge;
 mod events;
 mod faults;
 mod health;
+mod owners;
 mod portable;
 mod query;
 mod server;
