@@ -12,7 +12,7 @@ use axum::{
 };
 use brain_core::memory::{
     ExportedSession, ImportError, ImportErrorKind, ImportItem, ImportReader, ImportReport,
-    Importer, MemoryClass, OnConflict, Refused,
+    Importer, MemoryCapabilities, MemoryClass, OnConflict, Refused,
 };
 use http::StatusCode;
 use serde::Deserialize;
@@ -74,8 +74,10 @@ pub(crate) async fn import(
     let _reading = app.imports.reading.acquire().await.map_err(internal)?;
     let max_bytes = app.config.max_session_bytes;
     let file = spawn_blocking(move || check(file, max_bytes)).await.map_err(internal)??;
-    let importer = Importer::new(&*app.brain.ports().store, &caller.0, query.on_conflict);
-    let report = restore(importer, file, max_bytes).await?;
+    let store = &*app.brain.ports().store;
+    let importer = Importer::new(store, &caller.0, query.on_conflict);
+    let reader = ImportReader::new(file, max_bytes);
+    let report = restore(importer, reader, store.capabilities()).await?;
     Ok(Json(report).into_response())
 }
 
@@ -90,13 +92,13 @@ fn check(mut file: File, max_bytes: usize) -> Result<File, ApiError> {
 
 async fn restore(
     mut importer: Importer<'_>,
-    file: File,
-    max_bytes: usize,
+    reader: ImportReader<File>,
+    capabilities: MemoryCapabilities,
 ) -> Result<ImportReport, ApiError> {
     // One session is read while another is written.
     let (sender, mut items) = mpsc::channel(1);
     let reading = spawn_blocking(move || {
-        for item in ImportReader::new(file, max_bytes) {
+        for item in reader {
             if sender.blocking_send(item).is_err() {
                 break;
             }
@@ -104,7 +106,9 @@ async fn restore(
     });
     while let Some(item) = items.recv().await {
         let item = match item? {
-            ImportItem::Session(session, _) if let Some(refused) = refusal(&session) => {
+            ImportItem::Session(session, _)
+                if let Some(refused) = refusal(&session, capabilities) =>
+            {
                 ImportItem::Refused(refused)
             }
             item => item,
@@ -124,9 +128,9 @@ fn broken_off(importer: Importer<'_>, error: ApiError) -> ApiError {
 }
 
 /// Why a session is left out: what cannot be made here is not imported either.
-fn refusal(session: &ExportedSession) -> Option<Refused> {
+fn refusal(session: &ExportedSession, capabilities: MemoryCapabilities) -> Option<Refused> {
     let id = session.id.clone();
-    if session.class == MemoryClass::Ephemeral {
+    if session.class == MemoryClass::Ephemeral && !capabilities.ephemeral {
         let why = "the session is ephemeral, and this service has no short-term memory".to_owned();
         return Some(Refused { id, code: "not_supported", why });
     }
