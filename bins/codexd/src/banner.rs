@@ -34,7 +34,7 @@ pub(crate) fn memory(config: &Config) -> String {
     match (&config.database, redis) {
         (Some(database), redis) => {
             let before = redis.unwrap_or_else(|| "the process".to_owned());
-            format!("sqlite {} (durable), before it {before}", database.path.display())
+            format!("sqlite {} (durable), {before} in front of it", database.path.display())
         }
         (None, Some(redis)) => format!("{redis} ({ends}, as durable as this Redis is)"),
         (None, None) => format!("in the process ({ends}, lost when it ends)"),

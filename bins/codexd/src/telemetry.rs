@@ -9,7 +9,7 @@ use crate::config::Config;
 
 /// What a daemon logs in development.
 const DEBUG: &str = "info,codexd=debug,brain_core=debug,http_api=debug,llm_http=debug,\
-                     llm_local=debug,llm_openai=debug,memory_sqlite=debug";
+                     llm_local=debug,llm_openai=debug,memory_redis=debug,memory_sqlite=debug";
 
 /// Installs the subscriber; without effect if the process has one. A command logs only what is
 /// broken, unless told otherwise.
