@@ -313,6 +313,7 @@ impl SessionCache for InMemoryStore {
     }
 
     async fn fill(&self, key: &SessionKey, copy: &Branch) -> Result<(), MemoryError> {
+        drop(self.state()); // sessions come first: the copies are cut to what room is left
         self.copies.fill(key, copy).await
     }
 
@@ -323,6 +324,7 @@ impl SessionCache for InMemoryStore {
         session: &Session,
         entries: &[Entry],
     ) -> Result<(), MemoryError> {
+        drop(self.state());
         self.copies.advance(key, previous, session, entries).await
     }
 

@@ -180,6 +180,18 @@ impl Tiers {
         done
     }
 
+    /// Such a call about something that the hot tier may well not have: it gets a moment only.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::hot_store`]; [`MemoryErrorKind::Unavailable`] when the moment is over.
+    pub(super) async fn hot_moment<T>(
+        self: &Arc<Self>,
+        call: impl Future<Output = Result<T, MemoryError>>,
+    ) -> Result<T, MemoryError> {
+        self.hot_store(self.hot.within(WRITE, call)).await
+    }
+
     fn note_failure(self: &Arc<Self>, error: &MemoryError) {
         if self.hot.failed(error) {
             self.heal_later();

@@ -94,7 +94,7 @@ impl TieredMemory {
                 return Ok(found);
             }
         }
-        match self.tiers.hot_store(hot()).await {
+        match self.tiers.hot_moment(hot()).await {
             Ok(found) => {
                 found.iter().for_each(|it| known.saw(it, MemoryClass::Ephemeral));
                 Ok(found)

@@ -173,22 +173,19 @@ impl TieredMemory {
         Durable: Future<Output = Result<T, MemoryError>> + Send,
         Hot: Future<Output = Result<T, MemoryError>> + Send,
     {
-        let live = async {
-            let done = self.tiers.hot_store(hot()).await;
-            done.map(|it| (MemoryClass::Ephemeral, it))
-        };
+        let live = |it| (MemoryClass::Ephemeral, it);
         let class = self.tiers.known.turn(turn).map(|it| it.class);
         if class == Some(MemoryClass::Ephemeral) {
-            return live.await;
+            return self.tiers.hot_store(hot()).await.map(live);
         }
         let done = durable().await.map(|it| (MemoryClass::Durable, it));
         let is_elsewhere = |it: &MemoryError| it.kind() == MemoryErrorKind::Superseded;
         if class.is_some() || !done.as_ref().is_err_and(is_elsewhere) {
             return done;
         }
-        match live.await {
+        match self.tiers.hot_moment(hot()).await {
             Err(error) if error.is_transient() => done,
-            answer @ (Ok(_) | Err(_)) => answer,
+            answer @ (Ok(_) | Err(_)) => answer.map(live),
         }
     }
 }
