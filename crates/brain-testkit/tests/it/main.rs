@@ -10,3 +10,4 @@ mod portable;
 mod redis;
 mod scripted;
 mod suites;
+mod tiered;

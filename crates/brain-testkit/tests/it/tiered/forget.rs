@@ -1,0 +1,135 @@
+//! Forgetting reaches both tiers, at once or when it can.
+
+use std::time::Duration;
+
+use brain_core::{
+    ids::Seq,
+    memory::{Catalog, ReadOptions, SessionCache, SessionLog, Upkeep},
+};
+use brain_testkit::Operation;
+use futures_util::poll;
+
+use super::{
+    chaos::Mood,
+    fixture::{Fixture, key, texts, until},
+};
+
+/// Lets time pass until it has come about.
+async fn healed(it: &Fixture, done: impl AsyncFn() -> bool) {
+    for _ in 0..200 {
+        if done().await {
+            return;
+        }
+        it.clock.advance(Duration::from_millis(100));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("it did not heal");
+}
+
+#[tokio::test]
+async fn nothing_is_pending_where_both_tiers_work() {
+    let it = Fixture::new();
+    it.say(&key("s"), "canary").await;
+    it.warm(&key("s")).await;
+    let old = it.unverified(&key("s")).await;
+    let forgotten = it.store.forget(&key("s")).await.unwrap();
+    assert_eq!((forgotten.erased, forgotten.pending), (1, 0));
+    assert_eq!(it.durable.unsettled(9).await.unwrap(), []);
+    it.inner.fill(&key("s"), &old).await.unwrap();
+    assert_eq!(it.inner.cached(&key("s"), ReadOptions::newest(0)).await.unwrap(), None);
+    assert_eq!(it.store.read(&key("s"), ReadOptions::newest(9).unverified()).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn what_is_pending_is_buried_once_the_tier_is_back() {
+    for mood in [Mood::Dead, Mood::Silent] {
+        let it = Fixture::new();
+        it.say(&key("s"), "canary").await;
+        it.warm(&key("s")).await;
+        it.hot.turns(mood);
+        let store = it.store.clone();
+        let forgetting = tokio::spawn(async move { store.forget(&key("s")).await.unwrap() });
+        healed(&it, async || forgetting.is_finished()).await;
+        let forgotten = forgetting.await.unwrap();
+        assert_eq!((forgotten.erased, forgotten.pending), (1, 1));
+        assert_eq!(it.durable.unsettled(9).await.unwrap(), [key("s")]);
+        let again = it.store.read(&key("s"), ReadOptions::newest(9).unverified()).await;
+        assert_eq!(again.unwrap(), None);
+        it.hot.turns(Mood::Well);
+        healed(&it, async || it.durable.unsettled(9).await.unwrap().is_empty()).await;
+        assert_eq!(it.inner.cached(&key("s"), ReadOptions::newest(0)).await.unwrap(), None);
+        assert_eq!(it.store.forget(&key("s")).await.unwrap().pending, 0);
+    }
+}
+
+#[tokio::test]
+async fn what_is_pending_is_buried_by_the_next_process() {
+    let it = Fixture::new();
+    it.say(&key("s"), "canary").await;
+    it.warm(&key("s")).await;
+    it.durable.forget(&key("s")).await.unwrap();
+    assert!(it.inner.cached(&key("s"), ReadOptions::newest(0)).await.unwrap().is_some());
+    let next = it.restarted();
+    until(async || next.durable.unsettled(9).await.unwrap().is_empty()).await;
+    assert_eq!(next.inner.cached(&key("s"), ReadOptions::newest(0)).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_session_made_meanwhile_is_spared() {
+    let it = Fixture::new();
+    it.ephemeral(&key("e")).await;
+    it.say(&key("e"), "canary").await;
+    it.hot.turns(Mood::Dead);
+    assert_eq!(it.store.forget(&key("e")).await.unwrap().pending, 1);
+    it.clock.advance(Duration::from_millis(1));
+    it.say(&key("e"), "new").await;
+    it.hot.turns(Mood::Well);
+    healed(&it, async || it.durable.unsettled(9).await.unwrap().is_empty()).await;
+    assert_eq!(texts(&it.unverified(&key("e")).await), ["new"]);
+}
+
+#[tokio::test]
+async fn a_forget_that_nobody_waits_for_is_whole() {
+    let it = Fixture::new();
+    it.say(&key("s"), "canary").await;
+    it.warm(&key("s")).await;
+    let gate = it.durable.hold(Operation::Forget, 1);
+    let name = key("s");
+    let mut forget = it.store.forget(&name);
+    while poll!(&mut forget).is_pending() && it.durable.calls(Operation::Forget) == 0 {
+        tokio::task::yield_now().await;
+    }
+    drop(forget);
+    gate.open();
+    until(async || it.durable.session(&key("s")).await.unwrap().is_none()).await;
+    until(async || it.durable.unsettled(9).await.unwrap().is_empty()).await;
+    assert_eq!(it.inner.cached(&key("s"), ReadOptions::newest(0)).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn one_entry_leaves_the_copy_too() {
+    let it = Fixture::new();
+    it.say(&key("s"), "canary").await;
+    it.say(&key("s"), "kept").await;
+    it.warm(&key("s")).await;
+    let forgotten = it.store.forget_entry(&key("s"), Seq(1)).await.unwrap();
+    assert_eq!((forgotten.erased, forgotten.pending), (1, 0));
+    assert_eq!(it.inner.cached(&key("s"), ReadOptions::newest(0)).await.unwrap(), None);
+    assert_eq!(texts(&it.unverified(&key("s")).await), ["", "kept"]);
+}
+
+#[tokio::test]
+async fn one_entry_that_is_pending_leaves_the_copy_once_the_tier_is_back() {
+    let it = Fixture::new();
+    it.say(&key("s"), "canary").await;
+    it.warm(&key("s")).await;
+    it.hot.turns(Mood::Dead);
+    let forgotten = it.store.forget_entry(&key("s"), Seq(1)).await.unwrap();
+    assert_eq!((forgotten.erased, forgotten.pending), (1, 1));
+    assert_eq!(texts(&it.unverified(&key("s")).await), [""]);
+    it.hot.turns(Mood::Well);
+    healed(&it, async || {
+        it.inner.cached(&key("s"), ReadOptions::newest(0)).await.unwrap().is_none()
+    })
+    .await;
+}
