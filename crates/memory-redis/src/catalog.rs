@@ -96,12 +96,19 @@ impl RedisStore {
         for (key, made, session) in found {
             match session {
                 Some(session) if session.created_at == made => sessions.push(session),
-                Some(session) => self.note_made(LIST, &key, session.created_at).await?,
+                Some(session) => self.put_right(&key, session.created_at).await,
                 None => gone.push(key.id),
             }
         }
         self.prune_sessions(owner, &gone).await;
         Ok(sessions)
+    }
+
+    /// Puts a session where it belongs in its owner's index.
+    async fn put_right(&self, key: &SessionKey, made: Timestamp) {
+        if let Err(error) = self.note_made(LIST, key, made).await {
+            tracing::debug!(%error, "left a session in the wrong place of an index");
+        }
     }
 
     /// At most `limit` sessions on one side of another one.

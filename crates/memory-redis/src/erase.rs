@@ -4,11 +4,15 @@ use std::time::Duration;
 
 use brain_core::{
     ids::{Seq, SessionKey, Token, TurnId},
-    memory::{Draft, EntryStatus, Forgotten, MemoryError, MemoryErrorKind, TurnRecord},
+    memory::{Draft, EntryStatus, Forgotten, MemoryError, MemoryErrorKind},
 };
 
+use futures_util::{StreamExt, stream};
+
 use crate::{
+    index::AT_ONCE,
     keys,
+    record::{self, Outline},
     reply::Reply,
     scripts,
     store::{Attempts, Change, Committed, Look, RedisStore, Seen, millis},
@@ -40,10 +44,7 @@ impl RedisStore {
         let erased = Reply(FORGET)
             .optional_text(erased)?
             .map_or(Ok(0), |it| it.parse().map_err(|_| Reply(FORGET).corrupt()))?;
-        for turn in turns {
-            self.free_key(FORGET, &turn).await;
-            self.drop_turn(key, turn.id).await;
-        }
+        self.drop_turns(key, turns).await;
         self.prune_sessions(&key.owner, std::slice::from_ref(&key.id)).await;
         Ok(Forgotten { erased, pending: 0 })
     }
@@ -53,7 +54,7 @@ impl RedisStore {
         &self,
         operation: &'static str,
         key: &SessionKey,
-    ) -> Result<Vec<TurnRecord>, MemoryError> {
+    ) -> Result<Vec<Outline>, MemoryError> {
         let reply = Reply(operation);
         let mut turns = Vec::new();
         let mut cursor = "0".to_owned();
@@ -63,17 +64,27 @@ impl RedisStore {
             scan.arg("MATCH").arg("t:*").arg("COUNT").arg(1000);
             let found = self.pool.command(operation, scan, false).await?;
             let [next, found] = reply.array(found)?;
-            for name in reply.list(found)?.into_iter().step_by(2) {
-                let name = reply.text(name)?;
-                let Some(id) = name.strip_prefix("t:").and_then(TurnId::parse) else { continue };
-                let found = self.look_at_turn(operation, (key, id), Look::at([])).await?;
-                turns.extend(found.map(|it| it.turn));
+            let mut found = reply.fields(found)?.into_iter().flatten();
+            while let (Some(name), Some(record)) = (found.next(), found.next()) {
+                let id = reply.parsed(&name, |it| TurnId::parse(it.strip_prefix("t:")?))?;
+                turns.push(record::outline(reply, id, &record)?);
             }
             cursor = reply.text(next)?;
             if cursor == "0" {
                 return Ok(turns);
             }
         }
+    }
+
+    /// Frees the keys of turns that are gone, and takes them out of the indexes.
+    async fn drop_turns(&self, key: &SessionKey, turns: Vec<Outline>) {
+        let gone = turns.into_iter().map(|turn| async move {
+            if let Some(known) = &turn.idempotency {
+                self.free_key(key, (turn.id, &known.key)).await;
+            }
+            self.drop_turn(key, turn.id).await;
+        });
+        stream::iter(gone).buffer_unordered(AT_ONCE).collect::<()>().await;
     }
 
     /// [`brain_core::memory::SessionLog::forget_entry`].
@@ -94,10 +105,7 @@ impl RedisStore {
             turns.retain(|it| it.input == Some(seq));
             change.drops.extend(turns.iter().flat_map(|it| keys::turn(it.id)));
             if self.commit(FORGET_ENTRY, key, change).await? == Committed::Yes {
-                for turn in turns {
-                    self.free_key(FORGET_ENTRY, &turn).await;
-                    self.drop_turn(key, turn.id).await;
-                }
+                self.drop_turns(key, turns).await;
                 return Ok(Forgotten { erased: 1, pending: 0 });
             }
             attempts.again()?;

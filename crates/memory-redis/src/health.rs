@@ -18,11 +18,10 @@ impl MemoryStore for RedisStore {
         let mut write = redis::cmd("SET");
         write.arg(self.keys.probe()).arg("").arg("PX").arg(1000);
         self.pool.command(CHECK, write, true).await?;
-        let mut info = redis::cmd("INFO");
-        info.arg("everything");
-        let info = self.pool.command(CHECK, info, false).await?;
-        let note = Some(self.note(&text(&info)));
-        Ok(Health::of(TierHealth { note, ..TierHealth::well("redis") }))
+        let info = self.pool.command(CHECK, redis::cmd("INFO"), false).await?;
+        let info = text(&info);
+        let tier = TierHealth::well("redis");
+        Ok(Health::of(TierHealth { problem: problem(&info), note: Some(self.note(&info)), ..tier }))
     }
 }
 
@@ -36,19 +35,32 @@ fn text(value: &Value) -> String {
     }
 }
 
+/// A field of what `INFO` says.
+fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    let mut fields = info.lines().filter_map(|it| it.split_once(':'));
+    fields.find(|(it, _)| *it == name).map(|(_, value)| value.trim())
+}
+
+/// What is wrong though Redis takes changes.
+fn problem(info: &str) -> Option<String> {
+    let failed = |name: &str| field(info, name).is_some_and(|it| it != "ok");
+    let files = [
+        ("aof_last_write_status", "its append-only file"),
+        ("rdb_last_bgsave_status", "its snapshot"),
+    ];
+    let file = files.iter().find(|(name, _)| failed(name)).map(|(_, file)| file)?;
+    Some(format!("Redis could not write {file}: see its log, and give its disk room"))
+}
+
 impl RedisStore {
     /// What an operator should know of this Redis.
     fn note(&self, info: &str) -> String {
-        let field = |name: &str| {
-            let fields = info.lines().filter_map(|it| it.split_once(':'));
-            fields.filter(|(it, _)| *it == name).map(|(_, value)| value.trim()).next()
-        };
-        let keeps = if field("aof_enabled") == Some("1") {
+        let keeps = if field(info, "aof_enabled") == Some("1") {
             "Redis keeps an append-only file: a restart loses as little as its appendfsync allows"
         } else {
             "Redis keeps no append-only file: a restart loses what is newer than its last snapshot"
         };
-        let full = match (field("maxmemory"), field("maxmemory_policy")) {
+        let full = match (field(info, "maxmemory"), field(info, "maxmemory_policy")) {
             (Some("0") | None, _) => "it has no maxmemory".to_owned(),
             (Some(_), Some("noeviction")) => "a full Redis refuses what is new".to_owned(),
             (Some(_), policy) => {

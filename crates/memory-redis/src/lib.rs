@@ -1,7 +1,28 @@
 //! Session memory in Redis: the hot tier, or all of memory where nothing else is configured.
 //!
-//! It needs a plain Redis 6.2 or Valkey and no module. What is acknowledged here is kept as that
-//! Redis is configured to keep it, and ends with its TTL; it is no database of record.
+//! [`RedisStore`] is [`brain_core::memory::MemoryStore`] and
+//! [`brain_core::memory::SessionCache`] on a plain Redis 6.2 or Valkey, without modules: one server,
+//! a cluster, or what sentinels watch. What is acknowledged here is kept as that Redis is configured
+//! to keep it, and ends with its TTL; it is no database of record.
+//!
+//! A session is one hash, and each change of it one script on keys of one hash tag. An append is one
+//! round trip. Everything else looks, decides here by the rules of `brain-core`, and commits if
+//! nothing has changed meanwhile.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `connect`, `error` | where Redis is, and what it means when it does not do what it was asked |
+//! | `keys` | the layout of the data |
+//! | `scripts`, `lua/` | what runs in Redis |
+//! | `store`, `plan` | looking, deciding, committing |
+//! | `state`, `value`, `record`, `reply` | values to bytes and back |
+//! | `log`, `branch`, `erase` | appending, reading, forgetting |
+//! | `catalog`, `summaries`, `portable` | sessions as a whole |
+//! | `open`, `turns` | turns |
+//! | `index`, `known`, `upkeep` | what is found without a session's name |
+//! | `recall`, `embeddings` | search |
+//! | `cache` | copies of sessions that live elsewhere |
+//! | `health` | how Redis is |
 
 mod branch;
 mod cache;

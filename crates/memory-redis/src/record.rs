@@ -103,6 +103,20 @@ pub(crate) fn put_checkpoint(
     Ok(())
 }
 
+/// What leaves with a turn that is erased.
+#[derive(Debug)]
+pub(crate) struct Outline {
+    pub(crate) id: TurnId,
+    pub(crate) idempotency: Option<Idempotency>,
+    pub(crate) input: Option<Seq>,
+}
+
+/// The outline of a turn, by its record alone.
+pub(crate) fn outline(reply: Reply, id: TurnId, record: &[u8]) -> Result<Outline, MemoryError> {
+    let Record { idempotency, input, .. } = reply.json(record)?;
+    Ok(Outline { id, idempotency, input })
+}
+
 /// The turn of these four fields; `None` without a record.
 pub(crate) fn parse(
     reply: Reply,

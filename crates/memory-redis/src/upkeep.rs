@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use brain_core::{
-    ids::SessionKey,
+    ids::{IdempotencyKey, SessionKey, TurnId},
     memory::{MemoryError, TurnRecord, Upkeep},
     time::Timestamp,
 };
@@ -10,7 +10,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::{
     erase::BURIAL,
-    index::{AT_ONCE, GRACE, parse_member, scored},
+    index::{AT_ONCE, GRACE, claim_of, parse_member, scored},
     keys::{self, name_of, parse_name},
     reply::Reply,
     scripts,
@@ -101,17 +101,22 @@ impl RedisStore {
         if self.commit(PRUNE, &key, change).await? != Committed::Yes {
             return Ok(false);
         }
-        self.free_key(PRUNE, &found.turn).await;
+        if let Some(known) = &found.turn.idempotency {
+            self.free_key(&key, (id, &known.key)).await;
+        }
         self.drop_turn(&key, id).await;
         Ok(true)
     }
 
     /// Frees the client's key of a turn that is gone.
-    pub(crate) async fn free_key(&self, operation: &'static str, turn: &TurnRecord) {
-        let Some(known) = &turn.idempotency else { return };
-        let own = crate::index::claim_of(turn.id, &turn.session);
-        let key = (&turn.session.owner, &known.key);
-        if let Err(error) = self.set_claim(operation, key, (&own, "")).await {
+    pub(crate) async fn free_key(
+        &self,
+        key: &SessionKey,
+        (turn, known): (TurnId, &IdempotencyKey),
+    ) {
+        let own = claim_of(turn, key);
+        let claim = (&key.owner, known);
+        if let Err(error) = self.set_claim("free the key", claim, (&own, "")).await {
             tracing::debug!(%error, "left a key claimed for a turn that is gone");
         }
     }

@@ -53,7 +53,7 @@ async fn a_listing_shows_no_expired_session_and_walks_over_no_keys() {
     let store = store_on(&server, HOUR);
     make(&store, 300).await;
     for (index, key) in keys(&server, "codexd:s:*").iter().enumerate() {
-        if index % 3 == 0 {
+        if index.is_multiple_of(3) {
             assert_eq!(server.ask(&["DEL", key]), Reply::Integer(1));
         }
     }

@@ -7,8 +7,8 @@ use brain_core::{
     json::RawJson,
     memory::{
         Append, Catalog, Checkpoint, Draft, EntryBody, Expect, Fence, ListOptions, MemoryError,
-        MemoryErrorKind, NewSession, OpenTurn, Opened, ReadOptions, SessionLog, SessionPatch,
-        Summary, Turns,
+        MemoryErrorKind, MemoryStore, NewSession, OpenTurn, Opened, ReadOptions, SessionLog,
+        SessionPatch, Summary, Turns,
     },
     time::Timestamp,
 };
@@ -259,4 +259,26 @@ async fn a_session_is_made_with_its_time_to_live() {
     };
     store.append(&key("short"), append).await.unwrap();
     assert_ne!(server.ask(&["PTTL", "codexd:s:{bG9jYWw.c2hvcnQ}"]), Reply::Integer(-1));
+}
+
+/// What an operator should know is said: persistence, what happens when it is full, when memory ends.
+#[tokio::test]
+async fn health_names_persistence_eviction_and_the_end() {
+    let server = Settings::new().durable().set("maxmemory", "50mb").start();
+    let note = async |ttl| {
+        let health = store_on(&server, ttl).health().await.unwrap();
+        assert!(!health.is_degraded(), "{health:?}");
+        health.tiers[0].note.clone().unwrap()
+    };
+    let kept = note(Some(HOUR)).await;
+    for part in ["an append-only file", "refuses what is new", "3600 s"] {
+        assert!(kept.contains(part), "{kept}");
+    }
+    for (name, value) in [("appendonly", "no"), ("maxmemory-policy", "allkeys-lru")] {
+        assert_eq!(server.ask(&["CONFIG", "SET", name, value]).text(), "OK");
+    }
+    let lost = note(None).await;
+    for part in ["no append-only file", "allkeys-lru", "no TTL"] {
+        assert!(lost.contains(part), "{lost}");
+    }
 }
