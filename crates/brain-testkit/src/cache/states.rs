@@ -179,7 +179,8 @@ impl History {
     async fn say(&self, dice: usize, before: &Branch) {
         let middle = before.entries.get(dice / 8 % (before.entries.len() + 1));
         let parent = if dice % 16 < 12 { before.session.head } else { middle.map(|it| it.seq) };
-        let expect = if dice % 5 == 0 { Expect::Attach } else { Expect::At(before.session.token) };
+        let expect =
+            if dice.is_multiple_of(5) { Expect::Attach } else { Expect::At(before.session.token) };
         let bodies = (0..=dice % 3).map(|it| entry(1, None, &format!("{dice} {it}")).body);
         let drafts: Vec<Draft> = bodies.map(|it| Draft::new((*it).clone()).unwrap()).collect();
         let append_id = AppendId::new(Token::random().to_string()).unwrap();
@@ -199,7 +200,7 @@ impl History {
 
     async fn tell(&self, dice: usize, before: &Branch, token: &Token, entries: &[Entry]) {
         let after = self.now().await;
-        if dice % 11 != 0 && after.session.token == *token {
+        if !dice.is_multiple_of(11) && after.session.token == *token {
             let previous = before.session.token;
             self.cache.advance(&self.key, previous, &after.session, entries).await.unwrap();
         }

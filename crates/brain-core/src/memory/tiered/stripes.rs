@@ -22,7 +22,7 @@ impl Default for Stripes {
 
 impl Stripes {
     /// Waits for the lock of this name.
-    pub(super) async fn lock(&self, name: &impl Hash) -> Option<MutexGuard<'_, ()>> {
+    pub(super) async fn lock(&self, name: &(impl Hash + Sync)) -> Option<MutexGuard<'_, ()>> {
         let index = self.hasher.hash_one(name) % (COUNT as u64);
         let lock = usize::try_from(index).ok().and_then(|it| self.locks.get(it))?;
         Some(lock.lock().await)
