@@ -33,7 +33,7 @@ fn text(length: usize) -> Append {
 
 /// A copy of a session with one entry of this length.
 fn copy(clock: &ManualClock, key: &SessionKey, length: usize) -> Branch {
-    let body = Arc::clone(text(length).drafts[0].body());
+    let body = Arc::clone(text(length).drafts.first().unwrap().body());
     let session = Session::new(key.id.clone(), NewSession::default(), clock.now());
     let session = Session { head: Some(Seq(1)), entries: 1, ..session };
     let entries = vec![brain_core::memory::Entry { seq: Seq(1), parent: None, body }];

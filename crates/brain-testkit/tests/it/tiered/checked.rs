@@ -101,7 +101,7 @@ impl Catalog for Checked {
     }
 
     async fn session(&self, key: &SessionKey) -> Result<Option<Session>, MemoryError> {
-        let _ = self.store.read(key, ReadOptions::newest(256).unverified()).await;
+        drop(self.store.read(key, ReadOptions::newest(256).unverified()).await);
         let mut session = self.store.session(key).await?;
         if self.said_ephemeral.lock().unwrap().contains(key) {
             session.iter_mut().for_each(|it| it.class = MemoryClass::Ephemeral);

@@ -56,7 +56,7 @@ async fn a_turn_opens_lives_and_ends_there() {
         assert_eq!(other.turn(&ann(), turn.id).await.unwrap().as_ref(), Some(&turn));
         let k = IdempotencyKey::new("k").unwrap();
         assert_eq!(other.turn_by_key(&ann(), &k).await.unwrap().as_ref(), Some(&turn));
-        assert_eq!(other.unfinished().await.unwrap(), [turn.clone()]);
+        assert_eq!(other.unfinished().await.unwrap().iter().collect::<Vec<_>>(), [&turn]);
     }
     assert!(matches!(it.store.open(open.clone()).await.unwrap(), Opened::Started { .. }));
     let again = opening(&key("e"), Expect::Absent, None, "q");

@@ -74,7 +74,7 @@ impl Fixture {
 
     /// Reads until the copy answers what the durable tier would.
     pub(super) async fn warm(&self, key: &SessionKey) {
-        let _ = self.unverified(key).await;
+        drop(self.unverified(key).await);
         until(async || self.has_copy(key).await).await;
     }
 
