@@ -39,13 +39,12 @@ pub(crate) fn run(config: &Config, words: &[String], json: bool, chat: Chat) -> 
 /// Watches for Ctrl-C: a running answer is cancelled, else the program ends.
 pub(crate) fn watch(client: &Client) -> anyhow::Result<Interrupt> {
     let client = client.clone();
-    Ok(Interrupt::watch(
-        move |turn| client.cancel(turn),
-        || {
-            #[expect(clippy::disallowed_methods, reason = "the main thread may hang")]
-            std::process::exit(exit::INTERRUPTED.into());
-        },
-    )?)
+    Ok(Interrupt::watch(move |turn| client.cancel(turn), leave)?)
+}
+
+#[expect(clippy::disallowed_methods, clippy::exit, reason = "the main thread may hang")]
+fn leave() {
+    std::process::exit(exit::INTERRUPTED.into());
 }
 
 /// Asks, and prints the text as it comes if it is to be shown.

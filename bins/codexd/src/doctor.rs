@@ -145,20 +145,18 @@ async fn memory(config: &Config, report: &mut Report) -> io::Result<()> {
     match store.list(&Owner::local(), ListOptions { before: None, limit: 1000 }).await {
         Ok(sessions) => {
             let more = if sessions.len() < 1000 { "" } else { " or more" };
-            report.well("memory", format!("{name}, sessions: {}{more}", sessions.len()))?;
+            report.well("memory", format!("{name}, sessions: {}{more}", sessions.len()))
         }
         Err(error) => {
-            report.broken("memory", format!("{name}: {:#}", anyhow::Error::from(error)), advice)?
+            report.broken("memory", format!("{name}: {:#}", anyhow::Error::from(error)), advice)
         }
-    }
+    }?;
     for TierHealth { name, problem, note } in &health.tiers {
         match (problem, note) {
-            (Some(problem), _) => {
-                report.poor(name, problem, "it heals by itself once it is back")?
-            }
-            (None, Some(note)) => report.well(name, note)?,
-            (None, None) => {}
-        }
+            (Some(problem), _) => report.poor(name, problem, "it heals by itself once it is back"),
+            (None, Some(note)) => report.well(name, note),
+            (None, None) => Ok(()),
+        }?;
     }
     if config.database.is_none() {
         report.poor("memory", "nothing is kept on the disk", "unset SQLITE_DB_PATH to keep it")?;
