@@ -12,6 +12,7 @@ use brain_core::{
         Append, Appended, Branch, Draft, Entry, EntryBody, EntryStatus, Expect, MemoryErrorKind,
         NewSession, ReadFrom, ReadOptions, Session, Summary, inside_tool_round,
     },
+    recall::Document,
     time::Timestamp,
 };
 use rusqlite::{Connection, OptionalExtension};
@@ -26,13 +27,21 @@ use crate::{
     turns,
 };
 
+/// Something that appends, with what can be found of each of its entries.
+#[derive(Debug)]
+pub(crate) struct Ready<T> {
+    pub(crate) what: T,
+    pub(crate) documents: Vec<Option<Document>>,
+}
+
 /// Appends to a session, and makes it if that is what the appender expects.
 pub(crate) fn append(
     connection: &Connection,
     key: &SessionKey,
-    append: &Append,
+    ready: &Ready<Append>,
     now: Timestamp,
 ) -> Outcome<Appended> {
+    let append = &ready.what;
     let stored = catalog::find(connection, key)?;
     if let Some(stored) = &stored
         && let Some(known) = known(connection, stored.row, &append.append_id)?
@@ -44,7 +53,7 @@ pub(crate) fn append(
         Some(stored) => stored,
         None => make(connection, key, Some(&NewSession::default()), append.expect, now)?,
     };
-    let appended = append_to(connection, stored, append, now)?;
+    let appended = append_to(connection, stored, (append, &ready.documents), now)?;
     if let Some(turn) = fenced
         && !append.drafts.is_empty()
     {
@@ -93,7 +102,7 @@ pub(crate) fn known(
 pub(crate) fn append_to(
     connection: &Connection,
     stored: StoredSession,
-    append: &Append,
+    (append, documents): (&Append, &[Option<Document>]),
     now: Timestamp,
 ) -> Outcome<Appended> {
     let StoredSession { row, mut session } = stored;
@@ -105,7 +114,8 @@ pub(crate) fn append_to(
     if head_moves {
         check_round(connection, row, append.parent, &append.drafts)?;
     }
-    let last = insert(connection, row, append.parent, &append.drafts)?;
+    let drafts = append.drafts.iter().zip(documents);
+    let last = insert(connection, row, append.parent, drafts)?;
     if head_moves {
         session.head = last;
     }
@@ -150,13 +160,13 @@ fn check_round(
 }
 
 /// Inserts a chain of entries below `parent`; returns its end.
-fn insert(
+fn insert<'a>(
     connection: &Connection,
     session: i64,
     mut parent: Option<Seq>,
-    drafts: &[Draft],
+    drafts: impl ExactSizeIterator<Item = (&'a Draft, &'a Option<Document>)>,
 ) -> Outcome<Option<Seq>> {
-    if drafts.is_empty() {
+    if drafts.len() == 0 {
         return Ok(parent);
     }
     let mut seq = last_position(connection, session)?;
@@ -179,7 +189,7 @@ pub(crate) fn insert_at(
     connection: &Connection,
     session: i64,
     (seq, parent): (Seq, Option<Seq>),
-    draft: &Draft,
+    (draft, document): (&Draft, &Option<Document>),
 ) -> Outcome<()> {
     let sql = "INSERT INTO messages \
                    (session, seq, parent, role, status, created_at, json) \
@@ -194,7 +204,8 @@ pub(crate) fn insert_at(
         body.created_at.as_millis(),
         draft.json().as_ref(),
     ))?;
-    recall::add(connection, session, connection.last_insert_rowid(), body)
+    let Some(document) = document else { return Ok(()) };
+    recall::add(connection, session, connection.last_insert_rowid(), document)
 }
 
 fn remember(

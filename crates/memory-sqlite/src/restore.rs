@@ -8,8 +8,9 @@ use std::sync::Arc;
 use brain_core::{
     ids::{Seq, SessionKey, Token},
     memory::{Draft, ExportedSession, MemoryError, MemoryErrorKind, NewSession, Restored, Session},
+    recall::Document,
 };
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future};
 use rusqlite::Connection;
 use tokio::task;
 
@@ -26,7 +27,7 @@ use crate::{
 };
 
 /// A batch takes no further entry after this many,
-const BATCH: usize = 200;
+const BATCH: usize = 400;
 /// or after this many bytes.
 const BATCH_BYTES: usize = 1 << 20;
 /// How often it is begun anew because the session has changed meanwhile.
@@ -52,9 +53,11 @@ pub(crate) struct Restore {
 }
 
 /// Entries that are written together.
+#[derive(Default)]
 struct Batch {
     places: Vec<(Seq, Option<Seq>)>,
     drafts: Vec<Draft>,
+    documents: Vec<Option<Document>>,
     bytes: usize,
     /// The first one of the import's entries,
     start: usize,
@@ -106,28 +109,32 @@ impl Restore {
             Plan::Nothing => return Ok(Restored::Unchanged),
         };
         let mut staged = Staged { name: HiddenName::random(), shown: false, writer };
-        let (name, mut next) = (staged.name, first);
-        loop {
-            let import = Arc::clone(&self.import);
-            let batch = blocking(move || Batch::encode(&import, next)).await??;
-            next = batch.end;
-            let (restore, shown) = (self.clone(), next == self.import.entries.len());
+        let (name, entries) = (staged.name, self.import.entries.len());
+        let mut batch = self.encode(first).await?;
+        while !staged.shown {
+            let (restore, end, shown) = (self.clone(), batch.end, batch.end == entries);
             let bytes = batch.bytes + if shown { 2 * self.words() } else { 0 };
             let work = move |connection: &Connection| {
                 let row = restore.stage(connection, (name, first), &batch)?;
                 if shown { restore.show(connection, row, plan) } else { Ok(()) }
             };
-            writer.run(OPERATION, bytes, work).await?;
+            let written = writer.run(OPERATION, bytes, work);
+            // The next one is encoded while this one is written.
+            let (written, next) = future::join(written, self.encode(end)).await;
+            written?;
+            batch = next?;
             staged.shown = shown;
-            if shown {
-                break;
-            }
         }
         Ok(match plan {
             Plan::Create => Restored::Created,
-            Plan::Extend(..) => Restored::Extended((next - first) as u64),
+            Plan::Extend(..) => Restored::Extended((entries - first) as u64),
             Plan::Nothing => Restored::Unchanged,
         })
+    }
+
+    async fn encode(&self, first: usize) -> Result<Batch, MemoryError> {
+        let import = Arc::clone(&self.import);
+        blocking(move || Batch::encode(&import, first)).await?
     }
 
     /// How many bytes there are beside the entries.
@@ -155,7 +162,8 @@ impl Restore {
             }
             None => return Err(MemoryErrorKind::Conflict.into()),
         };
-        for (place, draft) in batch.places.iter().zip(&batch.drafts) {
+        let drafts = batch.drafts.iter().zip(&batch.documents);
+        for (place, draft) in batch.places.iter().zip(drafts) {
             log::insert_at(connection, row, *place, draft)?;
         }
         Ok(row)
@@ -206,8 +214,7 @@ impl Restore {
 
 impl Batch {
     fn encode(import: &ExportedSession, first: usize) -> Result<Self, MemoryError> {
-        let mut batch =
-            Self { places: Vec::new(), drafts: Vec::new(), bytes: 0, start: first, end: first };
+        let mut batch = Self { start: first, end: first, ..Self::default() };
         for it in import.entries.iter().skip(first).take(BATCH) {
             let draft = Draft::new(it.entry.clone())?;
             batch.bytes += 2 * draft.json().len();
@@ -218,6 +225,7 @@ impl Batch {
                 break;
             }
         }
+        batch.documents = recall::documents(&batch.drafts);
         Ok(batch)
     }
 }

@@ -26,7 +26,8 @@ use crate::{
     erasure::{Erasure, Told},
     error::Outcome,
     export::Exports,
-    log, open,
+    log::{self, Ready},
+    open,
     reader::Reader,
     recall, summaries, tombstones,
     writer::Writer,
@@ -151,8 +152,9 @@ impl SessionLog for SqliteStore {
     async fn append(&self, key: &SessionKey, append: Append) -> Result<Appended, MemoryError> {
         let key = key.clone();
         let bytes = bytes(&append.drafts);
+        let ready = Ready { documents: recall::documents(&append.drafts), what: append };
         self.write("append to the session", bytes, move |connection, now| {
-            log::append(connection, &key, &append, now)
+            log::append(connection, &key, &ready, now)
         })
         .await
     }

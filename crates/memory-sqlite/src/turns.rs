@@ -17,7 +17,7 @@ use serde::Serialize;
 use crate::{
     catalog,
     error::{Failure, Outcome},
-    log,
+    log::{self, Ready},
     rows::{self, StoredSession, StoredTurn, turn_columns},
 };
 
@@ -95,7 +95,12 @@ pub(crate) fn pass(connection: &Connection, turn: Held, appended: Appended) -> O
 }
 
 /// Appends the user's entry and opens the turn.
-pub(crate) fn open(connection: &Connection, open: &OpenTurn, now: Timestamp) -> Outcome<Opened> {
+pub(crate) fn open(
+    connection: &Connection,
+    ready: &Ready<OpenTurn>,
+    now: Timestamp,
+) -> Outcome<Opened> {
+    let open = &ready.what;
     let stored = catalog::find(connection, &open.session)?;
     let known = match &stored {
         Some(stored) => log::known(connection, stored.row, &open.append.append_id)?,
@@ -127,7 +132,7 @@ pub(crate) fn open(connection: &Connection, open: &OpenTurn, now: Timestamp) -> 
     let session = stored.row;
     let appended = match known {
         Some(known) => known,
-        None => log::append_to(connection, stored, &open.append, now)?,
+        None => log::append_to(connection, stored, (&open.append, &ready.documents), now)?,
     };
     let turn = TurnRecord::opened(open.clone(), appended, now);
     insert(connection, session, &turn)?;
@@ -237,9 +242,10 @@ pub(crate) fn checkpoint(
 /// Ends the turn and appends its answer.
 pub(crate) fn close(
     connection: &Connection,
-    close: &CloseTurn,
+    ready: &Ready<CloseTurn>,
     now: Timestamp,
 ) -> Outcome<TurnRecord> {
+    let close = &ready.what;
     let stored = by_id(connection, close.turn)?.ok_or(MemoryErrorKind::Superseded)?;
     let known = log::known(connection, stored.session, &close.append.append_id)?;
     if !stored.record.state.is_open() && known.is_some() {
@@ -253,7 +259,7 @@ pub(crate) fn close(
         None => {
             let session = catalog::find(connection, &stored.record.session)?;
             let session = session.ok_or(MemoryErrorKind::Superseded)?;
-            log::append_to(connection, session, &close.append, now)?
+            log::append_to(connection, session, (&close.append, &ready.documents), now)?
         }
     };
     let mut turn = stored.record;

@@ -22,7 +22,11 @@ use brain_core::{
 };
 use rusqlite::Connection;
 
-use crate::{SqliteConfig, log, open, turns};
+use crate::{
+    SqliteConfig,
+    log::{self, Ready},
+    open, recall, turns,
+};
 
 const ROUNDS: u64 = 20;
 
@@ -55,12 +59,18 @@ impl Bench {
         connection.progress_handler(1, Some(handler)).unwrap();
         let key = SessionKey::new(Owner::local(), SessionId::new("s").unwrap());
         let mut bench = Self { connection, steps, key, number: 0, last: None, _folder: folder };
-        let append = bench.say(entries);
+        let append = bench.ready(entries);
         bench.last = log::append(&bench.connection, &bench.key, &append, now()).unwrap().last;
         let text = "in short".to_owned();
         let summary = Summary { at: Seq(1), text, model: None, created_at: now() };
         log::keep_summary(&bench.connection, &bench.key, &summary).unwrap();
         bench
+    }
+
+    /// An append of so many entries, ready to be written.
+    fn ready(&mut self, entries: usize) -> Ready<Append> {
+        let append = self.say(entries);
+        Ready { documents: recall::documents(&append.drafts), what: append }
     }
 
     /// An append of so many entries.
@@ -88,7 +98,7 @@ impl Bench {
     }
 
     fn append(&mut self) {
-        let append = self.say(1);
+        let append = self.ready(1);
         self.last = log::append(&self.connection, &self.key, &append, now()).unwrap().last;
     }
 
@@ -109,10 +119,12 @@ impl Bench {
             lease: Duration::from_secs(10),
             append,
         };
+        let documents = recall::documents(&open.append.drafts);
+        let open = Ready { documents, what: open };
         turns::open(&self.connection, &open, now()).unwrap();
         self.last = self.last.map(|it| Seq(it.0 + 1));
         let close = CloseTurn {
-            turn: open.id,
+            turn: open.what.id,
             authority: Authority::Holder(holder),
             state: TurnState::Completed,
             append: self.say(1),
@@ -120,6 +132,8 @@ impl Bench {
             usage: None,
             last_event: 1,
         };
+        let documents = recall::documents(&close.append.drafts);
+        let close = Ready { documents, what: close };
         self.last = turns::close(&self.connection, &close, now()).unwrap().answer;
     }
 }

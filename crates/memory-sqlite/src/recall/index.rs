@@ -5,7 +5,11 @@
 
 use std::{fmt::Write as _, sync::Arc};
 
-use brain_core::{ids::Owner, memory::EntryBody, recall::Document};
+use brain_core::{
+    ids::Owner,
+    memory::{Draft, EntryBody},
+    recall::Document,
+};
 use rusqlite::{Connection, OptionalExtension};
 use sha2::{Digest, Sha256};
 
@@ -25,14 +29,18 @@ pub(crate) fn stage(connection: &Connection, session: i64, owner: &Owner) -> Out
     Ok(())
 }
 
-/// Makes an entry that was just written findable, if it is one to be found.
+/// What can be found of each of these entries; worth doing before it is the writer's turn.
+pub(crate) fn documents(drafts: &[Draft]) -> Vec<Option<Document>> {
+    drafts.iter().map(|it| Document::of(it.body())).collect()
+}
+
+/// Makes an entry that was just written findable.
 pub(crate) fn add(
     connection: &Connection,
     session: i64,
     message: i64,
-    body: &EntryBody,
+    document: &Document,
 ) -> Outcome<()> {
-    let Some(document) = Document::of(body) else { return Ok(()) };
     let sql = "SELECT coalesce((SELECT owner FROM recall_sessions WHERE session = ?1), \
                                (SELECT owner FROM sessions WHERE id = ?1))";
     let owner: Vec<u8> = connection.prepare_cached(sql)?.query_row([session], |row| row.get(0))?;
@@ -94,8 +102,8 @@ fn index_all(connection: &Connection) -> Outcome<()> {
         let Some((last, ..)) = entries.last() else { break };
         after = *last;
         for (message, session, body) in &entries {
-            if let Some(body) = body {
-                add(connection, *session, *message, body)?;
+            if let Some(document) = body.as_deref().and_then(Document::of) {
+                add(connection, *session, *message, &document)?;
             }
         }
     }
@@ -104,11 +112,11 @@ fn index_all(connection: &Connection) -> Outcome<()> {
     Ok(())
 }
 
+/// The numbers of an entry and of its session, and what it says.
+type Stored = (i64, i64, Option<Arc<EntryBody>>);
+
 /// Some entries of all sessions; nothing of those that do not decode.
-fn entries_after(
-    connection: &Connection,
-    after: i64,
-) -> Outcome<Vec<(i64, i64, Option<Arc<EntryBody>>)>> {
+fn entries_after(connection: &Connection, after: i64) -> Outcome<Vec<Stored>> {
     let sql = "SELECT id, session, seq, parent, json FROM messages \
                WHERE ?1 < id ORDER BY id LIMIT ?2";
     let mut statement = connection.prepare_cached(sql)?;

@@ -13,14 +13,15 @@ use brain_core::{
 use rusqlite::Connection;
 
 use super::{SqliteStore, bytes};
-use crate::turns;
+use crate::{log::Ready, recall, turns};
 
 #[async_trait]
 impl Turns for SqliteStore {
     async fn open(&self, open: OpenTurn) -> Result<Opened, MemoryError> {
         let bytes = bytes(&open.append.drafts) + open.request.as_str().len();
+        let ready = Ready { documents: recall::documents(&open.append.drafts), what: open };
         self.write("open the turn", bytes, move |connection, now| {
-            turns::open(connection, &open, now)
+            turns::open(connection, &ready, now)
         })
         .await
     }
@@ -53,8 +54,9 @@ impl Turns for SqliteStore {
 
     async fn close(&self, close: CloseTurn) -> Result<TurnRecord, MemoryError> {
         let bytes = bytes(&close.append.drafts);
+        let ready = Ready { documents: recall::documents(&close.append.drafts), what: close };
         self.write("end the turn", bytes, move |connection, now| {
-            turns::close(connection, &close, now)
+            turns::close(connection, &ready, now)
         })
         .await
     }
