@@ -1,4 +1,5 @@
 //! Memory in tiers, as the daemon has it: Redis before SQLite, whatever happens to Redis.
+#![expect(clippy::print_stdout, reason = "how long healing takes is printed")]
 
 mod combinations;
 mod rig;

@@ -85,20 +85,7 @@ impl Rig {
         let count = Arc::new(AtomicUsize::new(0));
         let writers = (0..3).map(|writer| {
             let (url, is_over, count) = (self.daemon.url.clone(), is_over.clone(), count.clone());
-            thread::spawn(move || {
-                let mut sessions: Vec<(String, usize)> = Vec::new();
-                let mut slowest = Duration::ZERO;
-                while !is_over.load(Ordering::SeqCst) {
-                    if sessions.last().is_none_or(|it| it.1 == MESSAGES) {
-                        sessions.push((format!("load-{writer}-{}", sessions.len()), 0));
-                    }
-                    let (session, number) = sessions.last_mut().unwrap();
-                    slowest = slowest.max(chat(&url, session, *number));
-                    *number += 1;
-                    count.fetch_add(1, Ordering::SeqCst);
-                }
-                (sessions, slowest)
-            })
+            thread::spawn(move || talk(&url, writer, &is_over, &count))
         });
         Load { writers: writers.collect(), rig: self, is_over, count }
     }
@@ -199,10 +186,33 @@ fn reply_bytes(reply: &Reply) -> String {
     }
 }
 
+/// What one client has said: how many messages in each session.
+#[derive(Default)]
+struct Talk {
+    sessions: Vec<(String, usize)>,
+    slowest: Duration,
+}
+
+/// Talks until it is over.
+fn talk(url: &str, writer: usize, is_over: &AtomicBool, count: &AtomicUsize) -> Talk {
+    let mut talk = Talk::default();
+    while !is_over.load(Ordering::SeqCst) {
+        let number = talk.sessions.len();
+        if talk.sessions.last().is_none_or(|it| it.1 == MESSAGES) {
+            talk.sessions.push((format!("load-{writer}-{number}"), 0));
+        }
+        let (session, said) = talk.sessions.last_mut().unwrap();
+        talk.slowest = talk.slowest.max(chat(url, session, *said));
+        *said += 1;
+        count.fetch_add(1, Ordering::SeqCst);
+    }
+    talk
+}
+
 /// Clients that talk.
 pub(super) struct Load<'a> {
     rig: &'a Rig,
-    writers: Vec<JoinHandle<(Vec<(String, usize)>, Duration)>>,
+    writers: Vec<JoinHandle<Talk>>,
     is_over: Arc<AtomicBool>,
     count: Arc<AtomicUsize>,
 }
@@ -226,9 +236,9 @@ impl<'a> Load<'a> {
         self.is_over.store(true, Ordering::SeqCst);
         let (mut sessions, mut slowest) = (Vec::new(), Duration::ZERO);
         for writer in self.writers {
-            let (written, took) = writer.join().unwrap();
-            sessions.extend(written);
-            slowest = slowest.max(took);
+            let talk = writer.join().unwrap();
+            sessions.extend(talk.sessions);
+            slowest = slowest.max(talk.slowest);
         }
         Said { rig: self.rig, sessions, slowest }
     }
