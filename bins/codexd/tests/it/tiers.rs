@@ -16,12 +16,11 @@ const HEALING: Duration = Duration::from_secs(2);
 #[test]
 fn redis_is_used_and_its_state_is_told() {
     let rig = Rig::start(Settings::new());
-    rig.say("s", 3);
+    rig.say_until_kept("s");
     assert_eq!(rig.status(), "ok");
     let tiers = rig.tiers();
     let names: Vec<&str> = tiers.iter().map(|it| it.0.as_str()).collect();
     assert_eq!(names, ["memory:sqlite", "memory:redis"]);
-    rig.wait_for_keys(|keys| keys != 0);
 }
 
 #[test]
@@ -127,11 +126,10 @@ fn chats_go_on_while_redis_is_full() {
 #[test]
 fn what_is_forgotten_while_redis_is_away_is_buried_when_it_is_back() {
     let rig = Rig::start(Settings::new().durable());
-    rig.say("gone", 3);
-    rig.wait_for_keys(|keys| keys != 0);
+    let entries = rig.say_until_kept("gone");
     rig.redis.stop();
     let forgotten = rig.forget("gone");
-    assert_eq!((forgotten.0, 0 < forgotten.1), (6, true), "{forgotten:?}");
+    assert_eq!((forgotten.0, 0 < forgotten.1), (entries, true), "{forgotten:?}");
     rig.redis.restart();
     rig.wait_until("nothing is pending", || rig.forget("gone") == (0, 0));
     rig.wait_until("no key holds it", || !rig.redis_holds("gone 0"));

@@ -142,8 +142,16 @@ impl Rig {
         }
     }
 
-    pub(super) fn wait_for_keys(&self, enough: impl Fn(i64) -> bool) {
-        self.wait_until("Redis has keys", || enough(self.redis.ask(&["DBSIZE"]).integer()));
+    /// Talks in a session until Redis holds something; returns how many entries that made. A slow
+    /// moment may cost a copy, and the next chat brings it.
+    pub(super) fn say_until_kept(&self, session: &str) -> u64 {
+        let said = AtomicUsize::new(0);
+        self.wait_until("Redis has keys", || {
+            self.say(session, 1);
+            said.fetch_add(1, Ordering::SeqCst);
+            self.redis.ask(&["DBSIZE"]).integer() != 0
+        });
+        2 * said.into_inner() as u64
     }
 
     /// Forgets a session; returns how many entries were erased and how many copies are pending.
