@@ -213,7 +213,7 @@ mod tests {
             held: None,
         };
         let held = Held { turn: TurnId::generate(now), holder: HolderId::random(), waiting: true };
-        let busy = State { head: Some(Seq(3)), held: Some(held), ..idle.clone() };
+        let busy = State { head: Some(Seq(3)), held: Some(held), ..idle };
         for state in [idle, busy] {
             assert_eq!(State::parse(&state.to_string()), Some(state));
         }

@@ -1,5 +1,6 @@
 //! Any history, any budget: what a model is shown is valid for every provider, fits, and invents
 //! nothing.
+#![expect(clippy::indexing_slicing, reason = "a broken promise fails loudly")]
 
 use std::sync::Arc;
 
@@ -135,7 +136,7 @@ impl Branch {
         match step {
             Step::Say(length, it) => self.push(*it, |seq| Message::user(text(seq, *length + 1))),
             Step::Answer(length, it) => {
-                self.push(*it, |seq| Message::assistant(text(seq, *length)))
+                self.push(*it, |seq| Message::assistant(text(seq, *length)));
             }
             Step::Round(calls, results, it) => {
                 self.push(*it, |seq| call(seq, calls));
@@ -295,8 +296,8 @@ fn kept(input: &WindowInput<'_>, window: &Window) -> Checked {
         prop_assert_eq!(window.messages[0].role, Role::System);
         prop_assert_eq!(window.messages[0].joined_text(), system);
     }
-    let users = input.branch.iter().filter(|it| it.body.message.role == Role::User);
-    if let Some(last) = users.filter(|it| !is_left_out(it)).next_back() {
+    let is_said = |it: &&Entry| it.body.message.role == Role::User && !is_left_out(it);
+    if let Some(last) = input.branch.iter().rfind(is_said) {
         let part = &last.body.message.content[0];
         prop_assert!(window.messages.iter().any(|it| it.content.contains(part)));
     }

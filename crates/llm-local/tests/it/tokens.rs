@@ -13,7 +13,7 @@ use crate::{GATEWAY, ask, config, short};
 async fn check(messages: Vec<Message>) {
     let reply = ask(messages.clone(), short(1)).await;
     let counter = GATEWAY.tokens("");
-    let has_system = messages[0].role == Role::System;
+    let has_system = messages.first().is_some_and(|it| it.role == Role::System);
     let texts = messages.iter().map(|it| counter.message() + counter.text(&it.joined_text()).count);
     let counted = counter.frame(has_system) + texts.sum::<u64>();
     let read = reply.usage.unwrap().input_tokens;

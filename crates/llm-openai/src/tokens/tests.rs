@@ -71,10 +71,6 @@ fn the_estimate_is_above_both_tables() {
             let (exact, estimate) = (counter.text(text), Estimate.text(text));
             assert!(exact.exact);
             let ratio = estimate.count as f64 / exact.count as f64;
-            println!(
-                "{model} {name}: {} tokens, estimated {} ({ratio:.2})",
-                exact.count, estimate.count
-            );
             assert!(ratio >= *margin, "{name}: {} estimated as {}", exact.count, estimate.count);
         }
     }
@@ -128,7 +124,6 @@ fn hostile_texts_are_counted_within_a_bound() {
         let most = text.get(..text.floor_char_boundary(MAX_TEXT)).unwrap();
         assert!(counter.text(most).exact);
         let took = begun.elapsed();
-        println!("{character:?}: {took:?}");
         assert!(took < Duration::from_millis(800), "{character:?} took {took:?}");
     }
 }

@@ -192,6 +192,23 @@ async fn an_evicted_session_has_expired() {
     assert_eq!(kind(late), MemoryErrorKind::Expired);
 }
 
+/// Writes one entry, and then two at a time, until it fails; returns how often it did not.
+async fn write_on(store: RedisStore, key: SessionKey) -> (SessionKey, u64) {
+    let mut acknowledged = 0_u64;
+    let first = say("first", None, Expect::Absent);
+    let Ok(mut last) = store.append(&key, first).await else { return (key, 0) };
+    loop {
+        acknowledged += 1;
+        let drafts = vec![draft("a"), draft("b")];
+        let text = Token::random().to_string();
+        let append = Append { drafts, ..say(&text, last.last, Expect::At(last.token)) };
+        match store.append(&key, append).await {
+            Ok(done) => last = done,
+            Err(_) => return (key, acknowledged),
+        }
+    }
+}
+
 /// The server ends as by a power cut, anywhere between two commands: whatever is there has its time
 /// to live, and as many entries as it says.
 #[tokio::test(flavor = "multi_thread")]
@@ -201,22 +218,7 @@ async fn a_crash_leaves_no_session_by_half() {
         let store = store_on(&server, Some(HOUR));
         let mut writers = tokio::task::JoinSet::new();
         for writer in 0..4 {
-            let (store, key) = (store.clone(), key(&format!("{round} {writer}")));
-            writers.spawn(async move {
-                let mut acknowledged = 0_u64;
-                let first = say("first", None, Expect::Absent);
-                let Ok(mut last) = store.append(&key, first).await else { return (key, 0) };
-                loop {
-                    acknowledged += 1;
-                    let drafts = vec![draft("a"), draft("b")];
-                    let text = Token::random().to_string();
-                    let append = Append { drafts, ..say(&text, last.last, Expect::At(last.token)) };
-                    match store.append(&key, append).await {
-                        Ok(done) => last = done,
-                        Err(_) => return (key, acknowledged),
-                    }
-                }
-            });
+            writers.spawn(write_on(store.clone(), key(&format!("{round} {writer}"))));
         }
         tokio::time::sleep(Duration::from_millis(50 + 20 * round)).await;
         server.kill();

@@ -8,7 +8,7 @@ use std::{
 
 use brain_core::ids::{Seq, SessionKey};
 use brain_testkit::{ManualClock, memory::Fresh};
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future};
 use memory_sqlite::{SqliteConfig, SqliteStore, Synchronous};
 use rusqlite::Connection;
 
@@ -21,11 +21,14 @@ fn fresh(clock: Arc<ManualClock>, synchronous: Synchronous) -> Fresh {
     let searched = folder.path().to_path_buf();
     Fresh::from(SqliteStore::open(&config, clock).unwrap())
         .keeping(folder)
-        .with_damage(move |key, seq| spoil(path.clone(), key, seq).boxed())
+        .with_damage(move |key, seq| {
+            spoil(&path, &key, seq);
+            future::ready(()).boxed()
+        })
         .with_look(move |text| look(searched.clone(), text).boxed())
 }
 
-async fn spoil(path: PathBuf, key: SessionKey, seq: Seq) {
+fn spoil(path: &Path, key: &SessionKey, seq: Seq) {
     let connection = Connection::open(path).unwrap();
     let sql = "UPDATE messages SET json = '{\"v\":1' WHERE seq = ?3 AND session = \
                    (SELECT id FROM sessions WHERE owner = ?1 AND name = ?2)";
