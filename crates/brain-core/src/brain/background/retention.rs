@@ -7,7 +7,11 @@ use super::{
     super::{Brain, Inner},
     error::Failure,
 };
-use crate::{ids::SessionKey, time::Timestamp};
+use crate::{
+    ids::SessionKey,
+    memory::{MemoryError, MemoryErrorKind},
+    time::Timestamp,
+};
 
 /// How often it is looked for what is too old.
 const LOOK_EVERY: Duration = Duration::from_secs(60 * 60);
@@ -53,7 +57,11 @@ async fn forget_since(inner: &Arc<Inner>, before: Timestamp) -> Result<usize, Fa
         let idle = inner.ports.store.idle_since(before, BATCH).await?;
         let mut done = 0;
         for key in &idle {
-            done += usize::from(forget(inner, key, before).await?);
+            match forget(inner, key, before).await {
+                Ok(is_forgotten) => done += usize::from(is_forgotten),
+                // What hinders one session must not keep all others.
+                Err(error) => tracing::warn!(%error, "a session that is too old stays for now"),
+            }
         }
         forgotten += done;
         // A store that goes on naming what is gone must not keep this going.
@@ -64,11 +72,19 @@ async fn forget_since(inner: &Arc<Inner>, before: Timestamp) -> Result<usize, Fa
 }
 
 /// Forgets a session unless somebody has just come back to it.
-async fn forget(inner: &Arc<Inner>, key: &SessionKey, before: Timestamp) -> Result<bool, Failure> {
+async fn forget(
+    inner: &Arc<Inner>,
+    key: &SessionKey,
+    before: Timestamp,
+) -> Result<bool, MemoryError> {
     let running = inner.live.running();
     let is_used = running.iter().any(|it| it.owner == key.owner && it.session == key.id);
-    let session = inner.ports.store.session(key).await?;
-    if is_used || session.is_none_or(|it| before <= it.updated_at) {
+    let is_idle = match inner.ports.store.session(key).await {
+        Ok(session) => session.is_some_and(|it| it.updated_at < before),
+        Err(error) if error.kind() == MemoryErrorKind::Expired => true,
+        Err(error) => return Err(error),
+    };
+    if is_used || !is_idle {
         return Ok(false);
     }
     Brain { inner: Arc::clone(inner) }.forget(key).await?;

@@ -112,3 +112,22 @@ async fn more_than_one_batch_is_forgotten() {
     assert_eq!(fixture.store.calls(Operation::Forget), 150);
     fixture.stop().await;
 }
+
+#[tokio::test]
+async fn what_expired_or_fails_does_not_keep_the_others() {
+    use brain_core::memory::MemoryErrorKind::{Expired, Unavailable};
+    let fixture = fixture(Some(DAY));
+    for session in ["expired", "failing", "other"] {
+        say(&fixture.brain, session, "hello").await;
+        fixture.clock.advance(Duration::from_secs(1));
+    }
+    let asked = fixture.store.calls(Operation::Session);
+    fixture.store.fail(Operation::Session, 1, Expired);
+    fixture.store.fail(Operation::Session, 2, Unavailable);
+    fixture.brain.start_upkeep();
+    fixture.pass(DAY * 2).await;
+    assert!(asked < fixture.store.calls(Operation::Session));
+    assert!(!fixture.is_there("expired").await);
+    assert!(!fixture.is_there("other").await);
+    fixture.stop().await;
+}
