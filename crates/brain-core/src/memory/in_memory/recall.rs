@@ -54,8 +54,9 @@ impl<'a> Seen<'a> {
         let Some(vector) = query.vector else { return };
         let close = closeness(&vector.values, vectors);
         for (vector, close) in vectors.iter().zip(close) {
-            let place = conversation.places.iter_mut().find(|it| it.position == vector.position);
-            if let Some(place) = place {
+            // Places are numbered as they stand.
+            let index = usize::try_from(vector.position).unwrap_or(usize::MAX);
+            if let Some(place) = conversation.places.get_mut(index) {
                 place.closeness = Some(close);
             }
             self.closeness = (self.closeness.0 + close, self.closeness.1 + 1);
