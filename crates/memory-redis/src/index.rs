@@ -74,7 +74,7 @@ impl RedisStore {
     }
 
     /// Puts a session into the index of all, as changed now.
-    async fn note_changed(
+    pub(crate) async fn note_changed(
         &self,
         operation: &'static str,
         key: &SessionKey,

@@ -50,6 +50,8 @@ impl Portable for RedisStore {
             let change = taken_over(key, import, (&drafts, skip), &seen)?;
             if seen.stored.is_none() {
                 self.note_session(RESTORE, (key, import.created_at), seen.now).await?;
+            } else {
+                self.note_changed(RESTORE, key, seen.now).await?;
             }
             if self.commit(RESTORE, key, change).await? == Committed::Yes {
                 return Ok(restored);

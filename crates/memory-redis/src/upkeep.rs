@@ -121,6 +121,16 @@ impl RedisStore {
         }
     }
 
+    /// Drops the names of sessions that were forgotten more than a day ago.
+    async fn trim_forgotten(&self, operation: &'static str) -> Result<(), MemoryError> {
+        let day = i64::try_from(BURIAL.as_millis()).unwrap_or(i64::MAX);
+        let old = self.now(operation).await?.as_millis().saturating_sub(day);
+        let mut drop = redis::cmd("ZREMRANGEBYSCORE");
+        drop.arg(self.keys.forgotten()).arg("-inf").arg(format!("({old}"));
+        self.pool.command(operation, drop, true).await?;
+        Ok(())
+    }
+
     /// Notes that a session is about to be forgotten.
     pub(crate) async fn note_forgotten(
         &self,
@@ -165,6 +175,7 @@ impl Upkeep for RedisStore {
     }
 
     async fn prune_turns(&self, before: Timestamp) -> Result<u64, MemoryError> {
+        self.trim_forgotten(PRUNE).await?;
         let (mut pruned, mut skip) = (0, 0);
         loop {
             let page = (self.keys.ended_turns(), before);
@@ -181,11 +192,7 @@ impl Upkeep for RedisStore {
     }
 
     async fn unsettled(&self, limit: usize) -> Result<Vec<SessionKey>, MemoryError> {
-        let day = i64::try_from(BURIAL.as_millis()).unwrap_or(i64::MAX);
-        let old = self.now(UNSETTLED).await?.as_millis().saturating_sub(day);
-        let mut drop = redis::cmd("ZREMRANGEBYSCORE");
-        drop.arg(self.keys.forgotten()).arg("-inf").arg(format!("({old}"));
-        self.pool.command(UNSETTLED, drop, true).await?;
+        self.trim_forgotten(UNSETTLED).await?;
         let page = (self.keys.forgotten(), Timestamp::from_millis(i64::MAX));
         let found = self.members_before(UNSETTLED, page, (0, limit)).await?;
         Ok(found.iter().filter_map(|(name, _)| parse_name(name)).collect())
