@@ -100,6 +100,8 @@ struct Tiers {
     making: Stripes,
     /// Whether a task works on what the hot tier owes.
     healing: AtomicBool,
+    /// Whether it was asked to since it last began to look.
+    heals_again: AtomicBool,
 }
 
 impl TieredMemory {
@@ -119,6 +121,7 @@ impl TieredMemory {
             adoption: Adoption::default(),
             making: Stripes::default(),
             healing: AtomicBool::new(false),
+            heals_again: AtomicBool::new(false),
         });
         tiers.settle_soon();
         Self { tiers }

@@ -80,6 +80,10 @@ impl Tiers {
     /// Returns whether that was all.
     async fn adopt_all(self: &Arc<Self>, owner: &Owner) -> Option<()> {
         let since = self.clock.elapsed();
+        // What was forgotten while the hot tier was away is not to be found there again.
+        if !self.settle_all().await.map_err(|error| put_off(owner, &error)).ok()? {
+            return None;
+        }
         let mut before = None;
         loop {
             let list = self.hot.tier.list(owner, ListOptions { before, limit: PAGE });
@@ -87,11 +91,16 @@ impl Tiers {
             let Some(last) = page.last() else { return Some(()) };
             before = Some(PageKey::from(last));
             let left = LONGEST.checked_sub(self.clock.elapsed().saturating_sub(since))?;
-            self.hot_copy(left, self.adopt_page(owner, &page)).await?;
+            let adopted = self.hot.within(left, self.adopt_page(owner, &page)).await;
+            adopted.map_err(|error| put_off(owner, &error)).ok()?;
         }
     }
 
-    async fn adopt_page(&self, owner: &Owner, page: &[Session]) -> Result<(), MemoryError> {
+    async fn adopt_page(
+        self: &Arc<Self>,
+        owner: &Owner,
+        page: &[Session],
+    ) -> Result<(), MemoryError> {
         for session in page {
             let key = SessionKey::new(owner.clone(), session.id.clone());
             let _maker = self.making.lock(&key).await;
@@ -104,15 +113,20 @@ impl Tiers {
         Ok(())
     }
 
-    async fn adopt_session(&self, key: &SessionKey, session: &Session) -> Result<(), MemoryError> {
+    async fn adopt_session(
+        self: &Arc<Self>,
+        key: &SessionKey,
+        session: &Session,
+    ) -> Result<(), MemoryError> {
         match session.class {
             MemoryClass::Durable => {
-                let Some(whole) = whole(&*self.hot.tier, key).await? else { return Ok(()) };
+                let found = self.hot_store(whole(&*self.hot.tier, key)).await?;
+                let Some(whole) = found else { return Ok(()) };
                 let Whole { session, entries, summaries } = whole;
                 let whole = ExportedSession::of(&session, &entries, summaries);
                 let restored = self.durable.restore(key, &whole).await?;
                 tracing::info!(owner = %key.owner, session.id = %key.id, ?restored, "adopted");
-                self.drop_primary(key).await?;
+                self.hot_moment(self.drop_primary(key)).await?;
                 Ok(())
             }
             MemoryClass::Ephemeral => match self.durable.session(key).await? {
@@ -125,6 +139,11 @@ impl Tiers {
             },
         }
     }
+}
+
+/// The rest is tried again after a pause.
+fn put_off(owner: &Owner, error: &MemoryError) {
+    tracing::debug!(%owner, error = %Chain(error), "sessions of the hot tier are adopted later");
 }
 
 /// The durable session of the name stays as it is, and so does the hot one.

@@ -45,7 +45,7 @@ impl Catalog for TieredMemory {
             return Ok(page);
         }
         let live = page.iter().map(|it| self.overlay(owner, it));
-        let all = async { Ok(join_all(live).await) };
+        let all = async { join_all(live).await.into_iter().collect() };
         Ok(tiers.hot_copy(WRITE, all).await.unwrap_or(page))
     }
 
@@ -102,16 +102,24 @@ impl Catalog for TieredMemory {
 }
 
 impl TieredMemory {
-    /// The listed session, as the hot tier has it if it is ephemeral and alive.
-    async fn overlay(&self, owner: &Owner, listed: &Session) -> Session {
+    /// The listed session, as the hot tier has it if it is ephemeral and alive;
+    /// one that cannot be read is as listed.
+    ///
+    /// # Errors
+    ///
+    /// Those of the hot tier that concern more than this session.
+    async fn overlay(&self, owner: &Owner, listed: &Session) -> Result<Session, MemoryError> {
         let live = match listed.class {
             MemoryClass::Durable => None,
             MemoryClass::Ephemeral => {
                 let key = SessionKey::new(owner.clone(), listed.id.clone());
-                self.tiers.hot.tier.session(&key).await.ok().flatten()
+                match self.tiers.hot.tier.session(&key).await {
+                    Err(error) if error.is_transient() => return Err(error),
+                    found @ (Ok(_) | Err(_)) => found.ok().flatten(),
+                }
             }
         };
         let created_at = listed.created_at;
-        live.map_or_else(|| listed.clone(), |it| Session { created_at, ..it })
+        Ok(live.map_or_else(|| listed.clone(), |it| Session { created_at, ..it }))
     }
 }

@@ -112,7 +112,14 @@ impl Tiers {
         if !options.unverified || !self.known.trusts(key, self.clock.elapsed()) {
             return None;
         }
-        self.hot_copy(READ, self.hot.tier.cached(key, options)).await.flatten()
+        let found = async {
+            let found = self.hot.tier.cached(key, options).await;
+            if found.as_ref().is_err_and(|it| !it.is_transient()) {
+                self.drop_copy(key); // this one cannot be read, others can
+            }
+            found
+        };
+        self.hot_copy(READ, found).await.flatten()
     }
 
     /// Fills the copy with what the durable tier has answered, if that was asked for as one.

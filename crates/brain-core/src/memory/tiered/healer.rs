@@ -9,7 +9,10 @@ use std::{
 };
 
 use super::{Tiers, hot::WRITE};
-use crate::{ids::SessionKey, memory::MemoryError};
+use crate::{
+    ids::SessionKey,
+    memory::{MemoryClass, MemoryError},
+};
 
 /// How often the tier is looked at while it is left alone.
 const PROBE: Duration = Duration::from_millis(500);
@@ -28,6 +31,7 @@ impl Tiers {
     }
 
     fn heal(self: &Arc<Self>, after: Duration) {
+        self.heals_again.store(true, Ordering::SeqCst);
         if self.healing.swap(true, Ordering::SeqCst) {
             return;
         }
@@ -40,6 +44,7 @@ impl Tiers {
                 }
                 after = PROBE;
                 let Some(tiers) = tiers.upgrade() else { return };
+                tiers.heals_again.store(false, Ordering::SeqCst);
                 if tiers.heals().await {
                     return tiers.healed();
                 }
@@ -49,8 +54,8 @@ impl Tiers {
 
     fn healed(self: &Arc<Self>) {
         self.healing.store(false, Ordering::SeqCst);
-        if self.hot.is_open() || self.known.owed().is_some() {
-            self.heal_later(); // it failed again meanwhile
+        if self.heals_again.load(Ordering::SeqCst) {
+            self.heal_later(); // asked for after the last look
         }
     }
 
@@ -68,7 +73,12 @@ impl Tiers {
         }
     }
 
-    async fn settle_all(self: &Arc<Self>) -> Result<bool, MemoryError> {
+    /// Settles what was forgotten; returns whether that was all.
+    ///
+    /// # Errors
+    ///
+    /// Those of the durable tier.
+    pub(super) async fn settle_all(self: &Arc<Self>) -> Result<bool, MemoryError> {
         loop {
             let keys = self.durable.unsettled(PAGE).await?;
             if keys.is_empty() {
@@ -90,14 +100,15 @@ impl Tiers {
     ///
     /// Those of the durable tier.
     pub(super) async fn settle(self: &Arc<Self>, key: &SessionKey) -> Result<bool, MemoryError> {
-        let is_there_again = self.durable.session(key).await?.is_some();
+        let found = self.durable.session(key).await?;
+        let lives_there = found.is_some_and(|it| it.class == MemoryClass::Ephemeral);
         let _alone = self.hot.writing.lock().await;
         let tier = &self.hot.tier;
         let buried = self.hot_copy(WRITE, tier.bury(key)).await;
         if buried.is_none_or(|it| 0 < it.pending) {
             return Ok(false);
         }
-        if !is_there_again && self.hot_copy(WRITE, self.drop_primary(key)).await.is_none() {
+        if !lives_there && self.hot_copy(WRITE, self.drop_primary(key)).await.is_none() {
             return Ok(false);
         }
         self.durable.settle(key).await?;

@@ -59,7 +59,7 @@ impl Hot {
     }
 
     /// The result of a call, if it came in time.
-    async fn within<T>(
+    pub(super) async fn within<T>(
         &self,
         deadline: Duration,
         call: impl Future<Output = Result<T, MemoryError>>,
@@ -151,10 +151,10 @@ impl Tiers {
             return None;
         }
         let done = self.hot.within(deadline, call).await;
-        if let Err(error) = &done {
-            self.note_failure(error);
-        } else {
-            self.hot.worked();
+        match &done {
+            Ok(_) => self.hot.worked(),
+            Err(error) if error.is_transient() => self.note_failure(error),
+            Err(error) => tracing::debug!(error = %Chain(error), "the hot tier refuses one thing"),
         }
         done.ok()
     }

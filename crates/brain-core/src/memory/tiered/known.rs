@@ -117,6 +117,11 @@ impl Known {
         lasting.take(limit).map(|(key, _)| key.clone()).collect()
     }
 
+    /// Whether this process has forgotten the session, and the caller has not settled that.
+    pub(super) fn is_unsettled(&self, key: &SessionKey) -> bool {
+        self.state().forgotten.contains_key(key)
+    }
+
     pub(super) fn settle(&self, key: &SessionKey) {
         self.state().forgotten.remove(key);
     }

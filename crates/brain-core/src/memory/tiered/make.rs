@@ -132,9 +132,18 @@ impl Tiers {
         self: &Arc<Self>,
         key: &SessionKey,
     ) -> Result<Forgotten, MemoryError> {
-        let is_ephemeral = self.is_ephemeral(key).await?;
-        let live = if is_ephemeral { self.count_live(key).await } else { 0 };
-        let Forgotten { erased, pending } = self.durable.forget(key).await?;
+        let live = match self.class(key).await? {
+            Some(MemoryClass::Ephemeral) => self.count_live(key).await,
+            Some(MemoryClass::Durable) => 0,
+            None => self.note_unknown(key).await.map(|()| 0)?,
+        };
+        let Forgotten { erased, pending } = match self.durable.forget(key).await {
+            Ok(forgotten) => forgotten,
+            Err(error) => {
+                self.may_be_forgotten(key);
+                return Err(error);
+            }
+        };
         self.known.forgotten(key);
         self.known.unsettle(key, self.clock.now());
         self.copies.drop_all(key);
@@ -144,6 +153,26 @@ impl Tiers {
         }
         let erased = erased + if is_settled { live } else { 0 };
         Ok(Forgotten { erased, pending: pending + u64::from(!is_settled) })
+    }
+
+    /// Sees to it that forgetting a session that the durable tier does not know reaches what the
+    /// hot tier may hold of it: at once, or by a durable session that leaves a note when forgotten.
+    async fn note_unknown(self: &Arc<Self>, key: &SessionKey) -> Result<(), MemoryError> {
+        if self.known.is_unsettled(key) || self.settle(key).await? {
+            return Ok(());
+        }
+        match self.durable.create(key, NewSession::default()).await {
+            Err(error) if error.kind() != MemoryErrorKind::Conflict => Err(error),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    /// After a forget that failed: it may have been done all the same.
+    fn may_be_forgotten(self: &Arc<Self>, key: &SessionKey) {
+        self.known.forgotten(key);
+        self.known.owe(key);
+        self.drop_copy(key);
+        self.heal_later();
     }
 
     /// How many entries the hot tier holds of an ephemeral session, as far as it says.
