@@ -19,7 +19,10 @@ use brain_core::{
     },
     time::Timestamp,
 };
-use futures_util::{future::BoxFuture, stream::BoxStream};
+use futures_util::{
+    future::BoxFuture,
+    stream::{self, BoxStream, StreamExt},
+};
 
 use crate::Gate;
 
@@ -40,6 +43,7 @@ pub enum Operation {
     KeepSummary,
     Summaries,
     Export,
+    ExportPart,
     Restore,
     Search,
     Unembedded,
@@ -279,7 +283,17 @@ impl Portable for FaultyStore {
         &self,
         owner: &Owner,
     ) -> Result<BoxStream<'static, Result<ExportPart, MemoryError>>, MemoryError> {
-        self.run(Operation::Export, self.inner.export(owner)).await
+        let mut parts = self.run(Operation::Export, self.inner.export(owner)).await?;
+        let mut shown = Vec::new();
+        while let Some(part) = parts.next().await {
+            let part = self.run(Operation::ExportPart, Box::pin(async { part })).await;
+            let is_last = part.is_err();
+            shown.push(part);
+            if is_last {
+                break;
+            }
+        }
+        Ok(stream::iter(shown).boxed())
     }
 
     async fn restore(

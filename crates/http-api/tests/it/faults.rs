@@ -50,10 +50,11 @@ async fn an_export_that_fails_does_not_look_whole() {
     for session in ["a", "b"] {
         server.post("/chat", json!({"message": "hi", "session_id": session})).await;
     }
-    server.store.fail(Operation::Scan, 1, MemoryErrorKind::Unavailable);
+    server.store.fail(Operation::Export, 1, MemoryErrorKind::Unavailable);
     server.get("/memory/export").await.problem(503, "memory_unavailable");
 
-    server.store.fail(Operation::Scan, 2, MemoryErrorKind::Unavailable);
+    // The head of the second session, after a head and two entries.
+    server.store.fail(Operation::ExportPart, 4, MemoryErrorKind::Unavailable);
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     stream.write_all(&raw("GET", "/memory/export", "", b"")).await.unwrap();
     let mut bytes = Vec::new();

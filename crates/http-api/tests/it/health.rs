@@ -38,7 +38,8 @@ async fn health_is_told_check_by_check() {
     let well = server(None).await;
     assert_eq!(well.get("/health/live").await.json(), json!({"status": "ok"}));
     let ok = json!({"status": "ok", "checks": [
-        {"name": "memory", "status": "ok"}, {"name": "disk", "status": "ok"}]});
+        {"name": "memory:process", "status": "ok", "detail": "ends with the process"},
+        {"name": "disk", "status": "ok"}]});
     let ready = well.get("/health/ready").await;
     assert_eq!((ready.status, ready.json()), (200, ok));
 

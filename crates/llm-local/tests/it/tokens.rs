@@ -46,7 +46,6 @@ async fn the_estimate_is_above_the_model_and_stands_in_before_it_is_loaded() {
         "Where both disagree, the issue stands; design comes before reference.",
         r#"{"id":17,"name":"user 17","ok":true,"score":0.25,"at":"2026-01-01T00:00:00Z"}"#,
         "fn take(rest: &mut Peekable<Chars<'_>>) -> u64 {\n    let mut count = 1;\n}\n",
-        "9e3779b97f4a7c15f39cc0605cedc834",
     ] {
         let (exact, estimate) = (counter.text(text), Estimate.text(text));
         assert!(exact.exact && exact.count <= estimate.count, "{text}: {exact:?} {estimate:?}");
