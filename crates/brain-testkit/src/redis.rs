@@ -35,7 +35,7 @@ pub use self::{
 };
 
 /// Longest that a server may take to start or to end.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// How often a server is started on another port because something took the one it was to have.
 const TRIES: usize = 5;
 /// Ports below those that systems give to outgoing connections, with room for the bus of a cluster

@@ -70,7 +70,15 @@ pub(crate) fn append(parent: Option<Seq>, expect: Expect, text: &str) -> Append 
 
 /// A session of one message.
 pub(crate) async fn begin(store: &RedisStore, id: &str) -> Appended {
-    store.append(&key(id), append(None, Expect::Absent, "the first")).await.unwrap()
+    let first = append(None, Expect::Absent, "the first");
+    // Servers that have just begun may be slow to answer; the same append happens once.
+    for _ in 0..10 {
+        match store.append(&key(id), first.clone()).await {
+            Err(error) if error.is_transient() => {}
+            done => return done.unwrap(),
+        }
+    }
+    panic!("no server answered");
 }
 
 /// What an append after this one says.
