@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use brain_core::memory::{
     Append, Catalog, Expect, InMemoryStore, ListOptions, MemoryClass, MemoryErrorKind, NewSession,
-    ReadOptions, SessionLog, Summary,
+    ReadOptions, SessionLog, Summary, Upkeep,
 };
 use brain_core::{ids::Seq, time::Timestamp};
 use brain_testkit::Operation;
@@ -90,6 +90,45 @@ async fn a_durable_tier_that_is_down_loses_nothing() {
     assert_eq!(it.store.session(&key("s")).await.unwrap(), None);
     it.clock.advance(Duration::from_secs(2));
     assert_eq!(texts(&it.unverified(&key("s")).await), ["a"]);
+}
+
+#[tokio::test]
+async fn what_was_forgotten_before_its_adoption_is_not_adopted() {
+    let it = Fixture::new();
+    say(&it.inner, "s", &["canary"]).await;
+    it.hot.turns(Mood::Dead);
+    assert!(0 < it.store.forget(&key("s")).await.unwrap().pending);
+    assert_eq!(it.durable.unsettled(9).await.unwrap(), [key("s")]);
+    let next = it.restarted();
+    assert_eq!(next.store.session(&key("s")).await.unwrap(), None);
+    assert_eq!(next.inner.session(&key("s")).await.unwrap(), None);
+    assert_eq!(next.durable.unsettled(9).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_forgotten_ephemeral_session_does_not_come_back() {
+    let it = Fixture::new();
+    it.ephemeral(&key("e")).await;
+    it.say(&key("e"), "canary").await;
+    it.hot.turns(Mood::Dead);
+    assert_eq!(it.store.forget(&key("e")).await.unwrap().pending, 1);
+    let next = it.restarted();
+    assert_eq!(next.store.session(&key("e")).await.unwrap(), None);
+    assert_eq!(next.inner.session(&key("e")).await.unwrap(), None);
+    assert_eq!(next.durable.unsettled(9).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_name_that_is_taken_again_spares_nothing_of_what_was_forgotten() {
+    let it = Fixture::new();
+    it.ephemeral(&key("e")).await;
+    it.say(&key("e"), "canary").await;
+    it.hot.turns(Mood::Dead);
+    assert_eq!(it.store.forget(&key("e")).await.unwrap().pending, 1);
+    it.say(&key("e"), "new").await;
+    let next = it.restarted();
+    assert_eq!(texts(&next.unverified(&key("e")).await), ["new"]);
+    assert_eq!(next.inner.session(&key("e")).await.unwrap(), None);
 }
 
 #[tokio::test]

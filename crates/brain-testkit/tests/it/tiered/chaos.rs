@@ -38,6 +38,8 @@ pub(super) enum Mood {
     Loses(u64),
     /// Of a hundred reads so many find nothing: it evicts.
     Forgets(u64),
+    /// It holds copies that cannot be read.
+    Garbled,
     /// It answers after others have had their turn, so many times.
     Lags(u64),
 }
@@ -91,7 +93,7 @@ impl Chaos {
         self.asked.fetch_add(1, Ordering::SeqCst);
         let failure = || MemoryError::new("do as it likes", MemoryErrorKind::Unavailable);
         match self.mood() {
-            Mood::Well => call.await,
+            Mood::Well | Mood::Garbled => call.await,
             Mood::Dead => Err(failure()),
             Mood::Silent => {
                 self.never.pass().await;
@@ -130,9 +132,12 @@ impl Chaos {
                 self.never.pass().await;
                 Err(failure())
             }
-            Mood::Well | Mood::Fails(_) | Mood::Loses(_) | Mood::Forgets(_) | Mood::Lags(_) => {
-                call.await
-            }
+            Mood::Well
+            | Mood::Fails(_)
+            | Mood::Loses(_)
+            | Mood::Forgets(_)
+            | Mood::Garbled
+            | Mood::Lags(_) => call.await,
         }
     }
 }
@@ -144,7 +149,13 @@ impl SessionCache for Chaos {
         key: &SessionKey,
         options: ReadOptions,
     ) -> Result<Option<Branch>, MemoryError> {
-        self.run(false, || None, self.inner.cached(key, options)).await
+        let cached = async {
+            if matches!(self.mood(), Mood::Garbled) {
+                return Err(MemoryError::new("read a copy", MemoryErrorKind::Corrupt));
+            }
+            self.inner.cached(key, options).await
+        };
+        self.run(false, || None, cached).await
     }
 
     async fn fill(&self, key: &SessionKey, copy: &Branch) -> Result<(), MemoryError> {

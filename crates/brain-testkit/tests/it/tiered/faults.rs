@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use brain_core::{
-    memory::{Catalog, MemoryStore, ReadOptions, SessionLog},
+    memory::{Catalog, ListOptions, MemoryStore, ReadOptions, SessionLog},
     time::Clock,
 };
 use brain_testkit::Operation;
 
 use super::{
     chaos::Mood,
-    fixture::{Fixture, key, texts, until},
+    fixture::{Fixture, ann, key, texts, until},
 };
 
 /// Reads until the hot tier is left alone.
@@ -34,6 +34,39 @@ async fn a_dead_tier_is_left_alone() {
         it.say(&key("s"), &n.to_string()).await;
         assert_eq!(it.unverified(&key("s")).await.entries.len(), n + 2);
     }
+    assert_eq!(it.hot.asked(), asked);
+}
+
+#[tokio::test]
+async fn copies_that_cannot_be_read_concern_nobody_else() {
+    let it = Fixture::new();
+    let keys = ["a", "b", "c", "d"].map(key);
+    for key in &keys {
+        it.say(key, "hello").await;
+        it.warm(key).await;
+    }
+    it.hot.turns(Mood::Garbled);
+    for key in &keys {
+        let asked = it.hot.asked();
+        assert_eq!(texts(&it.unverified(key).await), ["hello"]);
+        assert!(asked < it.hot.asked());
+    }
+    it.hot.turns(Mood::Well);
+    it.say(&key("other"), "hello").await;
+    it.warm(&key("other")).await;
+}
+
+#[tokio::test]
+async fn a_listing_notices_a_dead_tier() {
+    let it = Fixture::new();
+    it.ephemeral(&key("e")).await;
+    it.hot.turns(Mood::Dead);
+    let all = || ListOptions { before: None, limit: 9 };
+    for _ in 0..3 {
+        assert_eq!(it.store.list(&ann(), all()).await.unwrap().len(), 1);
+    }
+    let asked = it.hot.asked();
+    assert_eq!(it.store.list(&ann(), all()).await.unwrap().len(), 1);
     assert_eq!(it.hot.asked(), asked);
 }
 

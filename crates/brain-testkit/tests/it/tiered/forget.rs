@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use brain_core::{
     ids::Seq,
-    memory::{Catalog, ReadOptions, SessionCache, SessionLog, Upkeep},
+    memory::{Catalog, MemoryErrorKind, ReadOptions, SessionCache, SessionLog, Upkeep},
 };
 use brain_testkit::Operation;
 use futures_util::poll;
@@ -86,6 +86,19 @@ async fn a_session_made_meanwhile_is_spared() {
     it.hot.turns(Mood::Well);
     healed(&it, async || it.durable.unsettled(9).await.unwrap().is_empty()).await;
     assert_eq!(texts(&it.unverified(&key("e")).await), ["new"]);
+}
+
+#[tokio::test]
+async fn a_forget_of_unknown_outcome_leaves_no_copy() {
+    let it = Fixture::new();
+    it.say(&key("s"), "canary").await;
+    it.warm(&key("s")).await;
+    it.durable.lose_reply(Operation::Forget, 1);
+    let error = it.store.forget(&key("s")).await.unwrap_err();
+    assert_eq!(error.kind(), MemoryErrorKind::OutcomeUnknown);
+    assert_eq!(it.store.read(&key("s"), ReadOptions::newest(9).unverified()).await.unwrap(), None);
+    healed(&it, async || it.durable.unsettled(9).await.unwrap().is_empty()).await;
+    assert_eq!(it.inner.cached(&key("s"), ReadOptions::newest(0)).await.unwrap(), None);
 }
 
 #[tokio::test]
