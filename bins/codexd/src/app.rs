@@ -17,7 +17,7 @@ use http_api::HealthCheck;
 use secrecy::ExposeSecret as _;
 
 use crate::{
-    config::{Config, Database, Embeddings, GET_MODEL, OPENAI_MODEL, OpenAi, Provider, Redis},
+    config::{Config, Database, GET_MODEL, OPENAI_MODEL, OpenAi, Provider, Redis},
     pull,
 };
 
@@ -148,8 +148,8 @@ fn local(config: &Config) -> Option<(Provider, Gateway)> {
     let local = LocalConfig {
         chat_model: Some(config.local.chat_model.clone()),
         embedding_model: match &config.embeddings {
-            Embeddings::Local(folder) => Some(folder.clone()),
-            Embeddings::Off | Embeddings::Provider(_) => None,
+            crate::config::Embeddings::Local(folder) => Some(folder.clone()),
+            crate::config::Embeddings::Off | crate::config::Embeddings::Provider(_) => None,
         },
         ..LocalConfig::new(config.data_dir.join("cache"))
     };
