@@ -76,9 +76,10 @@ pub enum Operation {
 /// let gate = store.hold(Operation::Checkpoint, 1);
 /// # drop(gate);
 /// ```
+#[derive(Clone)]
 pub struct FaultyStore {
     inner: Arc<dyn MemoryStore>,
-    plan: Mutex<Plan>,
+    plan: Arc<Mutex<Plan>>,
 }
 
 #[derive(Debug, Default)]
@@ -108,7 +109,7 @@ impl FaultyStore {
     /// `inner`, without faults yet.
     #[must_use]
     pub fn new(inner: Arc<dyn MemoryStore>) -> Self {
-        Self { inner, plan: Mutex::default() }
+        Self { inner, plan: Arc::default() }
     }
 
     /// Fails the call of this number, counted from 1 and from now; it does nothing.

@@ -6,8 +6,9 @@ use brain_core::{
     chat::Message,
     ids::{AppendId, Owner, SessionId, SessionKey},
     memory::{
-        Append, Catalog, Document, Draft, EntryBody, Expect, ExportedSession, InMemoryStore,
-        MemoryError, MemoryErrorKind, OnConflict, SessionLog, export, import,
+        Append, Catalog, Document, Draft, EntryBody, Expect, ExportPart, ExportedSession,
+        InMemoryStore, MemoryError, MemoryErrorKind, OnConflict, SessionLog, export,
+        export_by_scan, import,
     },
     time::Timestamp,
 };
@@ -38,11 +39,19 @@ async fn say(store: &FaultyStore, id: &str, text: &str) {
 /// Exports, and does something while the first session's entries are read.
 async fn exported(store: &Arc<FaultyStore>, meanwhile: impl AsyncFnOnce()) -> Vec<ExportedSession> {
     let gate = store.hold(Operation::Scan, 1);
-    let mut sessions = export(store.clone(), Owner::local()).try_collect::<Vec<_>>();
-    assert!((&mut sessions).now_or_never().is_none());
+    let parts = export_by_scan((**store).clone(), Owner::local());
+    let mut parts = parts.try_collect::<Vec<_>>();
+    assert!((&mut parts).now_or_never().is_none());
     meanwhile().await;
     gate.open();
-    sessions.await.unwrap()
+    let mut sessions = Vec::new();
+    for part in parts.await.unwrap() {
+        match part {
+            ExportPart::Session(head) => sessions.push(head.with(Vec::new())),
+            ExportPart::Entry(entry) => sessions.last_mut().unwrap().entries.push(entry),
+        }
+    }
+    sessions
 }
 
 fn texts(session: &ExportedSession) -> Vec<String> {
@@ -91,7 +100,7 @@ async fn an_export_ends_with_its_first_error() {
         say(&store, "a", "one").await;
         say(&store, "b", "two").await;
         store.break_down(operation, MemoryErrorKind::Unavailable);
-        let items: Vec<_> = export(store, Owner::local()).collect().await;
+        let items: Vec<_> = export_by_scan((*store).clone(), Owner::local()).collect().await;
         assert_eq!(items.len(), 1, "{operation:?}");
         assert_eq!(items[0].as_ref().unwrap_err().kind(), MemoryErrorKind::Unavailable);
     }
