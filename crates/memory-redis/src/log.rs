@@ -196,4 +196,8 @@ impl SessionLog for RedisStore {
     async fn forget_entry(&self, key: &SessionKey, seq: Seq) -> Result<Forgotten, MemoryError> {
         self.erase_entry(key, seq).await
     }
+
+    async fn pending(&self, _key: &SessionKey) -> Result<u64, MemoryError> {
+        Ok(0)
+    }
 }

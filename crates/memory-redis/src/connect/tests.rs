@@ -169,6 +169,7 @@ async fn a_restart_between_calls_is_not_noticed() {
     });
     server.kill();
     server.restart();
+    // A connection that rested this long is asked for a sign of life before it is used.
     tokio::time::sleep(Duration::from_millis(150)).await;
     assert_eq!(count(&pool).await.unwrap(), 3);
     assert_eq!(count(&pool).await.unwrap(), 4);

@@ -68,6 +68,16 @@ pub(crate) fn append(parent: Option<Seq>, expect: Expect, text: &str) -> Append 
     Append { parent, expect, append_id: unique(), fence: None, drafts: vec![draft(text)] }
 }
 
+/// Waits until a server is as it should be, ten seconds at most.
+#[track_caller]
+pub(crate) fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let begin = Instant::now();
+    while !is_so() {
+        assert!(begin.elapsed() < Duration::from_secs(10), "not in time: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// A session of one message.
 pub(crate) async fn begin(store: &RedisStore, id: &str) -> Appended {
     let first = append(None, Expect::Absent, "the first");

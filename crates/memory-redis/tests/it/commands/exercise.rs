@@ -72,6 +72,7 @@ async fn turns(store: &RedisStore) {
     open.append = append(Some(Seq(1)), Expect::Attach, "question");
     open.lease = Duration::from_millis(1);
     store.open(open).await.unwrap();
+    // The lease of a millisecond ends by the server's own clock.
     tokio::time::sleep(Duration::from_millis(5)).await;
     let holder = HolderId::random();
     store.take(Fence { turn: plan.turn, holder }, Duration::from_secs(60)).await.unwrap();
@@ -107,6 +108,7 @@ async fn expired(store: &RedisStore, config: &RedisConfig) {
     let mut brief = config.clone();
     brief.ttl = Some(Duration::from_millis(1));
     begin(&RedisStore::new(&brief, RedisClock::Server).unwrap(), "brief").await;
+    // The session of a millisecond ends by the server's own clock.
     tokio::time::sleep(Duration::from_millis(20)).await;
     assert!(listed(store).await.iter().all(|it| it.id.as_str() != "brief"));
     store.session(&key("brief")).await.unwrap();

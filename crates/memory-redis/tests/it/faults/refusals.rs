@@ -1,7 +1,5 @@
 //! Redis answers, but does not do what it was asked.
 
-use std::time::Duration;
-
 use brain_core::memory::{
     Catalog, Expect, MemoryErrorKind, MemoryStore, NewSession, ReadOptions, SessionLog,
 };
@@ -9,6 +7,7 @@ use brain_testkit::redis::{Cluster, Reply, Server, Settings};
 
 use crate::harness::{
     append, begin, contents, fails, fails_saying, heals, key, next, session_key, store, texts,
+    wait_until,
 };
 
 #[tokio::test]
@@ -34,9 +33,9 @@ async fn a_replica_takes_no_change() {
     let replica = Server::start();
     let after = begin(&store(&master.url()), "a").await;
     replica.ask(&["REPLICAOF", "127.0.0.1", &master.port().to_string()]);
-    while !replica.ask(&["INFO", "replication"]).text().contains("master_link_status:up") {
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    wait_until("the replica follows", || {
+        replica.ask(&["INFO", "replication"]).text().contains("master_link_status:up")
+    });
     let before = contents(&replica);
     let follower = store(&replica.url());
     let refused = follower.append(&a, next(after, "no"));
@@ -119,9 +118,9 @@ async fn a_redis_that_loads_is_waited_for() {
     assert_eq!(fails_saying(read, "loading").await, MemoryErrorKind::Unavailable);
     let written = store.append(&a, append(None, Expect::Attach, "no"));
     assert_eq!(fails(written).await, MemoryErrorKind::Unavailable);
-    while server.ask(&["PING"]) != Reply::Status("PONG".to_owned()) {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    wait_until("the server has loaded", || {
+        server.ask(&["PING"]) == Reply::Status("PONG".to_owned())
+    });
     heals(&store).await;
     assert_eq!(texts(&store, "a").await, ["the first"]);
 }
@@ -173,9 +172,7 @@ async fn somebodys_endless_script_is_not_waited_for() {
         let mut endless = endless;
         endless.ask(&["EVAL", "while true do end", "0"])
     });
-    while !server.ask(&["PING"]).text().starts_with("BUSY") {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    wait_until("the server is busy", || server.ask(&["PING"]).text().starts_with("BUSY"));
     let refused = store.append(&a, next(after, "no"));
     assert_eq!(fails_saying(refused, "busy").await, MemoryErrorKind::Unavailable);
     assert_eq!(server.ask(&["SCRIPT", "KILL"]).text(), "OK");
