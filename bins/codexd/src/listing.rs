@@ -70,15 +70,15 @@ fn search(client: &Client, words: &str, limit: u32, style: Style) -> anyhow::Res
 
 /// Erases a session, tells what of it, and may wait until that is proved.
 fn delete(client: &Client, id: &str, wait: bool) -> anyhow::Result<()> {
-    let forget = || client.delete("memory/sessions", &[("id", id)]);
+    let name = &[("id", id)];
     let number = |answer: &Value, name: &str| answer.get(name).and_then(Value::as_u64).unwrap_or(0);
-    let answer = forget()?;
+    let answer = client.delete("memory/sessions", name)?;
     terminal::print(format_args!("erased {} messages of {id}\n", number(&answer, "erased")))?;
     let (mut pending, deadline) = (number(&answer, "pending"), Instant::now() + PROOF);
     while wait && 0 < pending {
         anyhow::ensure!(Instant::now() < deadline, "copies that are not erased yet: {pending}");
         thread::sleep(Duration::from_millis(200));
-        pending = number(&forget()?, "pending");
+        pending = number(&client.get("memory/forgotten", name)?, "pending");
     }
     if 0 < pending {
         let advice = "the daemon goes on, --wait waits for it";

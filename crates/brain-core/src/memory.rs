@@ -38,8 +38,8 @@ pub use self::{
     local_cache::LocalCache,
     portable::{
         Document, ExportPart, ExportedEntry, ExportedHead, ExportedSession, ImportError,
-        ImportErrorKind, ImportItem, ImportReader, ImportReport, Importer, Notes, OnConflict,
-        Place, Refused, Renamed, Skipped, export, export_by_scan, import,
+        ImportErrorKind, ImportItem, ImportReader, ImportReport, Importer, LastLine, Notes,
+        OnConflict, Place, Refused, Renamed, Skipped, TreeError, export, export_by_scan, import,
     },
     search::{Embedded, Hit, QueryVector, Search, Unembedded},
     session::{
@@ -142,6 +142,15 @@ pub trait SessionLog: fmt::Debug + Send + Sync + 'static {
     ///
     /// [`MemoryErrorKind::Conflict`] when a turn of the session is open.
     async fn forget_entry(&self, key: &SessionKey, seq: Seq) -> Result<Forgotten, MemoryError>;
+
+    /// How many copies of what was forgotten of the session may still be there, as
+    /// [`Forgotten::pending`] counts them; 0 if nothing was forgotten. Changes nothing, also where
+    /// a new session has the name by now.
+    ///
+    /// # Errors
+    ///
+    /// Only backend failures.
+    async fn pending(&self, key: &SessionKey) -> Result<u64, MemoryError>;
 }
 
 /// Which sessions there are.

@@ -36,6 +36,7 @@ pub enum Operation {
     MoveHead,
     Forget,
     ForgetEntry,
+    Pending,
     Create,
     Session,
     List,
@@ -242,6 +243,10 @@ impl SessionLog for FaultyStore {
 
     async fn forget_entry(&self, key: &SessionKey, seq: Seq) -> Result<Forgotten, MemoryError> {
         self.run(Operation::ForgetEntry, self.inner.forget_entry(key, seq)).await
+    }
+
+    async fn pending(&self, key: &SessionKey) -> Result<u64, MemoryError> {
+        self.run(Operation::Pending, self.inner.pending(key)).await
     }
 }
 

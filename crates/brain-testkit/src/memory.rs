@@ -358,6 +358,7 @@ macro_rules! memory_store_suite {
                 ended_turns_are_pruned_by_age,
                 an_open_turn_is_never_pruned,
                 the_forgotten_is_unsettled_until_it_is_settled,
+                asking_what_is_pending_changes_nothing,
                 a_working_store_is_healthy,
             }
         }

@@ -106,6 +106,8 @@ fn memory_routes() -> Router<App> {
         .route("/memory/sessions/{id}/entries", get(memory::entries))
         .route("/memory/sessions/{id}/entries/{seq}", axum::routing::delete(memory::forget_entry))
         .route("/memory/sessions/{id}/fork", post(memory::fork))
+        .route("/memory/forgotten", get(memory::pending))
+        .route("/memory/forgotten/{id}", get(memory::pending))
         .route("/memory/search", get(memory::search))
         .route("/memory/export", get(memory::export))
         .route("/memory/import", post(memory::import))

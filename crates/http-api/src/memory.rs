@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::{
     branches::{forget_entry, fork},
     portable::{Imports, export, import},
-    sessions::{create, entries, forget, list, patch, read},
+    sessions::{create, entries, forget, list, patch, pending, read},
 };
 use crate::{
     api::App,

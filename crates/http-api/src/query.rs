@@ -21,6 +21,7 @@ const FIELDS: &[(Method, &str, &[&str])] = &[
     (Method::DELETE, "/memory/sessions", &["id"]),
     (Method::GET, "/memory/sessions/{id}", &["limit", "from"]),
     (Method::GET, "/memory/sessions/{id}/entries", &["after", "limit"]),
+    (Method::GET, "/memory/forgotten", &["id"]),
     (Method::GET, "/memory/search", &["q", "limit"]),
     (Method::POST, "/memory/import", &["on_conflict"]),
 ];

@@ -143,6 +143,10 @@ impl SessionLog for InMemoryStore {
     async fn forget_entry(&self, key: &SessionKey, seq: Seq) -> Result<Forgotten, MemoryError> {
         self.state().forget_entry(key, seq, self.now())
     }
+
+    async fn pending(&self, _key: &SessionKey) -> Result<u64, MemoryError> {
+        Ok(0)
+    }
 }
 
 #[async_trait]

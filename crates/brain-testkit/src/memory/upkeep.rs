@@ -126,6 +126,21 @@ pub async fn the_forgotten_is_unsettled_until_it_is_settled(it: Subject) {
     assert_eq!(it.store.unsettled(9).await.unwrap(), []);
 }
 
+/// Whether traces of the forgotten are left can be asked without harm to a session that has its
+/// name by now.
+pub async fn asking_what_is_pending_changes_nothing(it: Subject) {
+    let s = key("s");
+    assert_eq!(it.store.pending(&s).await.unwrap(), 0);
+    it.say(&s, "canary").await;
+    assert_eq!(it.store.pending(&s).await.unwrap(), 0);
+    let forgotten = it.store.forget(&s).await.unwrap();
+    it.say(&s, "another").await;
+    let pending = it.store.pending(&s).await.unwrap();
+    assert!(pending <= forgotten.pending, "{pending} after {forgotten:?}");
+    assert_eq!(it.store.pending(&bobs("s")).await.unwrap(), 0);
+    assert_eq!(it.texts(&s).await, ["another"]);
+}
+
 /// A store that works says so, tier by tier.
 pub async fn a_working_store_is_healthy(it: Subject) {
     let health = it.store.health().await.unwrap();

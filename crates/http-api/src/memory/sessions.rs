@@ -288,7 +288,8 @@ pub(crate) async fn patch(
         (None, None) => {}
     }
     let (title, metadata, system) = (body.title, body.metadata, body.system);
-    let patch = SessionPatch { title, metadata, system, recall: body.recall };
+    let recall = body.recall;
+    let patch = SessionPatch { title, metadata, system, recall, ..SessionPatch::default() };
     let session = store.patch(&key, patch).await?.ok_or_else(ApiError::session_not_found)?;
     Ok(Json(SessionView::of(&session)).into_response())
 }
@@ -300,4 +301,19 @@ pub(crate) async fn forget(
     SessionName(id): SessionName,
 ) -> Result<Json<Forgotten>, ApiError> {
     Ok(Json(app.brain.forget(&caller.key(id)).await?))
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct PendingView {
+    pending: u64,
+}
+
+/// What is not erased yet of the forgotten sessions of this name.
+pub(crate) async fn pending(
+    State(app): State<App>,
+    caller: Caller,
+    SessionName(id): SessionName,
+) -> Result<Json<PendingView>, ApiError> {
+    let pending = app.brain.ports().store.pending(&caller.key(id)).await?;
+    Ok(Json(PendingView { pending }))
 }

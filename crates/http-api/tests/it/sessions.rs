@@ -38,6 +38,9 @@ async fn a_session_is_made_read_changed_and_forgotten() {
     assert_eq!((forgotten.status, forgotten.json()), (200, json!({"erased": 2, "pending": 0})));
     let forgotten = server.delete("/memory/sessions/s").await;
     assert_eq!((forgotten.status, forgotten.json()), (200, json!({"erased": 0, "pending": 0})));
+    for path in ["/memory/forgotten/s", "/memory/forgotten?id=s"] {
+        assert_eq!(server.get(path).await.json(), json!({"pending": 0}), "{path}");
+    }
     server.get("/memory/sessions/s").await.problem(404, "session_not_found");
 }
 

@@ -93,6 +93,17 @@ impl Tiers {
         }
     }
 
+    /// Whether the hot tier may hold copies of what was forgotten of the session. Where more is not
+    /// settled than can be looked through, it may.
+    ///
+    /// # Errors
+    ///
+    /// Those of the durable tier.
+    pub(super) async fn owes(&self, key: &SessionKey) -> Result<bool, MemoryError> {
+        let unsettled = self.durable.unsettled(PAGE).await?;
+        Ok(self.known.owes(key) || unsettled.len() == PAGE || unsettled.contains(key))
+    }
+
     /// Buries what the hot tier may hold of a forgotten session; returns whether it could. The
     /// caller holds the lock of its making.
     ///

@@ -198,6 +198,10 @@ impl Known {
         }
     }
 
+    pub(super) fn owes(&self, key: &SessionKey) -> bool {
+        self.state().owed.contains(key)
+    }
+
     pub(super) fn owed(&self) -> Option<SessionKey> {
         self.state().owed.first().cloned()
     }

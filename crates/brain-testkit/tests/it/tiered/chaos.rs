@@ -221,6 +221,10 @@ impl SessionLog for Chaos {
     async fn forget_entry(&self, key: &SessionKey, seq: Seq) -> Result<Forgotten, MemoryError> {
         self.ask(self.store.forget_entry(key, seq)).await
     }
+
+    async fn pending(&self, key: &SessionKey) -> Result<u64, MemoryError> {
+        self.ask(self.store.pending(key)).await
+    }
 }
 
 #[async_trait]

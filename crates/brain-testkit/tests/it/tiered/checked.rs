@@ -88,6 +88,10 @@ impl SessionLog for Checked {
     async fn forget_entry(&self, key: &SessionKey, seq: Seq) -> Result<Forgotten, MemoryError> {
         self.store.forget_entry(key, seq).await
     }
+
+    async fn pending(&self, key: &SessionKey) -> Result<u64, MemoryError> {
+        self.store.pending(key).await
+    }
 }
 
 #[async_trait]
