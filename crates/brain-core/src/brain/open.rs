@@ -187,6 +187,7 @@ async fn keep_with_session(
         metadata: metadata.map(Some),
         system: changed(&request.system, &session.system),
         recall: request.recall.filter(|it| *it != session.recall),
+        ..SessionPatch::default()
     };
     if patch != SessionPatch::default()
         && let Err(error) = inner.ports.store.patch(key, patch).await

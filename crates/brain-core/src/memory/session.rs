@@ -69,8 +69,9 @@ impl Session {
 
     /// Changes what the patch names, as every store does.
     pub fn apply(&mut self, patch: SessionPatch, now: Timestamp) {
-        let SessionPatch { title, metadata, system, recall } = patch;
+        let SessionPatch { title, default_title, metadata, system, recall } = patch;
         title.into_iter().for_each(|it| self.title = it);
+        self.title = self.title.take().or(default_title);
         metadata.into_iter().for_each(|it| self.metadata = it);
         system.into_iter().for_each(|it| self.system = it);
         recall.into_iter().for_each(|it| self.recall = it);
@@ -117,6 +118,8 @@ pub struct NewSession {
 pub struct SessionPatch {
     /// The name for people.
     pub title: Option<Option<String>>,
+    /// The name for people if there is none then.
+    pub default_title: Option<String>,
     /// The client's JSON object.
     pub metadata: Option<Option<RawJson>>,
     /// The system prompt.

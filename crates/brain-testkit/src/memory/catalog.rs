@@ -118,6 +118,12 @@ pub async fn a_patch_changes_what_it_names(it: Subject) {
     let clear = SessionPatch { title: Some(None), system: Some(None), ..SessionPatch::default() };
     let cleared = it.store.patch(&key, clear).await.unwrap().unwrap();
     assert_eq!((cleared.title, cleared.system), (None, None));
+    for (named, is_now) in [("first", "first"), ("second", "first")] {
+        let name = Some(named.to_owned());
+        let untitled = SessionPatch { default_title: name, ..SessionPatch::default() };
+        let patched = it.store.patch(&key, untitled).await.unwrap().unwrap();
+        assert_eq!(patched.title.as_deref(), Some(is_now));
+    }
 }
 
 /// Patching a session that there is not gives none, and makes none.

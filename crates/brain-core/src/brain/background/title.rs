@@ -42,7 +42,7 @@ pub(super) async fn give(inner: &Inner, key: &SessionKey, text: &str) -> Result<
 async fn keep(inner: &Inner, key: &SessionKey, title: String) -> Result<(), Failure> {
     let session = inner.ports.store.session(key).await?;
     if session.is_some_and(|it| it.title.is_none()) {
-        let patch = SessionPatch { title: Some(Some(title)), ..SessionPatch::default() };
+        let patch = SessionPatch { default_title: Some(title), ..SessionPatch::default() };
         inner.ports.store.patch(key, patch).await?;
     }
     Ok(())

@@ -52,6 +52,7 @@ pub(in crate::memory) fn append(append: &Append) -> usize {
 pub(in crate::memory) fn patch(patch: &SessionPatch) -> usize {
     let texts = [&patch.title, &patch.system].into_iter().flatten().flatten();
     let metadata = patch.metadata.iter().flatten().map(|it| it.as_str().len());
+    let texts = texts.chain(&patch.default_title);
     texts.map(String::len).chain(metadata).sum()
 }
 
