@@ -189,7 +189,7 @@ async fn draining_does_not_wait_for_a_slow_summary() {
     let brain = summarising(store.clone(), &other);
     talk(&brain, 0..6).await;
     gate.reached_by(1).await;
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     assert_eq!(brain.drain(Duration::from_millis(50)).await, 0);
     assert!(begun.elapsed() < Duration::from_secs(3));
     gate.open();
