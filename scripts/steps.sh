@@ -29,6 +29,12 @@ report() {
   [ "$failures" -eq 0 ]
 }
 
+# The folder that cargo builds into.
+target() {
+  cargo metadata --no-deps --format-version=1 |
+    python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])'
+}
+
 # Stops with a sentence that says what to install, unless `need COMMAND HINT` finds the command.
 need() {
   command -v "$1" >/dev/null || {
