@@ -1,16 +1,26 @@
 //! Which sessions there are: what the durable tier lists, with what the hot one knows of the
 //! ephemeral ones.
 
-use async_trait::async_trait;
-use futures_util::future::join_all;
+use std::time::Duration;
 
-use super::{TieredMemory, copies::Change, ephemeral::expired, hot::WRITE};
+use async_trait::async_trait;
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use super::{TieredMemory, copies::Change, ephemeral::expired};
 use crate::{
     ids::{Owner, SessionKey},
     memory::{
-        Catalog, ListOptions, MemoryClass, MemoryError, NewSession, Session, SessionPatch, Summary,
+        Catalog, ListOptions, MemoryClass, MemoryError, NewSession, PageKey, Session, SessionPatch,
+        Summary,
     },
 };
+
+/// Fewest sessions listed at a time while expired ones are passed over.
+const PAGE: usize = 500;
+/// How many ephemeral sessions the hot tier is asked for at once.
+const AT_ONCE: usize = 64;
+/// How long the hot tier may take to tell which sessions of a page are alive.
+const LISTING: Duration = Duration::from_secs(1);
 
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
@@ -40,13 +50,20 @@ impl Catalog for TieredMemory {
     async fn list(&self, owner: &Owner, options: ListOptions) -> Result<Vec<Session>, MemoryError> {
         let tiers = &self.tiers;
         tiers.adopt(owner).await;
-        let page = tiers.durable.list(owner, options).await?;
-        if page.iter().all(|it| it.class == MemoryClass::Durable) {
-            return Ok(page);
+        let ListOptions { mut before, limit } = options;
+        let (mut listed, mut ask) = (Vec::new(), limit);
+        while listed.len() < limit {
+            let page = tiers.durable.list(owner, ListOptions { before, limit: ask }).await?;
+            let is_last = page.len() < ask;
+            before = page.last().map(PageKey::from);
+            listed.extend(self.alive(owner, page).await);
+            if is_last {
+                break;
+            }
+            ask = PAGE.max(limit.saturating_sub(listed.len()));
         }
-        let live = page.iter().map(|it| self.overlay(owner, it));
-        let all = async { join_all(live).await.into_iter().collect() };
-        Ok(tiers.hot_copy(WRITE, all).await.unwrap_or(page))
+        listed.truncate(limit);
+        Ok(listed)
     }
 
     async fn patch(
@@ -102,24 +119,42 @@ impl Catalog for TieredMemory {
 }
 
 impl TieredMemory {
-    /// The listed session, as the hot tier has it if it is ephemeral and alive;
-    /// one that cannot be read is as listed.
+    /// Those sessions of a page that are alive, the ephemeral ones as the hot tier has them. Where
+    /// it cannot be asked, all of them are as they were listed.
+    async fn alive(&self, owner: &Owner, page: Vec<Session>) -> Vec<Session> {
+        if page.iter().all(|it| it.class == MemoryClass::Durable) {
+            return page;
+        }
+        let looks: Vec<_> = page.iter().map(|it| self.look(owner, it)).collect();
+        let looked = stream::iter(looks).buffered(AT_ONCE).try_collect::<Vec<_>>();
+        match self.tiers.hot_copy(LISTING, looked).await {
+            Some(alive) => alive.into_iter().flatten().collect(),
+            None => page,
+        }
+    }
+
+    /// The listed session, as the hot tier has it if it is ephemeral; `None` if it has expired. One
+    /// that cannot be read is as listed.
     ///
     /// # Errors
     ///
     /// Those of the hot tier that concern more than this session.
-    async fn overlay(&self, owner: &Owner, listed: &Session) -> Result<Session, MemoryError> {
-        let live = match listed.class {
-            MemoryClass::Durable => None,
+    async fn look(&self, owner: &Owner, listed: &Session) -> Result<Option<Session>, MemoryError> {
+        match listed.class {
+            MemoryClass::Durable => Ok(Some(listed.clone())),
             MemoryClass::Ephemeral => {
                 let key = SessionKey::new(owner.clone(), listed.id.clone());
                 match self.tiers.hot.tier.session(&key).await {
-                    Err(error) if error.is_transient() => return Err(error),
-                    found @ (Ok(_) | Err(_)) => found.ok().flatten(),
+                    Ok(found) => Ok(found.map(|it| listed_as(listed, it))),
+                    Err(error) if error.is_transient() => Err(error),
+                    Err(_) => Ok(Some(listed.clone())),
                 }
             }
-        };
-        let created_at = listed.created_at;
-        Ok(live.map_or_else(|| listed.clone(), |it| Session { created_at, ..it }))
+        }
     }
+}
+
+/// A live session, at the place where it is listed.
+fn listed_as(listed: &Session, live: Session) -> Session {
+    Session { created_at: listed.created_at, ..live }
 }

@@ -28,6 +28,25 @@ impl Tiers {
         found.ok_or_else(|| expired("find the session"))
     }
 
+    /// Whether a session is an ephemeral one that the hot tier does not hold any more.
+    ///
+    /// # Errors
+    ///
+    /// Those of the tiers that a retry may not meet; one that cannot be read has not expired.
+    pub(super) async fn has_expired(
+        self: &Arc<Self>,
+        key: &SessionKey,
+    ) -> Result<bool, MemoryError> {
+        if !self.is_ephemeral(key).await? {
+            return Ok(false);
+        }
+        match self.live(key).await {
+            Ok(_) => Ok(false),
+            Err(error) if error.is_transient() => Err(error),
+            Err(error) => Ok(error.kind() == MemoryErrorKind::Expired),
+        }
+    }
+
     /// A call about such a session that conflicts where there is none.
     ///
     /// # Errors

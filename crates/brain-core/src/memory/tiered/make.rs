@@ -15,13 +15,31 @@ use crate::{
 };
 
 impl Tiers {
-    /// Makes an empty session. The caller holds the lock of its making.
+    /// Makes an empty session, in place of one that has expired if there is such a one. The caller
+    /// holds the lock of its making.
     ///
     /// # Errors
     ///
     /// [`MemoryErrorKind::Conflict`] when it exists, [`MemoryErrorKind::Unavailable`] when it is
-    /// ephemeral and the hot tier is down.
+    /// ephemeral, or there is an ephemeral one, and the hot tier is down.
     pub(super) async fn create(
+        self: &Arc<Self>,
+        key: &SessionKey,
+        new: NewSession,
+    ) -> Result<Session, MemoryError> {
+        match self.create_first(key, new.clone()).await {
+            Err(error)
+                if error.kind() == MemoryErrorKind::Conflict && self.has_expired(key).await? =>
+            {
+                self.forget(key).await?;
+                self.create_first(key, new).await
+            }
+            made @ (Ok(_) | Err(_)) => made,
+        }
+    }
+
+    /// Makes an empty session where there is none.
+    async fn create_first(
         self: &Arc<Self>,
         key: &SessionKey,
         new: NewSession,

@@ -1,13 +1,17 @@
 //! Ephemeral sessions live in the hot tier, and leave their name in the durable one.
 
+use std::{sync::Arc, time::Duration};
+
 use brain_core::{
     ids::{IdempotencyKey, Seq},
     memory::{
         Catalog, Expect, ExportPart, Fence, Idempotency, ListOptions, MemoryClass, MemoryErrorKind,
-        NewSession, OpenTurn, Opened, Portable, ReadOptions, Recall, Search, SessionLog,
-        SessionPatch, TurnIndex, TurnState, Turns,
+        NewSession, OpenTurn, Opened, PageKey, Portable, ReadOptions, Recall, Search, SessionLog,
+        SessionPatch, TurnIndex, TurnState, Turns, Upkeep,
     },
+    time::Clock,
 };
+use brain_testkit::Operation;
 use futures_util::TryStreamExt;
 
 use super::{
@@ -22,6 +26,12 @@ fn all() -> ListOptions {
 fn keyed(key: &str, hash: &str) -> Option<Idempotency> {
     let key = IdempotencyKey::new(key).unwrap();
     Some(Idempotency { key, request_hash: hash.to_owned() })
+}
+
+/// The ids of a page.
+async fn listed(it: &Fixture, before: Option<PageKey>, limit: usize) -> Vec<String> {
+    let page = it.store.list(&ann(), ListOptions { before, limit }).await.unwrap();
+    page.iter().map(|it| it.id.to_string()).collect()
 }
 
 async fn exported(it: &Fixture) -> Result<Vec<ExportPart>, MemoryErrorKind> {
@@ -64,7 +74,7 @@ async fn a_turn_opens_lives_and_ends_there() {
     assert!(matches!(it.store.open(again).await.unwrap(), Opened::Known(_)));
 
     let fence = Fence { turn: turn.id, holder: turn.holder };
-    let lease = std::time::Duration::from_secs(10);
+    let lease = Duration::from_secs(10);
     it.store.renew(fence, lease).await.unwrap();
     it.store.checkpoint(fence, turn.checkpoint.clone()).await.unwrap();
     // A process that has never seen the turn finds it too.
@@ -130,12 +140,7 @@ async fn what_has_expired_is_said_to_have() {
         let open = OpenTurn { create: Some(brief()), ..opening(&e, expect, None, "late") };
         assert_eq!(it.store.open(open).await.unwrap_err().kind(), expired, "{expect:?}");
     }
-    let made = it.store.create(&e, brief()).await;
-    assert_eq!(made.unwrap_err().kind(), MemoryErrorKind::Conflict);
-
-    let listed = it.store.list(&ann(), all()).await.unwrap();
-    let classes: Vec<_> = listed.iter().map(|it| (it.id.as_str(), it.class)).collect();
-    assert_eq!(classes, [("e", MemoryClass::Ephemeral), ("d", MemoryClass::Durable)]);
+    assert_eq!(listed(&it, None, 99).await, ["d"]);
     let parts = exported(&it).await.unwrap();
     assert_eq!(parts.len(), 2, "the lasting one with its entry");
 
@@ -144,6 +149,110 @@ async fn what_has_expired_is_said_to_have() {
     it.say(&e, "a new one").await;
     assert_eq!(texts(&it.unverified(&e).await), ["a new one"]);
     assert_eq!(it.durable.session(&e).await.unwrap().unwrap().class, MemoryClass::Durable);
+}
+
+#[tokio::test]
+async fn a_listing_passes_over_what_has_expired_and_stays_full() {
+    let it = Fixture::new();
+    // Ten of each, in turn; the even half of the ephemeral ones is used once more.
+    for n in 10..20 {
+        it.clock.advance(Duration::from_secs(1));
+        it.say(&key(&format!("d{n}")), "lasting").await;
+        it.ephemeral(&key(&format!("e{n}"))).await;
+    }
+    it.clock.advance(HOUR / 2);
+    for n in (10..20).step_by(2) {
+        it.say(&key(&format!("e{n}")), "again").await;
+    }
+    assert_eq!(listed(&it, None, 99).await.len(), 20);
+    it.clock.advance(HOUR / 2);
+    let newest_first = (10..20).rev().flat_map(|n| {
+        let live = (n % 2 == 0).then(|| format!("e{n}"));
+        live.into_iter().chain([format!("d{n}")])
+    });
+    let expected: Vec<String> = newest_first.collect();
+    assert_eq!(listed(&it, None, 99).await, expected);
+    for limit in [1, 2, 3, 7, 14, 15] {
+        let (mut all, mut before) = (Vec::new(), None);
+        loop {
+            let page = ListOptions { before: before.clone(), limit };
+            let page = it.store.list(&ann(), page).await.unwrap();
+            let Some(last) = page.last() else { break };
+            before = Some(PageKey::from(last));
+            assert_eq!(page.len(), limit.min(expected.len() - all.len()), "a page of {limit}");
+            all.extend(page.iter().map(|it| it.id.to_string()));
+        }
+        assert_eq!(all, expected, "pages of {limit}");
+    }
+    assert_eq!(listed(&it, None, 0).await, [""; 0]);
+    it.clock.advance(HOUR);
+    assert_eq!(listed(&it, None, 3).await, ["d19", "d18", "d17"]);
+}
+
+#[tokio::test]
+async fn many_that_have_expired_hide_none_that_lives() {
+    let it = Fixture::new();
+    it.say(&key("oldest"), "lasting").await;
+    for n in 0..1_200 {
+        it.clock.advance(Duration::from_millis(1));
+        it.ephemeral(&key(&format!("e{n}"))).await;
+    }
+    it.clock.advance(HOUR);
+    let lists = it.durable.calls(Operation::List);
+    assert_eq!(listed(&it, None, 2).await, ["oldest"]);
+    assert_eq!(it.durable.calls(Operation::List) - lists, 4, "2, then 500 at a time");
+}
+
+#[tokio::test]
+async fn a_name_that_has_expired_can_be_taken() {
+    for (class, before) in [
+        (MemoryClass::Ephemeral, "a restart"),
+        (MemoryClass::Durable, ""),
+        (MemoryClass::Ephemeral, ""),
+    ] {
+        let it = Fixture::new();
+        it.ephemeral(&key("e")).await;
+        let old = it.say(&key("e"), "secret").await;
+        let taken = it.store.create(&key("e"), NewSession { class, ..brief() }).await;
+        assert_eq!(taken.unwrap_err().kind(), MemoryErrorKind::Conflict, "it lives");
+        it.clock.advance(HOUR);
+        let it = if before.is_empty() { it } else { it.restarted() };
+        let read = it.store.read(&key("e"), ReadOptions::newest(9)).await;
+        assert_eq!(read.unwrap_err().kind(), MemoryErrorKind::Expired);
+        let made = it.store.create(&key("e"), NewSession { class, ..brief() }).await.unwrap();
+        assert_eq!((made.class, made.entries, made.created_at), (class, 0, it.clock.now()));
+        assert_eq!(it.store.session(&key("e")).await.unwrap().as_ref(), Some(&made));
+        assert_eq!(listed(&it, None, 9).await, ["e"]);
+        let late = append(old.head, Expect::At(old.token), "late");
+        let late = it.store.append(&key("e"), late).await;
+        assert_eq!(late.unwrap_err().kind(), MemoryErrorKind::Conflict);
+        it.say(&key("e"), "new").await;
+        assert_eq!(texts(&it.unverified(&key("e")).await), ["new"]);
+        let again = it.store.create(&key("e"), brief()).await;
+        assert_eq!(again.unwrap_err().kind(), MemoryErrorKind::Conflict);
+        assert_eq!(it.durable.unsettled(9).await.unwrap(), []);
+    }
+}
+
+#[tokio::test]
+async fn of_many_who_take_a_name_that_has_expired_one_wins() {
+    let it = Arc::new(Fixture::new());
+    it.ephemeral(&key("e")).await;
+    it.clock.advance(HOUR);
+    let mut makers = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let it = Arc::clone(&it);
+        makers.spawn(async move { it.store.create(&key("e"), brief()).await });
+    }
+    let mut made = 0;
+    while let Some(done) = makers.join_next().await {
+        match done.unwrap() {
+            Ok(_) => made += 1,
+            Err(error) => assert_eq!(error.kind(), MemoryErrorKind::Conflict),
+        }
+    }
+    assert_eq!(made, 1);
+    assert_eq!(listed(&it, None, 9).await, ["e"]);
 }
 
 #[tokio::test]
@@ -177,6 +286,10 @@ async fn while_the_tier_is_down_they_are_unavailable_and_others_are_not() {
         let say = append(last.head, Expect::At(last.token), "more");
         assert_eq!(it.store.append(&key("e"), say).await.unwrap_err().kind(), down);
         assert_eq!(it.store.create(&key("new"), brief()).await.unwrap_err().kind(), down);
+        // Whether it has expired cannot be told.
+        for new in [brief(), NewSession::default()] {
+            assert_eq!(it.store.create(&key("e"), new).await.unwrap_err().kind(), down);
+        }
         let open = opening(&key("newer"), Expect::Absent, None, "q");
         let open = OpenTurn { create: Some(brief()), ..open };
         assert_eq!(it.store.open(open).await.unwrap_err().kind(), down);
