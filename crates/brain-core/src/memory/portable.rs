@@ -5,6 +5,7 @@
 //! programs come in too: [`ImportReader`].
 
 mod chatgpt;
+mod error;
 mod export;
 mod foreign;
 mod graph;
@@ -14,31 +15,32 @@ mod note;
 mod open_webui;
 mod reader;
 mod scan;
-
-use std::iter;
+mod tree;
 
 use futures_util::stream::{self, BoxStream, StreamExt};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 pub use self::{
+    error::{ImportError, ImportErrorKind},
     export::{export, export_by_scan},
     import::{ImportReport, Importer, OnConflict, Refused, Renamed, import},
     note::{Notes, Skipped},
-    reader::{ImportError, ImportErrorKind, ImportItem, ImportReader},
+    reader::{ImportItem, ImportReader},
     scan::Place,
+    tree::TreeError,
 };
 use crate::{
     ids::{Seq, SessionId},
     json::RawJson,
     memory::{
         Entry, EntryBody, FormatVersion, MemoryClass, MemoryError, MemoryErrorKind, Restored,
-        Session, Summary, inside_tool_round,
+        Session, Summary,
     },
     time::Timestamp,
 };
 
-/// The largest position that an import may have: what a JSON number keeps exactly everywhere.
-const MAX_SEQ: Seq = Seq((1 << 53) - 1);
+/// What putting a session back is called in errors.
+const RESTORE: &str = "restore the session";
 
 /// Everything an owner has, as one JSON document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +79,17 @@ fn known_format<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D:
     }
     let known = Document::FORMAT;
     Err(D::Error::custom(format!("the format is `{format}`, not `{known}`")))
+}
+
+/// What the lines of an export end with, so that one that was cut between two lines is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum LastLine {
+    /// All of it is there.
+    End {
+        /// How many sessions stand before it, a line each.
+        sessions: u64,
+    },
 }
 
 /// One session with all of its branches.
@@ -181,51 +194,6 @@ impl ExportedSession {
         ExportedHead::of(session, summaries).with(entries)
     }
 
-    /// Checks that positions rise from 1, gaps allowed, that each parent stands before its
-    /// children, that summaries rise too and stand at entries, and that the head is an entry
-    /// outside of any tool round.
-    ///
-    /// # Errors
-    ///
-    /// [`MemoryErrorKind::UnknownParent`] when the entries are no tree or the head is none of
-    /// them, [`MemoryErrorKind::InsideToolRound`].
-    pub fn check_tree(&self) -> Result<(), MemoryError> {
-        let mut before = Seq(0);
-        for (index, it) in self.entries.iter().enumerate() {
-            let parent_known = it.parent.is_none_or(|seq| self.find(index, seq).is_some());
-            if it.seq <= before || MAX_SEQ < it.seq || !parent_known {
-                return Err(unfit(MemoryErrorKind::UnknownParent));
-            }
-            before = it.seq;
-        }
-        let mut summarised = Seq(0);
-        for it in &self.summaries {
-            if it.at <= summarised || self.find(self.entries.len(), it.at).is_none() {
-                return Err(unfit(MemoryErrorKind::UnknownParent));
-            }
-            summarised = it.at;
-        }
-        let branch = self.branch(self.head);
-        if self.head.is_some() && branch.clone().next().is_none() {
-            return Err(unfit(MemoryErrorKind::UnknownParent));
-        }
-        if inside_tool_round(branch.map(|it| &*it.entry.message)) {
-            return Err(unfit(MemoryErrorKind::InsideToolRound));
-        }
-        Ok(())
-    }
-
-    /// The entry at `seq` among the first `end` ones.
-    fn find(&self, end: usize, seq: Seq) -> Option<&ExportedEntry> {
-        let earlier = self.entries.get(..end)?;
-        earlier.binary_search_by_key(&seq, |it| it.seq).ok().and_then(|index| earlier.get(index))
-    }
-
-    fn branch(&self, last: Option<Seq>) -> impl Iterator<Item = &ExportedEntry> + Clone {
-        let find = |seq: Option<Seq>| seq.and_then(|seq| self.find(self.entries.len(), seq));
-        iter::successors(find(last), move |it| find(it.parent))
-    }
-
     /// What restoring this over a stored session amounts to; their ids may differ.
     ///
     /// Equal content is [`Restored::Unchanged`], whatever the summaries are. A stored session that
@@ -243,13 +211,9 @@ impl ExportedSession {
         let same = self.created_at == stored.created_at && self.class == stored.class;
         match self.entries.strip_prefix(stored.entries.as_slice()) {
             Some(more) if same && !more.is_empty() => Ok(Restored::Extended(more.len() as u64)),
-            Some(_) | None => Err(unfit(MemoryErrorKind::Conflict)),
+            Some(_) | None => Err(MemoryError::new(RESTORE, MemoryErrorKind::Conflict)),
         }
     }
-}
-
-fn unfit(kind: MemoryErrorKind) -> MemoryError {
-    MemoryError::new("restore the session", kind)
 }
 
 impl From<&Entry> for ExportedEntry {
@@ -273,7 +237,7 @@ pub struct ExportedEntry {
 
 #[cfg(test)]
 mod tests {
-    use super::{Document, ExportedEntry, ExportedSession};
+    use super::{Document, ExportedEntry, ExportedSession, LastLine};
     use crate::{
         chat::Message,
         ids::{Seq, SessionId},
@@ -318,6 +282,8 @@ mod tests {
             entries: Vec::new(),
             ..full.clone()
         };
+        let end = serde_json::to_string(&LastLine::End { sessions: 2 }).unwrap();
+        assert_eq!(end, r#"{"end":{"sessions":2}}"#);
         let document = Document::new(vec![full, empty]);
         insta::assert_snapshot!(serde_json::to_string_pretty(&document).unwrap());
     }

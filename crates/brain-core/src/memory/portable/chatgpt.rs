@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::{
     foreign::{Foreign, fenced},
     graph::{Node, Remark, Said},
-    loose::{Members, Raw, id, items, read, read_or_default, text, time},
+    loose::{Members, Raw, TooMany, id, items, read, read_or_default, text, time},
     note::{Note, Notes},
 };
 use crate::chat::{Message, Part, Role};
@@ -20,11 +20,18 @@ use crate::chat::{Message, Part, Role};
 const HIDDEN: &[&str] = &["user_editable_context", "model_editable_context", "reasoning_recap"];
 
 /// The conversation of an object that has a `mapping`.
-pub(super) fn conversation<'a>(fields: &Members<'a>, notes: &mut Notes) -> Foreign<'a> {
+///
+/// # Errors
+///
+/// When it has too many nodes.
+pub(super) fn conversation<'a>(
+    fields: &Members<'a>,
+    notes: &mut Notes,
+) -> Result<Foreign<'a>, TooMany> {
     let mut name = |name| text(fields.get(name), notes);
     let (id, other_id, title) = (name("conversation_id"), name("id"), name("title"));
-    let mapping = Members::of(fields.get("mapping"));
-    Foreign {
+    let mapping = Members::all_of(fields.get("mapping"))?;
+    Ok(Foreign {
         id: id.or(other_id),
         title,
         system: None,
@@ -32,7 +39,7 @@ pub(super) fn conversation<'a>(fields: &Members<'a>, notes: &mut Notes) -> Forei
         updated_at: time(fields.get("update_time")),
         current: self::id(fields.get("current_node")),
         nodes: mapping.into_pairs().map(|(id, value)| node(id, value, notes)).collect(),
-    }
+    })
 }
 
 fn node<'a>(name: Cow<'a, str>, value: &'a RawValue, notes: &mut Notes) -> Node<'a> {

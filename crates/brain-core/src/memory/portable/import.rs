@@ -1,6 +1,6 @@
 //! Putting exported sessions into any store.
 
-use std::pin::pin;
+use std::{error::Error as _, pin::pin};
 
 use futures_util::{Stream, TryStreamExt};
 use serde::{Deserialize, Serialize};
@@ -9,6 +9,7 @@ use super::{
     ExportedSession,
     note::{Notes, Skipped},
     reader::ImportItem,
+    tree::TreeError,
 };
 use crate::{
     ids::{MAX_ID_BYTES, Owner, SessionId, SessionKey},
@@ -20,7 +21,7 @@ const MAX_NAMES: usize = 1000;
 /// Most sessions that a report names one by one.
 const MAX_NAMED: usize = 1000;
 /// Why a session conflicts with a stored one.
-const TAKEN: &str = "the session exists here with other content, or has a turn that is not over";
+const TAKEN: &str = "the session exists here with other content";
 
 /// What to do with a session whose id is taken by another content.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,8 +59,8 @@ pub struct ImportReport {
 pub struct Refused {
     /// Its id.
     pub id: SessionId,
-    /// Why, for programs: the code of a [`MemoryErrorKind`], `session_too_large` or
-    /// `unknown_format`; whoever imports may have more.
+    /// Why, for programs: the code of a [`MemoryErrorKind`], `turn_in_progress`,
+    /// `session_too_large`, `too_many_messages` or `unknown_format`; whoever imports may have more.
     pub code: &'static str,
     /// Why, for people.
     pub why: String,
@@ -132,15 +133,12 @@ impl<'a> Importer<'a> {
                 return Ok(());
             }
         };
-        match restore(self.store, self.owner, &session, self.on_conflict).await {
-            Ok((to, restored)) => {
+        match restore(self.store, self.owner, &session, self.on_conflict).await? {
+            Fate::Restored(to, restored) => {
                 self.report.note(session.id, to, restored);
                 self.notes.merge(&notes);
             }
-            Err(error) if is_refusal(error.kind()) => {
-                self.report.refuse(Refused::because(session.id, &error));
-            }
-            Err(error) => return Err(error),
+            Fate::Refused(refused) => self.report.refuse(refused),
         }
         Ok(())
     }
@@ -152,13 +150,19 @@ impl<'a> Importer<'a> {
     }
 }
 
+/// What became of a session.
+enum Fate {
+    Restored(SessionId, Restored),
+    Refused(Refused),
+}
+
 /// Restores under the first name that is not taken by another content.
 async fn restore(
     store: &dyn MemoryStore,
     owner: &Owner,
     session: &ExportedSession,
     on_conflict: OnConflict,
-) -> Result<(SessionId, Restored), MemoryError> {
+) -> Result<Fate, MemoryError> {
     let names = match on_conflict {
         OnConflict::Refuse => 1,
         OnConflict::Rename => MAX_NAMES,
@@ -167,14 +171,26 @@ async fn restore(
     loop {
         let id = name(&session.id, number);
         let key = SessionKey::new(owner.clone(), id.clone());
-        match store.restore(&key, session).await {
-            Ok(restored) => return Ok((id, restored)),
-            Err(error) if error.kind() == MemoryErrorKind::Conflict && number < names => {
-                number += 1;
-            }
+        let error = match store.restore(&key, session).await {
+            Ok(restored) => return Ok(Fate::Restored(id, restored)),
+            Err(error) if is_refusal(error.kind()) => error,
             Err(error) => return Err(error),
+        };
+        let is_taken = error.kind() == MemoryErrorKind::Conflict;
+        if is_taken && has_open_turn(store, &key).await? {
+            return Ok(Fate::Refused(Refused::in_turn(session.id.clone(), &id)));
         }
+        if !is_taken || number == names {
+            return Ok(Fate::Refused(Refused::because(session.id.clone(), &error)));
+        }
+        number += 1;
     }
+}
+
+/// Whether the session is one that nothing can be said of before its turn is over: what is there
+/// may be what the import has.
+async fn has_open_turn(store: &dyn MemoryStore, key: &SessionKey) -> Result<bool, MemoryError> {
+    Ok(store.unfinished().await?.iter().any(|it| it.session == *key))
 }
 
 /// The id that a session is imported under at the attempt of this number, from 1.
@@ -209,9 +225,19 @@ fn is_refusal(kind: MemoryErrorKind) -> bool {
 impl Refused {
     fn because(id: SessionId, error: &MemoryError) -> Self {
         let kind = error.kind();
-        let why =
-            if kind == MemoryErrorKind::Conflict { TAKEN.to_owned() } else { kind.to_string() };
+        let fault = error.source().and_then(|it| it.downcast_ref::<TreeError>());
+        let why = match (kind, fault) {
+            (MemoryErrorKind::Conflict, _) => TAKEN.to_owned(),
+            (_, Some(fault)) => fault.to_string(),
+            (_, None) => kind.to_string(),
+        };
         Self { id, code: kind.code(), why }
+    }
+
+    /// The session, or what `name` has become of it, is in use.
+    fn in_turn(id: SessionId, name: &SessionId) -> Self {
+        let why = format!("session `{name}` has a turn that is not over; import again after it");
+        Self { id, code: "turn_in_progress", why }
     }
 }
 

@@ -7,7 +7,7 @@ use std::{borrow::Cow, fmt, marker::PhantomData};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{Error, MapAccess, SeqAccess, Visitor},
+    de::{MapAccess, SeqAccess, Visitor},
 };
 use serde_json::value::RawValue;
 
@@ -15,7 +15,7 @@ use super::note::{Note, Notes};
 use crate::time::Timestamp;
 
 /// Most members of an object, and so most nodes of a tree: they take more memory than their text.
-const MAX_MEMBERS: usize = 200_000;
+pub(super) const MAX_MEMBERS: usize = 200_000;
 
 /// A value that is still text.
 pub(super) type Raw<'a> = Option<&'a RawValue>;
@@ -44,9 +44,18 @@ pub(super) fn ids<'a>(raw: Raw<'a>) -> impl Iterator<Item = Cow<'a, str>> {
     items(raw).into_iter().filter_map(|item| id(Some(item)))
 }
 
+/// A list or an object has more than [`MAX_MEMBERS`].
+#[derive(Debug)]
+pub(super) struct TooMany;
+
 /// The items of a list; none if it is no list, or one of more than 200,000.
 pub(super) fn items<'a>(raw: Raw<'a>) -> Vec<&'a RawValue> {
-    read_or_default::<Items<'a>>(raw).0
+    all_items(raw).unwrap_or_default()
+}
+
+/// The items of a list; none if it is no list.
+pub(super) fn all_items<'a>(raw: Raw<'a>) -> Result<Vec<&'a RawValue>, TooMany> {
+    read::<Items<'a>>(raw).map_or(Ok(Vec::new()), |it| it.0.ok_or(TooMany))
 }
 
 /// Text; halves of surrogate pairs in it become U+FFFD.
@@ -118,7 +127,13 @@ pub(super) struct Members<'a>(Vec<(Id<'a>, &'a RawValue)>);
 impl<'a> Members<'a> {
     /// The members of an object; none if it is no object, or one of more than 200,000.
     pub(super) fn of(raw: Raw<'a>) -> Self {
-        read_or_default(raw)
+        Self::all_of(raw).unwrap_or_default()
+    }
+
+    /// The members of an object; none if it is no object.
+    pub(super) fn all_of(raw: Raw<'a>) -> Result<Self, TooMany> {
+        let object: Option<Object<'a>> = read(raw);
+        object.map_or(Ok(Self::default()), |it| it.0.map(Self).ok_or(TooMany))
     }
 
     /// The first member of this name, unless it is `null`.
@@ -132,10 +147,13 @@ impl<'a> Members<'a> {
     }
 }
 
-#[derive(Debug, Default)]
-struct Items<'a>(Vec<&'a RawValue>);
+/// `None` if there are too many.
+struct Object<'a>(Option<Vec<(Id<'a>, &'a RawValue)>>);
 
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+/// `None` if there are too many.
+struct Items<'a>(Option<Vec<&'a RawValue>>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(Bounded::<(Id<'a>, &'a RawValue)>(PhantomData)).map(Self)
     }
@@ -147,24 +165,24 @@ impl<'de: 'a, 'a> Deserialize<'de> for Items<'a> {
     }
 }
 
-/// Reads a list or an object, and no more of it than [`MAX_MEMBERS`].
+/// Reads a list or an object, and keeps no more of it than [`MAX_MEMBERS`].
 struct Bounded<T>(PhantomData<T>);
 
 impl<T> Bounded<T> {
-    fn collect<E: Error>(mut next: impl FnMut() -> Result<Option<T>, E>) -> Result<Vec<T>, E> {
-        let mut all = Vec::new();
+    fn collect<E>(mut next: impl FnMut() -> Result<Option<T>, E>) -> Result<Option<Vec<T>>, E> {
+        let (mut all, mut fits) = (Vec::new(), true);
         while let Some(it) = next()? {
-            if all.len() == MAX_MEMBERS {
-                return Err(E::custom("too many members"));
+            fits = all.len() < MAX_MEMBERS;
+            if fits {
+                all.push(it);
             }
-            all.push(it);
         }
-        Ok(all)
+        Ok(fits.then_some(all))
     }
 }
 
 impl<'de: 'a, 'a> Visitor<'de> for Bounded<(Id<'a>, &'a RawValue)> {
-    type Value = Vec<(Id<'a>, &'a RawValue)>;
+    type Value = Option<Vec<(Id<'a>, &'a RawValue)>>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
@@ -176,7 +194,7 @@ impl<'de: 'a, 'a> Visitor<'de> for Bounded<(Id<'a>, &'a RawValue)> {
 }
 
 impl<'de: 'a, 'a> Visitor<'de> for Bounded<&'a RawValue> {
-    type Value = Vec<&'a RawValue>;
+    type Value = Option<Vec<&'a RawValue>>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list")
@@ -237,7 +255,10 @@ mod tests {
         assert_eq!(pairs, [("b".into(), "1"), ("a".into(), "[2]"), ("b".into(), "{}")]);
         assert_eq!(Members::of(Some(raw("[1]"))).into_pairs().len(), 0);
         assert_eq!(items(Some(raw("[1, null]"))).len(), 2);
-        let many = format!("{{{}\"\":0}}", "\"\":0,".repeat(200_000));
+        let of = |count: usize| format!("{{{}\"\":0}}", "\"\":0,".repeat(count - 1));
+        let many = of(200_001);
         assert_eq!(Members::of(Some(raw(&many))).into_pairs().len(), 0);
+        assert!(Members::all_of(Some(raw(&many))).is_err());
+        assert_eq!(Members::of(Some(raw(&of(200_000)))).into_pairs().len(), 200_000);
     }
 }

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::{
     foreign::Foreign,
     graph::{Node, Remark, Said},
-    loose::{Members, Raw, id, items, read, read_or_default, text, time},
+    loose::{Members, Raw, TooMany, all_items, id, items, read, read_or_default, text, time},
     note::{Note, Notes},
 };
 use crate::chat::{Message, Part, Role};
@@ -19,18 +19,25 @@ use crate::chat::{Message, Part, Role};
 const REASONING: (&str, &str) = ("<details type=\"reasoning\"", "</details>");
 
 /// The conversation of an object that has a `chat`, or is one.
-pub(super) fn conversation<'a>(fields: &Members<'a>, notes: &mut Notes) -> Foreign<'a> {
+///
+/// # Errors
+///
+/// When it has too many messages.
+pub(super) fn conversation<'a>(
+    fields: &Members<'a>,
+    notes: &mut Notes,
+) -> Result<Foreign<'a>, TooMany> {
     let inner = fields.get("chat").map(|chat| Members::of(Some(chat)));
     let chat = inner.as_ref().unwrap_or(fields);
     let either = |name| fields.get(name).or_else(|| chat.get(name));
     let history = Members::of(chat.get("history"));
-    let tree = Members::of(history.get("messages"));
+    let tree = Members::all_of(history.get("messages"))?;
     let current = id(history.get("currentId"));
     let nodes = tree.into_pairs().map(|(id, it)| node(id, it, notes)).collect::<Vec<_>>();
     let is_list = nodes.is_empty();
-    let nodes = if is_list { chain(chat.get("messages"), notes) } else { nodes };
+    let nodes = if is_list { chain(chat.get("messages"), notes)? } else { nodes };
     let system = Members::of(chat.get("params")).get("system").or_else(|| chat.get("system"));
-    Foreign {
+    Ok(Foreign {
         id: text(either("id"), notes).filter(|it| !it.is_empty()),
         title: text(either("title"), notes),
         system: text(system, notes),
@@ -38,18 +45,18 @@ pub(super) fn conversation<'a>(fields: &Members<'a>, notes: &mut Notes) -> Forei
         updated_at: time(fields.get("updated_at")),
         current: if is_list { nodes.last().map(|node| node.id.clone()) } else { current },
         nodes,
-    }
+    })
 }
 
 /// A plain list of messages, each of which follows the one before.
-fn chain<'a>(list: Raw<'a>, notes: &mut Notes) -> Vec<Node<'a>> {
+fn chain<'a>(list: Raw<'a>, notes: &mut Notes) -> Result<Vec<Node<'a>>, TooMany> {
     let name = |index: usize| Cow::from(index.to_string());
     let linked = |(index, message): (usize, &'a RawValue)| Node {
         parent: index.checked_sub(1).map(name),
         children: None,
         ..node(name(index), message, notes)
     };
-    items(list).into_iter().enumerate().map(linked).collect()
+    Ok(all_items(list)?.into_iter().enumerate().map(linked).collect())
 }
 
 fn node<'a>(name: Cow<'a, str>, value: &'a RawValue, notes: &mut Notes) -> Node<'a> {

@@ -4,7 +4,7 @@
 //! It holds one session at a time and writes nothing; [`Importer`](super::Importer) does. What the
 //! foreign formats are is said in `chatgpt` and `open_webui`.
 
-use std::{fmt, io, io::Read};
+use std::{cmp::Ordering, fmt, io::Read};
 
 use serde::{
     Deserializer as _,
@@ -13,16 +13,19 @@ use serde::{
 use serde_json::value::RawValue;
 
 use super::{
-    Document, ExportedSession, Refused, chatgpt,
-    loose::Members,
+    Document, ExportedSession, LastLine, Refused, chatgpt,
+    error::{ImportError, ImportErrorKind},
+    loose::{MAX_MEMBERS, Members, items},
     note::Notes,
     open_webui,
     scan::{Place, ScanError, Scanner},
 };
-use crate::{BoxError, ids::SessionId, memory::FormatVersion};
+use crate::{ids::SessionId, memory::FormatVersion};
 
 /// Most bytes of a member of a document that is no session.
 const MAX_MEMBER_BYTES: usize = 1024;
+/// What a document of ours has; any of it may come first.
+const OUR_MEMBERS: [&str; 3] = ["format", "v", "sessions"];
 
 /// What one session of an import is.
 #[derive(Debug)]
@@ -35,65 +38,6 @@ pub enum ImportItem {
     Refused(Refused),
 }
 
-/// Why an import cannot be read on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ImportErrorKind {
-    /// It is not JSON.
-    Syntax,
-    /// It is JSON, but no export that we know, or one that does not hold together.
-    Format,
-    /// It is an export of ours of another version.
-    Version,
-    /// Its bytes cannot be read.
-    Io,
-}
-
-/// An import cannot be read on from here.
-#[derive(Debug)]
-pub struct ImportError {
-    kind: ImportErrorKind,
-    what: String,
-    place: Place,
-    source: Option<BoxError>,
-}
-
-impl ImportError {
-    fn new(kind: ImportErrorKind, what: impl Into<String>, place: Place) -> Self {
-        Self { kind, what: what.into(), place, source: None }
-    }
-
-    /// What a caller can branch on.
-    #[must_use]
-    pub fn kind(&self) -> ImportErrorKind {
-        self.kind
-    }
-
-    /// Where in the import.
-    #[must_use]
-    pub fn place(&self) -> Place {
-        self.place
-    }
-
-    /// What is wrong there, for people.
-    #[must_use]
-    pub fn what(&self) -> &str {
-        &self.what
-    }
-}
-
-impl fmt::Display for ImportError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Place { line, column, .. } = self.place;
-        write!(f, "the import cannot be read at line {line}, column {column}: {}", self.what)
-    }
-}
-
-impl std::error::Error for ImportError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.as_ref().map(|it| &**it as _)
-    }
-}
-
 /// Where in the import the reader is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -101,17 +45,20 @@ enum State {
     Start,
     /// In the list of another program's conversations, before one, or before the end.
     Foreign { is_first: bool },
+    /// In another program's only conversation, which begins here, behind its first name.
+    Lone(Place),
     /// In our document, before a member, or before the end.
     Members { is_first: bool },
     /// In the sessions of our document.
     Sessions { is_first: bool },
-    /// After our header: a session a line.
+    /// After our header: a session a line, then the last line.
     Lines,
     /// All is read, or cannot be.
     End,
 }
 
-/// The sessions of an import; it ends with its first error.
+/// The sessions of an import; it ends with its first error, and an export that was cut anywhere
+/// is one.
 ///
 /// Reads as far as it must for the next session, and holds no more of a session than it was made
 /// to allow: longer ones are [`ImportItem::Refused`].
@@ -123,7 +70,7 @@ pub struct ImportReader<R> {
     has_format: bool,
     has_version: bool,
     has_sessions: bool,
-    /// Sessions so far.
+    /// Sessions that were read whole.
     count: u64,
     text: Vec<u8>,
 }
@@ -154,6 +101,11 @@ impl<R: Read> ImportReader<R> {
                     }
                     self.finish()?;
                 }
+                State::Lone(place) => {
+                    let item = self.lone(place)?;
+                    self.finish()?;
+                    return Ok(Some(item));
+                }
                 State::Members { is_first } => {
                     if self.goes_on(b'}', is_first)? {
                         self.state = State::Members { is_first: false };
@@ -169,10 +121,7 @@ impl<R: Read> ImportReader<R> {
                     }
                     self.state = State::Members { is_first: false };
                 }
-                State::Lines => match self.peek()? {
-                    Some(_) => return self.session().map(Some),
-                    None => self.state = State::End,
-                },
+                State::Lines => return self.line(),
                 State::End => return Ok(None),
             }
         }
@@ -181,7 +130,7 @@ impl<R: Read> ImportReader<R> {
     /// Looks at the first bytes for what this is.
     fn start(&mut self) -> Result<(), ImportError> {
         let place = self.scanner.place();
-        let begin = self.scanner.chunk().map_err(|error| io_error(error, place))?;
+        let begin = self.scanner.chunk().map_err(|error| ImportError::io(error, place))?;
         match begin {
             [0xEF, 0xBB, 0xBF, ..] => self.scanner.pass(3),
             [0xFE, 0xFF, ..] | [0xFF, 0xFE, ..] => {
@@ -218,12 +167,12 @@ impl<R: Read> ImportReader<R> {
                 match self.peek()? {
                     Some(byte) if byte == end => Err(self.syntax("there is a comma too many")),
                     Some(_) => Ok(true),
-                    None => Err(self.truncated()),
+                    None => Err(self.truncated(CUT)),
                 }
             }
             Some(_) if is_first => Ok(true),
             Some(_) => Err(self.syntax("a comma or the end is missing")),
-            None => Err(self.truncated()),
+            None => Err(self.truncated(CUT)),
         }
     }
 
@@ -231,11 +180,18 @@ impl<R: Read> ImportReader<R> {
     fn member(&mut self) -> Result<(), ImportError> {
         let place = self.scanner.place();
         let name: String = self.read(MAX_MEMBER_BYTES)?;
-        if self.peek()? != Some(b':') {
-            return Err(self.syntax("a colon is missing"));
+        let is_first = !(self.has_format || self.has_version || self.has_sessions);
+        if is_first && !OUR_MEMBERS.contains(&name.as_str()) {
+            self.text.insert(0, b'{');
+            self.state = State::Lone(Place { column: place.column.saturating_sub(1), ..place });
+            return Ok(());
         }
-        self.scanner.pass(1);
-        let Some(first) = self.peek()? else { return Err(self.truncated()) };
+        match self.peek()? {
+            Some(b':') => self.scanner.pass(1),
+            Some(_) => return Err(self.syntax("a colon is missing")),
+            None => return Err(self.truncated(CUT)),
+        }
+        let Some(first) = self.peek()? else { return Err(self.truncated(CUT)) };
         match name.as_str() {
             "format" => {
                 let format: String = self.read(MAX_MEMBER_BYTES)?;
@@ -282,25 +238,76 @@ impl<R: Read> ImportReader<R> {
         Ok(())
     }
 
-    /// A session of ours.
+    /// A line below our header: a session, or the last one, behind which nothing may follow.
+    fn line(&mut self) -> Result<Option<ImportItem>, ImportError> {
+        let Some(_) = self.peek()? else { return Err(self.truncated(NO_LAST_LINE)) };
+        let place = self.scanner.place();
+        let is_whole = self.value(self.max_session_bytes)?;
+        if !is_last_line(&self.text) {
+            return self.read_session(place, is_whole).map(Some);
+        }
+        let LastLine::End { sessions } =
+            serde_json::from_slice(&self.text).map_err(|it| self.unfit(place, &it))?;
+        let what = format!("its last line tells of {sessions} sessions");
+        match sessions.cmp(&self.count) {
+            Ordering::Equal => self.finish().map(|()| None),
+            Ordering::Greater => {
+                let what = format!("the export is truncated: {what}");
+                Err(ImportError::new(ImportErrorKind::Truncated, what, place))
+            }
+            Ordering::Less => {
+                let what = format!("{what}, and {} stand before it", self.count);
+                Err(ImportError::new(ImportErrorKind::Format, what, place))
+            }
+        }
+    }
+
+    /// A session of our document.
     fn session(&mut self) -> Result<ImportItem, ImportError> {
-        let place = self.next_place()?;
-        if !self.value(self.max_session_bytes)? {
+        let place = self.scanner.place();
+        let is_whole = self.value(self.max_session_bytes)?;
+        self.read_session(place, is_whole)
+    }
+
+    /// The session whose text was taken at `place`.
+    fn read_session(&self, place: Place, is_whole: bool) -> Result<ImportItem, ImportError> {
+        if !is_whole {
             return self.too_large();
         }
         let session: ExportedSession =
             serde_json::from_slice(&self.text).map_err(|it| self.unfit(place, &it))?;
-        session.check_tree().map_err(|error| {
-            let what = format!("session `{}`: {}", session.id, error.kind());
-            ImportError::new(ImportErrorKind::Format, what, place)
-        })?;
+        if let Some((fault, index)) = session.find_fault() {
+            let place = index.and_then(|it| self.place_of_entry(place, it)).unwrap_or(place);
+            return Err(ImportError::tree(session.id, fault, place));
+        }
         Ok(ImportItem::Session(Box::new(session), Notes::default()))
     }
 
-    /// A conversation of another program.
+    /// Where an entry of the session stands whose text was taken at `start`.
+    fn place_of_entry(&self, start: Place, index: usize) -> Option<Place> {
+        let session: &RawValue = serde_json::from_slice(&self.text).ok()?;
+        let entry = *items(Members::of(Some(session)).get("entries")).get(index)?;
+        let before = entry.get().as_ptr().addr().checked_sub(self.text.as_ptr().addr())?;
+        self.text.get(..before).map(|it| start.behind(it))
+    }
+
+    /// A conversation in the list of another program.
     fn foreign(&mut self) -> Result<ImportItem, ImportError> {
-        let place = self.next_place()?;
-        if !self.value(self.max_session_bytes)? {
+        let place = self.scanner.place();
+        let is_whole = self.value(self.max_session_bytes)?;
+        self.conversation(place, is_whole)
+    }
+
+    /// The only conversation of another program's export, of which the text has the first name.
+    fn lone(&mut self, place: Place) -> Result<ImportItem, ImportError> {
+        let rest = self.scanner.rest_of_object(&mut self.text, self.max_session_bytes);
+        let is_whole = rest.map_err(|error| self.unscannable(error))?;
+        self.conversation(place, is_whole)
+    }
+
+    /// The conversation whose text was taken at `place`.
+    fn conversation(&self, place: Place, is_whole: bool) -> Result<ImportItem, ImportError> {
+        if !is_whole {
             return self.too_large();
         }
         let raw: &RawValue =
@@ -310,21 +317,19 @@ impl<R: Read> ImportReader<R> {
             chatgpt::conversation(&fields, &mut notes)
         } else if ["chat", "history", "messages"].iter().any(|it| fields.get(it).is_some()) {
             open_webui::conversation(&fields, &mut notes)
-        } else if self.count == 1 {
+        } else if self.count == 0 {
             return Err(ImportError::new(ImportErrorKind::Format, NO_EXPORT, place));
         } else {
             return self.refused("unknown_format", "it is no conversation that is known here");
+        };
+        let Ok(conversation) = conversation else {
+            let why = format!("the session has more than {MAX_MEMBERS} messages");
+            return self.refused("too_many_messages", why);
         };
         Ok(match conversation.into_session(&self.text, &mut notes) {
             Some(session) => ImportItem::Session(Box::new(session), notes),
             None => ImportItem::Nothing(notes),
         })
-    }
-
-    fn next_place(&mut self) -> Result<Place, ImportError> {
-        self.count += 1;
-        self.peek()?;
-        Ok(self.scanner.place())
     }
 
     fn too_large(&self) -> Result<ImportItem, ImportError> {
@@ -338,14 +343,14 @@ impl<R: Read> ImportReader<R> {
         code: &'static str,
         why: impl Into<String>,
     ) -> Result<ImportItem, ImportError> {
-        let numbered = || SessionId::new(format!("session {}", self.count));
+        let numbered = || SessionId::new(format!("session {}", self.count + 1));
         let id = named(&self.text).map_or_else(numbered, Ok);
         let id = id.map_err(|error| self.format(error.to_string()))?;
         Ok(ImportItem::Refused(Refused { id, code, why: why.into() }))
     }
 
     fn peek(&mut self) -> Result<Option<u8>, ImportError> {
-        self.scanner.peek().map_err(|error| io_error(error, self.scanner.place()))
+        self.scanner.peek().map_err(|error| ImportError::io(error, self.scanner.place()))
     }
 
     /// Takes the text of the next value, and says whether it is whole.
@@ -353,11 +358,16 @@ impl<R: Read> ImportReader<R> {
         self.text.clear();
         // What a large session took is not kept for small ones.
         self.text.shrink_to(1 << 20);
-        self.scanner.value(&mut self.text, limit).map_err(|error| match error {
-            ScanError::Truncated => self.truncated(),
+        let whole = self.scanner.value(&mut self.text, limit);
+        whole.map_err(|error| self.unscannable(error))
+    }
+
+    fn unscannable(&self, error: ScanError) -> ImportError {
+        match error {
+            ScanError::Truncated => self.truncated(CUT),
             ScanError::TooDeep => self.format("lists and objects nest too deep"),
-            ScanError::Io(error) => io_error(error, self.scanner.place()),
-        })
+            ScanError::Io(error) => ImportError::io(error, self.scanner.place()),
+        }
     }
 
     fn read<T: DeserializeOwned>(&mut self, limit: usize) -> Result<T, ImportError> {
@@ -389,8 +399,8 @@ impl<R: Read> ImportReader<R> {
         ImportError::new(kind, without_place(error), place)
     }
 
-    fn truncated(&self) -> ImportError {
-        self.syntax("it ends in the middle")
+    fn truncated(&self, what: &'static str) -> ImportError {
+        ImportError::new(ImportErrorKind::Truncated, what, self.scanner.place())
     }
 
     fn syntax(&self, what: impl Into<String>) -> ImportError {
@@ -402,6 +412,9 @@ impl<R: Read> ImportReader<R> {
     }
 }
 
+/// How it ends where it should not.
+const CUT: &str = "it ends in the middle";
+const NO_LAST_LINE: &str = "the export is truncated: its last line is missing";
 /// What it is not.
 const NO_EXPORT: &str =
     "this is no export of codexd (`format` and `v` come first), ChatGPT or Open WebUI";
@@ -410,12 +423,19 @@ impl<R: Read> Iterator for ImportReader<R> {
     type Item = Result<ImportItem, ImportError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let item = self.next_item();
-        if item.is_err() {
-            self.state = State::End;
+        let item = self.next_item().map_err(|error| error.after(self.count)).transpose()?;
+        match item {
+            Ok(_) => self.count += 1,
+            Err(_) => self.state = State::End,
         }
-        item.transpose()
+        Some(item)
     }
+}
+
+/// Whether a line is the last one, or tries to be: no session has this member.
+fn is_last_line(text: &[u8]) -> bool {
+    let inner = text.strip_prefix(b"{").map(<[u8]>::trim_ascii_start);
+    inner.is_some_and(|it| it.starts_with(b"\"end\""))
 }
 
 /// What a session calls itself, in as much of its text as there is.
@@ -454,11 +474,6 @@ impl<'de> Visitor<'de> for Names<'_> {
 fn without_place(error: &serde_json::Error) -> String {
     let text = error.to_string();
     text.rsplit_once(" at line ").map_or(text.clone(), |(what, _)| what.to_owned())
-}
-
-fn io_error(error: io::Error, place: Place) -> ImportError {
-    let what = "the bytes cannot be read";
-    ImportError { source: Some(error.into()), ..ImportError::new(ImportErrorKind::Io, what, place) }
 }
 
 #[cfg(test)]

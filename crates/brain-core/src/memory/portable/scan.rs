@@ -21,6 +21,18 @@ pub struct Place {
     pub byte: u64,
 }
 
+impl Place {
+    /// The place behind `passed`, which begins here.
+    pub(super) fn behind(self, passed: &[u8]) -> Self {
+        let lines = passed.iter().filter(|byte| **byte == b'\n').count() as u64;
+        let column = match passed.iter().rposition(|byte| *byte == b'\n') {
+            Some(last) if 0 < lines => (passed.len() - last) as u64,
+            Some(_) | None => self.column + passed.len() as u64,
+        };
+        Self { line: self.line + lines, column, byte: self.byte + passed.len() as u64 }
+    }
+}
+
 /// Why no value was found.
 #[derive(Debug)]
 pub(super) enum ScanError {
@@ -140,12 +152,7 @@ impl<R: Read> Scanner<R> {
     pub(super) fn pass(&mut self, count: usize) {
         let buffer = self.reader.buffer();
         let passed = buffer.get(..count).unwrap_or(buffer);
-        self.place.byte += passed.len() as u64;
-        self.place.line += passed.iter().filter(|byte| **byte == b'\n').count() as u64;
-        match passed.iter().rposition(|byte| *byte == b'\n') {
-            Some(last) => self.place.column = (passed.len() - last) as u64,
-            None => self.place.column += passed.len() as u64,
-        }
+        self.place = self.place.behind(passed);
         self.reader.consume(count);
     }
 
@@ -168,7 +175,26 @@ impl<R: Read> Scanner<R> {
     /// Passes the next value and appends its text to `text`, up to `limit` bytes of it in all.
     /// Returns whether that was the whole.
     pub(super) fn value(&mut self, text: &mut Vec<u8>, limit: usize) -> Result<bool, ScanError> {
-        let (mut state, mut length) = (State::default(), 0);
+        self.scan(State::default(), text, limit)
+    }
+
+    /// The same for an object of which `text` has the beginning, up to a place outside of strings
+    /// and further lists and objects.
+    pub(super) fn rest_of_object(
+        &mut self,
+        text: &mut Vec<u8>,
+        limit: usize,
+    ) -> Result<bool, ScanError> {
+        self.scan(State { depth: 1, ..State::default() }, text, limit)
+    }
+
+    fn scan(
+        &mut self,
+        mut state: State,
+        text: &mut Vec<u8>,
+        limit: usize,
+    ) -> Result<bool, ScanError> {
+        let mut length = text.len();
         loop {
             let chunk = self.chunk()?;
             let (taken, step) = state.pass(chunk, 0 < length);

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use super::super::{Document, ExportedEntry, ExportedSession, ImportItem};
+use super::super::{Document, ExportedEntry, ExportedSession, ImportItem, LastLine};
 use super::{ImportErrorKind, ImportReader};
 use crate::{
     chat::Message,
@@ -10,6 +10,8 @@ use crate::{
     memory::{EntryBody, MemoryClass},
     time::Timestamp,
 };
+
+mod cuts;
 
 const MAX: usize = 4096;
 
@@ -48,10 +50,19 @@ fn document(sessions: Vec<ExportedSession>) -> String {
     serde_json::to_string(&Document::new(sessions)).unwrap()
 }
 
-fn lines(sessions: &[ExportedSession]) -> String {
+/// The lines before the last one.
+fn open_lines(sessions: &[ExportedSession]) -> String {
     let header = r#"{"format":"codexd-memory","v":1}"#.to_owned();
     let sessions = sessions.iter().map(|it| serde_json::to_string(it).unwrap());
     [header].into_iter().chain(sessions).map(|line| line + "\n").collect()
+}
+
+fn last_line(sessions: u64) -> String {
+    serde_json::to_string(&LastLine::End { sessions }).unwrap() + "\n"
+}
+
+fn lines(sessions: &[ExportedSession]) -> String {
+    open_lines(sessions) + &last_line(sessions.len() as u64)
 }
 
 #[test]
@@ -81,21 +92,20 @@ fn what_is_no_export_is_refused_with_its_place() {
     check("{}", "Format at 1:3: this is no export");
     check("[7]", "Format at 1:2: this is no export");
     check("[{\"a\":1}]", "Format at 1:2: this is no export");
+    check(" {\"a\":1}", "Format at 1:2: this is no export");
     check(r#"{"format":"other","v":1}"#, "Format at 1:18: this is no export");
     check(r#"{"format":"codexd-memory","v":2,"new":"#, "Version at 1:31: format version 2");
     check(r#"{"format":"codexd-memory","v":1,"new":0}"#, "Format at 1:33: the document has");
-    check("{\n\n\"format\":", "Syntax at 3:10: it ends in the middle");
+    check("{\n\n\"format\":", "Truncated at 3:10: it ends in the middle");
     check("{\"format\":\"codexd-memory\"}", "Format at 1:27");
     let good = lines(&[session("a", "x")]);
-    check(&format!("{good}{{\"id\":"), "Syntax at 3:7: it ends in the middle");
-    check(&format!("{good}{{\"id\":7}}"), "Format at 3:7: invalid type");
+    let open = open_lines(&[session("a", "x")]);
+    check(&format!("{open}{{\"id\":"), "Truncated at 3:7: it ends in the middle");
+    check(&format!("{open}{{\"id\":7}}"), "Format at 3:7: invalid type");
     check(&good.replace("\"entry\":{\"v\":1", "\"entry\":{\"v\":9"), "Version at 2:");
-    check(&good.replace("\"head\":1", "\"head\":9"), "Format at 2:1: session `a`: the session has");
-    check(&good.replace("\"seq\":1", "\"seq\":1,\"parent\":1"), "Format at 2:1: session `a`");
     check(&good.replace("\"x\"", "\"\\ud800\""), "Format at 2:");
     check(&good.replace("\"x\"", "\"\0\""), "Syntax at 2:");
     let document = document(vec![session("a", "x")]);
-    check(&document[..document.len() - 1], "Syntax at 1:");
     check(&format!("{document}x"), "Syntax at 1:");
     check(&document.replace("}]}", "},]}"), "Syntax at 1:");
     check(
@@ -121,12 +131,120 @@ fn a_session_that_is_too_large_is_named_and_the_rest_comes_in() {
 }
 
 #[test]
-fn every_end_of_a_file_is_an_error_or_the_end() {
-    let whole = document(vec![session("a", "x"), session("b", "\\\"y")]);
-    for end in 0..whole.len() {
-        let found = read(&whole.as_bytes()[..end]);
-        assert!(found.last().unwrap().starts_with("Syntax"), "{end}: {found:?}");
-    }
+fn the_last_line_tells_whether_all_is_there() {
+    let sessions = [session("a", "x"), session("b", "x")];
+    let open = open_lines(&sessions);
+    let check = |last: &str, expected: &str| {
+        assert_eq!(read(format!("{open}{last}").as_bytes()), ["a", "b", expected], "{last}");
+    };
+    check("", "Truncated at 4:1: the export is truncated: its last line is missing");
+    check("\n \n", "Truncated at 6:1: the export is truncated: its last line is missing");
+    let three = last_line(3);
+    check(&three, "Truncated at 4:1: the export is truncated: its last line tells of 3 sessions");
+    check(&last_line(1), "Format at 4:1: its last line tells of 1 sessions, and 2 stand before it");
+    let twice = last_line(2).repeat(2);
+    check(&twice, "Syntax at 5:1: something follows where the export has ended");
+    check(
+        "{ \"end\": 2}",
+        "Format at 4:10: invalid type: integer `2`, expected struct variant LastLine::End",
+    );
+    let error = ImportReader::new(open.as_bytes(), MAX).find_map(Result::err).unwrap();
+    assert_eq!((error.kind(), error.sessions()), (ImportErrorKind::Truncated, 2));
+    assert!(error.to_string().ends_with("its last line is missing (2 whole sessions before it)"));
+    let spaced = open + &last_line(2).replace("{\"end\"", "{ \"end\"") + "\n\n";
+    assert_eq!(read(spaced.as_bytes()), ["a", "b"]);
+}
+
+#[test]
+fn what_is_no_tree_is_named_to_the_entry() {
+    let said = |seq, parent: Option<u64>| ExportedEntry {
+        seq: Seq(seq),
+        parent: parent.map(Seq),
+        ..session("a", "x").entries.remove(0)
+    };
+    let entries = vec![said(1, None), said(2, Some(1)), said(4, Some(2))];
+    let good = ExportedSession { entries, ..session("a", "x") };
+    let check = |bad: &ExportedSession, seq: u64, expected: &str| {
+        let sessions = vec![session("before", "x"), bad.clone()];
+        let pretty = serde_json::to_string_pretty(&Document::new(sessions.clone())).unwrap();
+        for text in [lines(&sessions), pretty, document(sessions)] {
+            let reader = ImportReader::new(text.as_bytes(), MAX);
+            let error = reader.filter_map(Result::err).next().unwrap();
+            assert_eq!(error.what(), format!("session `a`: {expected}"));
+            assert_eq!((error.kind(), error.sessions()), (ImportErrorKind::Format, 1));
+            let (session, fault) = error.tree_error().unwrap();
+            assert_eq!((session.as_str(), fault.seq()), ("a", Seq(seq)));
+            let (before, at) = text.split_at(usize::try_from(error.place().byte).unwrap());
+            let at: String = at.split_whitespace().collect();
+            let of_entry = expected.starts_with("entry") || expected.starts_with("position");
+            let begin = if of_entry { &format!("{{\"seq\":{seq},") } else { r#"{"id":"a","# };
+            assert!(at.starts_with(begin), "{begin} {at}");
+            assert_eq!(error.place().line, before.matches('\n').count() as u64 + 1);
+        }
+    };
+    let with = |change: fn(&mut ExportedSession)| {
+        let mut bad = good.clone();
+        change(&mut bad);
+        bad
+    };
+    let max = 9_007_199_254_740_991_u64;
+    check(
+        &with(|it| it.entries[1].seq = Seq(1)),
+        1,
+        &format!("position 1 comes after 1; positions rise from 1 to {max}"),
+    );
+    check(
+        &with(|it| it.entries[2].parent = Some(Seq(3))),
+        4,
+        "entry 4 follows entry 3, which does not stand before it",
+    );
+    check(&with(|it| it.head = Some(Seq(9))), 9, "the head is entry 9, which is not there");
+}
+
+#[test]
+fn the_only_conversation_of_another_program_may_stand_alone() {
+    let chat = |id: &str| {
+        format!(r#"{{"id":"{id}","chat":{{"messages":[{{"role":"user","content":"hi"}}]}}}}"#)
+    };
+    assert_eq!(read(chat("w").as_bytes()), ["w"]);
+    assert_eq!(read(format!(" \n{}\n", chat("w")).as_bytes()), ["w"]);
+    let tree = r#"{"title":"T","mapping":{"a":{"message":{"author":{"role":"user"},
+        "content":{"content_type":"text","parts":["hi"]}}}},"conversation_id":"g"}"#;
+    assert_eq!(read(tree.as_bytes()), ["g"]);
+    let inner = r#"{"history":{"messages":{}},"title":"empty"}"#;
+    assert_eq!(read(inner.as_bytes()), ["nothing"]);
+    let large = chat(&"x".repeat(MAX));
+    assert_eq!(read(large.as_bytes()), ["!session 1 session_too_large"]);
+    let check = |text: &str, expected: &str| {
+        let found = read(text.as_bytes());
+        assert!(found.last().unwrap().starts_with(expected), "{text}: {found:?}");
+    };
+    check(&format!("{}{}", chat("w"), chat("x")), "Syntax at 1:64: something follows");
+    check("\n  {\"chat\":\n tru}", "Syntax at 3:5: expected ident");
+    check("{\"chat\":tru}", "Syntax at 1:12: expected ident");
+    check("{\"chat\"", "Truncated at 1:8");
+}
+
+#[test]
+fn a_conversation_of_too_many_messages_is_named() {
+    let read = |text: &str| {
+        let items = ImportReader::new(text.as_bytes(), 16 << 20).map(|item| match item.unwrap() {
+            ImportItem::Session(session, _) => session.id.to_string(),
+            ImportItem::Nothing(_) => "nothing".to_owned(),
+            ImportItem::Refused(it) => format!("!{} {} {}", it.id, it.code, it.why),
+        });
+        items.collect::<Vec<_>>()
+    };
+    let (nodes, items) = ("\"\":0,".repeat(200_000), "0,".repeat(200_000));
+    let why = "too_many_messages the session has more than 200000 messages";
+    let text = format!(
+        r#"[{{"id":"a","mapping":{{{nodes}"":0}}}},{{"id":"b","chat":{{"history":{{"messages":{{{nodes}"":0}}}}}}}},
+        {{"id":"c","messages":[{items}0]}},{{"id":"d","mapping":{{{nodes}}}}},{{"id":"e","mapping":{{}}}}]"#
+    )
+    .replace(",}", "}");
+    let refused = ["a", "b", "c"].map(|id| format!("!{id} {why}"));
+    let all = [&refused[..], &["nothing".to_owned(), "nothing".to_owned()]].concat();
+    assert_eq!(read(&text), all);
 }
 
 /// A document of endless length, of which nothing may be kept.
@@ -158,7 +276,7 @@ fn what_has_no_end_is_not_kept() {
     {
         let mut reader = ImportReader::new(endless(begin, byte), MAX);
         let error = reader.find_map(Result::err).unwrap();
-        assert_eq!(error.kind(), ImportErrorKind::Syntax);
+        assert_eq!(error.kind(), ImportErrorKind::Truncated);
         assert!(reader.text.capacity() <= 2 * MAX, "{}", reader.text.capacity());
         assert!(reader.next().is_none());
     }
