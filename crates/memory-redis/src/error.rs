@@ -98,6 +98,10 @@ impl Fault {
             (Code::Broken, Sent::Read) => {
                 (MemoryErrorKind::Unavailable, "the connection ended before the reply came")
             }
+            (Code::Broken, Sent::No) if error.kind() == ErrorKind::Parse => (
+                MemoryErrorKind::Backend,
+                "what answers there is no Redis: look at host and port in REDIS_URL",
+            ),
             (Code::Broken, Sent::No) => (MemoryErrorKind::Unavailable, "it cannot be reached"),
             (code, Sent::No | Sent::Read | Sent::Write) => code.meaning(cluster),
         };
@@ -141,7 +145,8 @@ impl fmt::Display for Fault {
 
 impl Error for Fault {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.source.as_ref().map(|it| it as _)
+        // The driver's error repeats the words of its cause.
+        self.source.as_ref().map(|it| it.source().unwrap_or(it))
     }
 }
 
@@ -244,8 +249,11 @@ impl Code {
     fn of_broken(error: &RedisError) -> Self {
         let text = error.detail().unwrap_or_default();
         let inside = CODES.iter().find(|(name, _)| text.contains(name)).map(|(_, code)| *code);
-        if error.to_string().contains("certificate") {
+        let error = error.to_string();
+        if ["certificate", "corrupt message"].iter().any(|it| error.contains(it)) {
             Self::Tls
+        } else if error.contains("Password authentication failed") {
+            Self::WrongLogin
         } else {
             inside.unwrap_or(Self::Broken)
         }
@@ -289,7 +297,9 @@ impl Code {
             Self::WrongType => {
                 (Corrupt, "a key of ours holds a value of another type; somebody else wrote it")
             }
-            Self::NoLogin => (Backend, "it wants a password: write redis://:PASSWORD@HOST:PORT"),
+            Self::NoLogin => {
+                (Backend, "it wants a password: write REDIS_URL=redis://:PASSWORD@HOST:PORT")
+            }
             Self::WrongLogin => (Backend, "it refuses the name or the password of REDIS_URL"),
             Self::NoPermission => {
                 (Backend, "the user of REDIS_URL may not run a command that is needed; see ACL")
@@ -300,8 +310,8 @@ impl Code {
             ),
             Self::Tls => (
                 Backend,
-                "TLS failed: check the name in REDIS_URL, and that ssl_ca_certs names the \
-                 authority of its certificate",
+                "TLS failed: check the name in REDIS_URL, that its port speaks TLS, and that \
+                 ssl_ca_certs names the authority of its certificate",
             ),
             Self::Other => (Backend, "it answered with an error"),
         }

@@ -103,3 +103,18 @@ fn texts_leave_their_source_to_the_chain() {
     assert!(!fault.to_string().contains("words"));
     assert!(fault.source().unwrap().to_string().contains("words"));
 }
+
+#[test]
+fn what_never_heals_is_told_from_what_does() {
+    let error = |text: &str| RedisError::from(std::io::Error::other(text.to_owned()));
+    for text in [
+        "invalid peer certificate: UnknownIssuer",
+        "received corrupt message of type InvalidContentType",
+        "Failed to create initial connections - Io: Password authentication failed",
+    ] {
+        assert_eq!(kind(error(text), Sent::No), Backend, "{text}");
+    }
+    let web = || redis::parse_redis_value(b"HTTP/1.1 400 Bad Request\r\n").unwrap_err();
+    assert_eq!(kind(web(), Sent::No), Backend);
+    assert_eq!(kind(web(), Sent::Write), OutcomeUnknown);
+}
