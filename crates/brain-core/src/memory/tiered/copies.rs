@@ -1,7 +1,8 @@
 //! Bringing the hot copies up to date, off the reply's path.
 //!
-//! Changes wait in a bounded queue. One task works it off and ends with it. A change that finds no
-//! room is dropped, and the copy is not trusted any more.
+//! Changes wait in a queue that is bounded in number and in bytes. One task works it off and ends
+//! with it. A change that finds no room is dropped with all that waits for its session, and the copy
+//! is not trusted any more.
 
 use std::{
     collections::VecDeque,
@@ -14,11 +15,16 @@ use super::{
 };
 use crate::{
     ids::{Seq, SessionKey, Token},
-    memory::{Branch, Draft, Entry, MemoryErrorKind, ReadFrom, ReadOptions, SessionPatch},
+    memory::{
+        Branch, Draft, Entry, MemoryErrorKind, ReadFrom, ReadOptions, SessionPatch,
+        in_memory::weight,
+    },
 };
 
 /// Most changes that wait.
 const MOST: usize = 1_024;
+/// Most bytes that wait, as we estimate them.
+const BYTES: usize = 16 << 20;
 
 /// The changes that wait.
 #[derive(Default)]
@@ -28,9 +34,17 @@ pub(super) struct Copies {
 
 #[derive(Default)]
 struct Queue {
-    waiting: VecDeque<(SessionKey, Change)>,
+    waiting: VecDeque<Waiting>,
+    /// What those take.
+    bytes: usize,
     /// Whether a task works.
     is_worked: bool,
+}
+
+struct Waiting {
+    key: SessionKey,
+    change: Change,
+    bytes: usize,
 }
 
 /// What to do about a session's copy.
@@ -57,29 +71,83 @@ impl Copies {
 
     /// Drops what waits for a session.
     pub(super) fn drop_all(&self, key: &SessionKey) {
-        self.queue().waiting.retain(|(it, _)| it != key);
+        self.queue().drop_all(key);
+    }
+
+    /// The change to make now; `None` when none waits, and the task that asks ends.
+    fn next(&self) -> Option<(SessionKey, Change)> {
+        let mut queue = self.queue();
+        let next = queue.waiting.pop_front();
+        queue.is_worked = next.is_some();
+        let Waiting { key, change, bytes } = next?;
+        queue.bytes -= bytes;
+        Some((key, change))
+    }
+}
+
+impl Change {
+    /// How many bytes it takes beside its name, roughly.
+    fn weight(&self) -> usize {
+        let sum = |entries: &[Entry]| entries.iter().map(weight::entry).sum::<usize>();
+        match self {
+            Self::Fill { copy: Branch { session, entries, summary }, change: _ } => {
+                let summary = summary.as_ref().map_or(0, weight::summary);
+                weight::session(session) + summary + sum(entries)
+            }
+            Self::Advance { entries, previous: _, token: _ } => sum(entries),
+            Self::Evict | Self::Touch => 0,
+        }
     }
 }
 
 impl Queue {
-    /// Adds a change; returns whether there was room.
+    /// Adds a change; returns whether there was room. Where there is none, nothing waits for the
+    /// session any more.
     fn push(&mut self, key: &SessionKey, change: Change) -> bool {
-        let last = self.waiting.iter_mut().rev().find(|(it, _)| it == key).map(|(_, it)| it);
-        let Some(change) = merge(last, change) else { return true };
+        let has_room = self.add(key, change);
+        if !has_room {
+            self.drop_all(key);
+        }
+        has_room
+    }
+
+    fn add(&mut self, key: &SessionKey, change: Change) -> bool {
+        let bytes = change.weight();
+        if BYTES < self.bytes + bytes {
+            return false;
+        }
+        let last = self.waiting.iter_mut().rev().find(|it| it.key == *key);
+        let change = match last {
+            Some(last) => match merge(&mut last.change, change) {
+                Some(change) => change,
+                None => {
+                    last.bytes += bytes;
+                    self.bytes += bytes;
+                    return true;
+                }
+            },
+            None => change,
+        };
         if MOST <= self.waiting.len() {
             return false;
         }
-        self.waiting.push_back((key.clone(), change));
+        self.bytes += bytes;
+        self.waiting.push_back(Waiting { key: key.clone(), change, bytes });
         true
+    }
+
+    fn drop_all(&mut self, key: &SessionKey) {
+        self.waiting.retain(|it| it.key != *key);
+        self.bytes = self.waiting.iter().map(|it| it.bytes).sum();
     }
 }
 
 /// Joins a change with the one that waits for the same session; returns what could not be joined.
-fn merge(last: Option<&mut Change>, change: Change) -> Option<Change> {
+fn merge(last: &mut Change, change: Change) -> Option<Change> {
     match (last, change) {
-        (Some(Change::Evict), Change::Evict) | (Some(Change::Touch), Change::Touch) => None,
+        (Change::Evict, Change::Evict) | (Change::Touch, Change::Touch) => None,
         (
-            Some(Change::Advance { token, entries, .. }),
+            Change::Advance { token, entries, .. },
             Change::Advance { previous, token: next, entries: more },
         ) if *token == Some(previous) => {
             *token = next;
@@ -175,15 +243,7 @@ impl Tiers {
     }
 
     async fn work_off(self: &Arc<Self>) {
-        loop {
-            let next = {
-                let mut queue = self.copies.queue();
-                let next = queue.waiting.pop_front();
-                queue.is_worked = next.is_some();
-                next
-            };
-            let Some((key, change)) = next else { return };
-            let _alone = self.hot.writing.lock().await;
+        while let Some((key, change)) = self.copies.next() {
             self.make(&key, change).await;
         }
     }
@@ -203,6 +263,7 @@ impl Tiers {
     }
 
     async fn fill(self: &Arc<Self>, key: &SessionKey, copy: &Branch, change: u64) {
+        let _alone = self.hot.writing.lock().await;
         if self.known.change(key) != Some(change) {
             return;
         }
@@ -225,6 +286,8 @@ impl Tiers {
         let Some(now) = now.filter(|now| token.is_none_or(|it| it == now.token)) else {
             return self.evict(key).await;
         };
+        // What became of the copy meanwhile does not matter: it is advanced from one state only.
+        let _alone = self.hot.writing.lock().await;
         let advance = self.hot.tier.advance(key, previous, &now, entries);
         if self.hot_copy(WRITE, advance).await.is_none() {
             self.known.distrust(key);
@@ -232,6 +295,7 @@ impl Tiers {
     }
 
     async fn evict(self: &Arc<Self>, key: &SessionKey) {
+        let _alone = self.hot.writing.lock().await;
         if self.hot_copy(WRITE, self.hot.tier.evict(key)).await.is_none() {
             self.known.distrust(key);
         }
@@ -249,5 +313,78 @@ impl Tiers {
         if kind == MemoryErrorKind::Conflict {
             self.drop_copy(key);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BYTES, Change, MOST, Queue, entries};
+    use crate::{
+        chat::Message,
+        ids::{Owner, Seq, SessionId, SessionKey, Token},
+        memory::{Branch, Draft, EntryBody, NewSession, Session},
+        time::Timestamp,
+    };
+
+    const MIB: usize = 1 << 20;
+
+    fn key(id: usize) -> SessionKey {
+        SessionKey::new(Owner::local(), SessionId::new(id.to_string()).unwrap())
+    }
+
+    fn text(length: usize) -> Vec<super::Entry> {
+        let message = Message::user("x".repeat(length));
+        let body = EntryBody::complete(message, Timestamp::from_millis(0));
+        entries(None, &[Draft::new(body).unwrap()], Some(Seq(1)))
+    }
+
+    fn advance(previous: Token, next: Token, length: usize) -> Change {
+        Change::Advance { previous, token: Some(next), entries: text(length) }
+    }
+
+    fn fill(id: usize, length: usize) -> Change {
+        let now = Timestamp::from_millis(0);
+        let session = Session::new(key(id).id, NewSession::default(), now);
+        Change::Fill { copy: Branch { session, entries: text(length), summary: None }, change: 1 }
+    }
+
+    #[test]
+    fn what_waits_is_bounded_in_bytes() {
+        let mut queue = Queue::default();
+        let taken = (0..40).filter(|it| queue.push(&key(*it), fill(*it, MIB))).count();
+        assert_eq!(taken, 15, "a mebibyte each, and what holds it");
+        assert!(queue.bytes <= BYTES);
+        assert!(queue.push(&key(99), Change::Evict), "what takes no bytes finds room");
+        queue.drop_all(&key(3));
+        assert!(queue.push(&key(99), fill(99, MIB)));
+        assert!(!queue.push(&key(100), fill(100, BYTES)));
+    }
+
+    #[test]
+    fn what_is_joined_counts_and_goes_as_a_whole() {
+        let mut queue = Queue::default();
+        let tokens: Vec<Token> = (0..40).map(|_| Token::random()).collect();
+        let steps = tokens.windows(2).map(|it| advance(it[0], it[1], MIB));
+        let taken = steps.map_while(|it| queue.push(&key(1), it).then_some(())).count();
+        assert_eq!(taken, 15);
+        assert!(queue.waiting.is_empty(), "half of the way is no copy");
+        assert_eq!(queue.bytes, 0);
+    }
+
+    #[test]
+    fn what_waits_is_bounded_in_number() {
+        let mut queue = Queue::default();
+        let taken = (0..2 * MOST).filter(|it| queue.push(&key(*it), Change::Evict)).count();
+        assert_eq!((taken, queue.waiting.len()), (MOST, MOST));
+        assert!(queue.push(&key(1), Change::Evict), "it waits already");
+    }
+
+    #[test]
+    fn what_is_taken_out_makes_room() {
+        let copies = super::Copies::default();
+        assert!(copies.queue().push(&key(1), fill(1, MIB)));
+        assert!(copies.next().is_some());
+        assert_eq!(copies.queue().bytes, 0);
+        assert!(copies.next().is_none());
     }
 }

@@ -159,6 +159,68 @@ async fn changes_that_find_no_room_cost_a_copy() {
     assert_eq!(it.unverified(&key("s")).await.session.title.as_deref(), Some("t"));
 }
 
+#[tokio::test]
+async fn bytes_that_find_no_room_cost_a_copy_and_no_write() {
+    let it = Fixture::new();
+    let mut last = it.say(&key("s"), "0").await;
+    it.warm(&key("s")).await;
+    // The deadline stands still with the clock: whatever comes now waits.
+    it.hot.turns(Mood::Silent);
+    let long = "x".repeat(1 << 20);
+    for n in 1..40 {
+        let next = append(last.head, Expect::At(last.token), &format!("{n} {long}"));
+        last = it.store.append(&key("s"), next).await.unwrap();
+    }
+    it.hot.turns(Mood::Well);
+    let branch = it.unverified(&key("s")).await;
+    assert_eq!((branch.entries.len(), branch.session.token), (40, last.token));
+    it.clock.advance(Duration::from_secs(1)); // what never answered is given up
+    let next = append(last.head, Expect::At(last.token), "end");
+    last = it.store.append(&key("s"), next).await.unwrap();
+    let newest = ReadOptions::newest(3).unverified();
+    until(async || {
+        let branch = it.store.read(&key("s"), newest).await.unwrap().unwrap();
+        assert_eq!(branch.session.token, last.token);
+        let copy = it.inner.cached(&key("s"), newest).await.unwrap();
+        copy.is_some_and(|it| it.session.token == last.token)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_slow_durable_tier_holds_up_no_other_copy() {
+    let it = Fixture::new();
+    let last = it.say(&key("s"), "hello").await;
+    it.say(&key("t"), "canary").await;
+    it.warm(&key("s")).await;
+    it.warm(&key("t")).await;
+    // What the session has become is asked before its copy is brought up to date.
+    let gate = it.durable.hold(Operation::Session, 1);
+    let next = append(last.head, Expect::At(last.token), "more");
+    it.store.append(&key("s"), next).await.unwrap();
+    gate.reached_by(1).await;
+    let forgetting = it.store.forget_entry(&key("t"), Seq(1)).await.unwrap();
+    assert_eq!((forgetting.erased, forgetting.pending), (1, 0));
+    assert_eq!(it.inner.cached(&key("t"), ReadOptions::newest(0)).await.unwrap(), None);
+    gate.open();
+    until(async || it.has_copy(&key("s")).await).await;
+}
+
+#[tokio::test]
+async fn a_change_that_waits_for_a_slow_tier_brings_nothing_forgotten_back() {
+    let it = Fixture::new();
+    let last = it.say(&key("s"), "canary").await;
+    it.warm(&key("s")).await;
+    let gate = it.durable.hold(Operation::Session, 1);
+    let next = append(last.head, Expect::At(last.token), "more");
+    it.store.append(&key("s"), next).await.unwrap();
+    gate.reached_by(1).await;
+    assert_eq!(it.store.forget_entry(&key("s"), Seq(1)).await.unwrap().pending, 0);
+    gate.open();
+    it.warm(&key("s")).await;
+    assert_eq!(texts(&it.unverified(&key("s")).await), ["", "more"]);
+}
+
 /// What many writers by token have appended is all there, in the order of its acknowledgement, and
 /// no read was of a history that never was.
 async fn writers_lose_nothing(mood: Mood, seed: u64) {
