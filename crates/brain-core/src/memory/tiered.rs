@@ -7,8 +7,8 @@
 //! # Durable sessions
 //!
 //! A write goes to the durable tier. Once that has acknowledged it, the hot copy is brought up to
-//! date off the reply's path: a bounded queue, one task that works it off, a deadline for each
-//! call and a breaker. Every such write is conditional on the state that it goes on from.
+//! date off the reply's path: a queue bounded in number and bytes, one task that works it off, a
+//! deadline for each call and a breaker. Every such write is conditional on the state that it goes on from.
 //!
 //! A copy is read only where [`ReadOptions::unverified`](super::ReadOptions) says that the caller's
 //! append will check its token. Every other read is the durable tier's own: asking it for the token
@@ -24,14 +24,18 @@
 //! Their content, turns and keys live in the hot tier alone, as in a store. The durable tier keeps
 //! id, class and times as an empty session, which is made first. A session that is there but not in
 //! the hot tier has expired; where the hot tier is down it is unavailable. An export holds what of
-//! them is alive; search does not find them.
+//! them is alive, and so does a listing; where the hot tier cannot be asked, a listing has all of
+//! them, as empty sessions: what is alive must be found, and forgetting all of an owner's goes by it.
+//! A name that has expired can be taken by making a session, as if the old one was forgotten
+//! first. Search does not find them.
 //!
 //! # Forgetting
 //!
 //! The durable tier forgets first, and notes that the session is not settled yet; then the hot
 //! one buries it. What could not be buried is pending, and is buried once the tier is back, after a
 //! restart too. One entry of a session leaves the hot copy before and after it leaves the durable
-//! tier; what is pending then is known to this process alone.
+//! tier; what is pending then is known to this process alone, and is noted before anything is
+//! erased: an entry whose note finds no room is not forgotten, and the caller told to come back.
 //!
 //! # Adoption
 //!

@@ -113,7 +113,7 @@ impl Tiers {
     pub(super) async fn settle(self: &Arc<Self>, key: &SessionKey) -> Result<bool, MemoryError> {
         let found = self.durable.session(key).await?;
         let lives_there = found.is_some_and(|it| it.class == MemoryClass::Ephemeral);
-        let _alone = self.hot.writing.lock().await;
+        let alone = self.hot.writing.lock().await;
         let tier = &self.hot.tier;
         let buried = self.hot_copy(WRITE, tier.bury(key)).await;
         if buried.is_none_or(|it| 0 < it.pending) {
@@ -122,6 +122,7 @@ impl Tiers {
         if !lives_there && self.hot_copy(WRITE, self.drop_primary(key)).await.is_none() {
             return Ok(false);
         }
+        drop(alone);
         self.durable.settle(key).await?;
         Ok(true)
     }
@@ -136,6 +137,8 @@ impl Tiers {
     /// Drops the copies that could not be dropped when they should have been.
     async fn pay(self: &Arc<Self>) -> bool {
         while let Some(key) = self.known.owed() {
+            // What is being forgotten now owes until that is done.
+            let _maker = self.making.lock(&key).await;
             if !self.evict_now(&key).await {
                 return false;
             }

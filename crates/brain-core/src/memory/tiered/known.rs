@@ -99,7 +99,6 @@ impl Known {
         let mut state = self.state();
         state.epoch += 1;
         state.sessions.remove(key);
-        state.owed.remove(key);
     }
 
     /// Notes that a caller asked to forget the session, until it settles that or a day has passed.
@@ -190,12 +189,15 @@ impl Known {
         }
     }
 
-    /// Notes that the session's copy must go once that is possible.
-    pub(super) fn owe(&self, key: &SessionKey) {
+    /// Notes that the session's copy must go once that is possible; returns whether there was room
+    /// for the note.
+    pub(super) fn owe(&self, key: &SessionKey) -> bool {
         let mut state = self.state();
-        if state.owed.len() < OWED {
+        let has_room = state.owed.len() < OWED || state.owed.contains(key);
+        if has_room {
             state.owed.insert(key.clone());
         }
+        has_room
     }
 
     pub(super) fn owes(&self, key: &SessionKey) -> bool {
@@ -231,5 +233,28 @@ impl State {
         if TURNS < self.turns.len() {
             self.turns.pop_oldest();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Known, OWED};
+    use crate::ids::{Owner, SessionId, SessionKey};
+
+    fn key(id: usize) -> SessionKey {
+        SessionKey::new(Owner::local(), SessionId::new(id.to_string()).unwrap())
+    }
+
+    #[test]
+    fn what_finds_no_room_is_told_and_what_is_noted_stays() {
+        let known = Known::new(true);
+        assert!((0..OWED).all(|it| known.owe(&key(it))));
+        assert!(!known.owe(&key(OWED)) && !known.owes(&key(OWED)));
+        assert!(known.owe(&key(0)), "it is noted already");
+        known.forgotten(&key(0));
+        assert!(known.owes(&key(0)), "forgetting a session pays nothing by itself");
+        known.paid(&key(0));
+        assert!(known.owe(&key(OWED)) && known.owes(&key(OWED)));
+        assert!((1..OWED).all(|it| known.owes(&key(it))));
     }
 }

@@ -1,5 +1,7 @@
 //! The entries of sessions, by class.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use super::{TieredMemory, copies, ephemeral::expired};
@@ -10,6 +12,10 @@ use crate::{
         MemoryErrorKind, ReadOptions, Session, SessionLog,
     },
 };
+
+/// The hot tier is away, and owes more than can be noted.
+const TOO_MUCH: MemoryErrorKind =
+    MemoryErrorKind::Overloaded { retry_after: Duration::from_secs(1) };
 
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
@@ -177,17 +183,26 @@ impl TieredMemory {
         seq: Seq,
     ) -> Result<Forgotten, MemoryError> {
         let tiers = &self.tiers;
+        let _maker = tiers.making.lock(key).await;
+        let was_owed = tiers.known.owes(key);
+        // Noted before: what is not noted might never leave the copy.
+        if !tiers.known.owe(key) {
+            return Err(MemoryError::new("forget the entry", TOO_MUCH));
+        }
         tiers.known.distrust(key);
         tiers.evict_now(key).await;
         let done = tiers.durable.forget_entry(key, seq).await;
         tiers.known.changed(key);
-        let is_gone = tiers.evict_now(key).await;
-        let mut forgotten = done?;
-        if !is_gone && 0 < forgotten.erased {
-            tiers.known.owe(key);
+        let may_be_there = match &done {
+            Ok(forgotten) => 0 < forgotten.erased,
+            Err(error) => error.kind() == MemoryErrorKind::OutcomeUnknown,
+        };
+        if tiers.evict_now(key).await || !(was_owed || may_be_there) {
+            tiers.known.paid(key);
+        } else {
             tiers.heal_later();
-            forgotten.pending += 1;
         }
-        Ok(forgotten)
+        let Forgotten { erased, pending } = done?;
+        Ok(Forgotten { erased, pending: pending + u64::from(tiers.known.owes(key)) })
     }
 }

@@ -163,6 +163,7 @@ impl Tiers {
             }
         };
         self.known.forgotten(key);
+        self.known.paid(key); // the durable tier has a note of it now
         self.known.unsettle(key, self.clock.now());
         self.copies.drop_all(key);
         let is_settled = self.settle(key).await.unwrap_or(false);
@@ -188,7 +189,6 @@ impl Tiers {
     /// After a forget that failed: it may have been done all the same.
     fn may_be_forgotten(self: &Arc<Self>, key: &SessionKey) {
         self.known.forgotten(key);
-        self.known.owe(key);
         self.drop_copy(key);
         self.heal_later();
     }

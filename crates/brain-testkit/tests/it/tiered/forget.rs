@@ -147,3 +147,46 @@ async fn one_entry_that_is_pending_leaves_the_copy_once_the_tier_is_back() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn an_entry_that_cannot_be_noted_as_pending_is_not_forgotten() {
+    /// As many sessions can be noted.
+    const NOTED: usize = 10_000;
+    let it = Fixture::new();
+    it.say(&key("s"), "canary").await;
+    it.warm(&key("s")).await;
+    it.hot.turns(Mood::Dead);
+    for n in 0..NOTED {
+        let key = key(&format!("{n}"));
+        it.say(&key, "x").await;
+        assert_eq!(it.store.forget_entry(&key, Seq(1)).await.unwrap().pending, 1);
+    }
+    let refused = it.store.forget_entry(&key("s"), Seq(1)).await.unwrap_err();
+    assert!(matches!(refused.kind(), MemoryErrorKind::Overloaded { .. }), "{refused}");
+    assert_eq!(texts(&it.unverified(&key("s")).await), ["canary"], "it is not half forgotten");
+    assert_eq!(it.store.pending(&key("s")).await.unwrap(), 0);
+    let noted = it.store.forget_entry(&key("7"), Seq(1)).await.unwrap();
+    assert_eq!((noted.erased, noted.pending), (0, 1), "what is noted stays noted");
+
+    it.hot.turns(Mood::Well);
+    healed(&it, async || it.store.pending(&key("7")).await.unwrap() == 0).await;
+    healed(&it, async || it.store.forget_entry(&key("s"), Seq(1)).await.is_ok()).await;
+    healed(&it, async || it.store.pending(&key("s")).await.unwrap() == 0).await;
+    assert_eq!(texts(&it.unverified(&key("s")).await), [""]);
+}
+
+#[tokio::test]
+async fn an_entry_whose_forgetting_has_an_unknown_outcome_leaves_the_copy() {
+    let it = Fixture::new();
+    it.say(&key("s"), "canary").await;
+    it.warm(&key("s")).await;
+    it.hot.turns(Mood::Dead);
+    it.durable.lose_reply(Operation::ForgetEntry, 1);
+    let error = it.store.forget_entry(&key("s"), Seq(1)).await.unwrap_err();
+    assert_eq!(error.kind(), MemoryErrorKind::OutcomeUnknown);
+    assert_eq!(it.store.pending(&key("s")).await.unwrap(), 1);
+    it.hot.turns(Mood::Well);
+    healed(&it, async || it.store.pending(&key("s")).await.unwrap() == 0).await;
+    assert_eq!(it.inner.cached(&key("s"), ReadOptions::newest(0)).await.unwrap(), None);
+    assert_eq!(texts(&it.unverified(&key("s")).await), [""]);
+}
