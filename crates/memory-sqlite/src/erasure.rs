@@ -131,6 +131,10 @@ impl Erasure {
 }
 
 impl Chores for Erasure {
+    fn complete(&self, connection: &Connection) -> Outcome<()> {
+        recall::complete(connection)
+    }
+
     fn step(&mut self, connection: &Connection) -> Option<Duration> {
         self.steps += 1;
         let next = match self.advance(connection) {

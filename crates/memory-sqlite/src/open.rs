@@ -152,6 +152,9 @@ fn prepare(config: &SqliteConfig, connection: &Connection, now: Timestamp) -> ru
     connection.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
     connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    // What a savepoint may need again, copies of whole pages, stays out of files of its own.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    recall::prepare(connection)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     let sql = "INSERT OR IGNORE INTO metadata (key, value) VALUES ('created_at', ?1)";
     connection.execute(sql, [now.to_string()])?;

@@ -25,7 +25,7 @@ use self::{
     vectors::{Closeness, compare},
 };
 pub(crate) use self::{
-    index::{add, bring_up_to_date, documents, erase_some, remove, stage},
+    index::{add, bring_up_to_date, complete, documents, erase_some, prepare, remove, stage},
     vectors::{keep, unembedded},
 };
 use crate::{error::Outcome, rows};

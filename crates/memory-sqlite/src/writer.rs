@@ -56,9 +56,12 @@ impl Flags {
     }
 }
 
-/// Work that nobody waits for in the queue: the thread does a little of it after each group, and
-/// goes on with it while nothing is queued.
+/// Work of the thread's own. Most of it nobody waits for: the thread does a little of that after each
+/// group, and goes on with it while nothing is queued.
 pub(crate) trait Chores: fmt::Debug + Send + 'static {
+    /// Does what the jobs of a transaction have left for its end. If it fails, none of it is stored.
+    fn complete(&self, connection: &Connection) -> Outcome<()>;
+
     /// Does a few milliseconds of work, outside of any transaction; returns when to come back,
     /// `None` when that is as soon as somebody asks.
     fn step(&mut self, connection: &Connection) -> Option<Duration>;

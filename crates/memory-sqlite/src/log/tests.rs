@@ -64,6 +64,7 @@ impl Bench {
         let text = "in short".to_owned();
         let summary = Summary { at: Seq(1), text, model: None, created_at: now() };
         log::keep_summary(&bench.connection, &bench.key, &summary).unwrap();
+        recall::complete(&bench.connection).unwrap();
         bench
     }
 
@@ -92,6 +93,7 @@ impl Bench {
         for _ in 0..ROUNDS {
             self.connection.execute_batch("BEGIN IMMEDIATE").unwrap();
             work(self);
+            recall::complete(&self.connection).unwrap();
             self.connection.execute_batch("COMMIT").unwrap();
         }
         (self.steps.load(Ordering::Relaxed) - before) / ROUNDS

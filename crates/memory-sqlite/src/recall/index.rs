@@ -22,6 +22,16 @@ const BATCH: usize = 256;
 /// Pages of the index that are rewritten in one step of erasing.
 const ERASE_PAGES: i64 = 64;
 
+/// Makes room on the connection for words that wait for the end of their transaction.
+///
+/// The index writes all that it was given whenever a savepoint or a statement begins that can be
+/// rolled back; given the words of many entries at once, it writes them once.
+pub(crate) fn prepare(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(
+        "CREATE TEMP TABLE recall_waiting (message INTEGER PRIMARY KEY, terms TEXT NOT NULL) STRICT",
+    )
+}
+
 /// Says whose a hidden session will be, so that it is indexed for them.
 pub(crate) fn stage(connection: &Connection, session: i64, owner: &Owner) -> Outcome<()> {
     let sql = "INSERT OR IGNORE INTO recall_sessions (session, owner) VALUES (?1, ?2)";
@@ -34,7 +44,7 @@ pub(crate) fn documents(drafts: &[Draft]) -> Vec<Option<Document>> {
     drafts.iter().map(|it| Document::of(it.body())).collect()
 }
 
-/// Makes an entry that was just written findable.
+/// Makes an entry that was just written findable, once [`complete`] is done.
 pub(crate) fn add(
     connection: &Connection,
     session: i64,
@@ -49,16 +59,32 @@ pub(crate) fn add(
                FROM recall_entries WHERE session = ?2";
     let count = rows::int(document.words.len() as u64);
     connection.prepare_cached(sql)?.execute((message, session, count, document.asks))?;
-    let sql = "INSERT INTO recall_words (rowid, words) VALUES (?1, ?2)";
+    let sql = "INSERT INTO temp.recall_waiting (message, terms) VALUES (?1, ?2)";
     let terms = terms_of(&owner, document.words.iter().map(String::as_str));
     connection.prepare_cached(sql)?.execute((message, terms))?;
     Ok(())
 }
 
+/// Gives the index the words that wait for it; to be done at the end of each transaction that adds.
+pub(crate) fn complete(connection: &Connection) -> Outcome<()> {
+    if !connection.prepare_cached("SELECT 1 FROM temp.recall_waiting")?.exists([])? {
+        return Ok(());
+    }
+    let sql = "INSERT INTO recall_words (rowid, words) \
+               SELECT message, terms FROM temp.recall_waiting";
+    connection.prepare_cached(sql)?.execute([])?;
+    connection.prepare_cached("DELETE FROM temp.recall_waiting")?.execute([])?;
+    Ok(())
+}
+
 /// Makes sure that an entry is not found any more, and that its vector goes.
 pub(crate) fn remove(connection: &Connection, message: i64) -> Outcome<()> {
-    let sql = "DELETE FROM recall_entries WHERE message = ?1";
-    connection.prepare_cached(sql)?.execute([message])?;
+    for sql in [
+        "DELETE FROM temp.recall_waiting WHERE message = ?1",
+        "DELETE FROM recall_entries WHERE message = ?1",
+    ] {
+        connection.prepare_cached(sql)?.execute([message])?;
+    }
     Ok(())
 }
 
@@ -106,6 +132,7 @@ fn index_all(connection: &Connection) -> Outcome<()> {
                 add(connection, *session, *message, &document)?;
             }
         }
+        complete(connection)?;
     }
     let sql = "INSERT OR REPLACE INTO metadata (key, value) VALUES ('recall_version', ?1)";
     connection.execute(sql, [VERSION])?;

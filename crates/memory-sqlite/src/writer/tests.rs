@@ -14,13 +14,19 @@ use futures_util::future::join_all;
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::{Chores, Writer};
-use crate::error::Failure;
+use crate::error::{Failure, Outcome};
 
 /// Nothing to do beside the jobs.
 #[derive(Debug)]
 struct Idle;
 
 impl Chores for Idle {
+    fn complete(&self, connection: &Connection) -> Outcome<()> {
+        // Nothing may be left to the end where there is none.
+        assert!(!connection.is_autocommit());
+        Ok(())
+    }
+
     fn step(&mut self, _: &Connection) -> Option<Duration> {
         None
     }

@@ -128,6 +128,9 @@ impl Worker {
                 group.push(job, bytes);
             }
         }
+        if let Err(failure) = self.chores.complete(&self.connection) {
+            return self.roll_back(failure);
+        }
         if let Err(failure) = self.execute("COMMIT") {
             return self.roll_back(failure.in_commit());
         }
