@@ -20,6 +20,7 @@ use brain_core::{
 };
 use futures_util::future::{self, Either};
 use rusqlite::Connection;
+use tokio::task;
 
 use crate::{
     OpenError, SqliteConfig, Synchronous, catalog,
@@ -35,6 +36,9 @@ use crate::{
 
 /// How long a health check waits for its turn to write.
 const HEALTH_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Entries of more bytes than these together take long to take apart.
+const LONG_BYTES: usize = 16 << 10;
 
 /// Memory in one SQLite file.
 ///
@@ -136,6 +140,23 @@ impl fmt::Debug for SqliteStore {
     }
 }
 
+/// Something that appends these entries, taken apart for search: where blocking is allowed, if that
+/// takes long.
+async fn ready<T: Send + 'static>(
+    operation: &'static str,
+    what: T,
+    drafts: fn(&T) -> &[Draft],
+) -> Result<Ready<T>, MemoryError> {
+    let is_long = LONG_BYTES < drafts(&what).iter().map(|it| it.json().len()).sum();
+    let work = move || Ready { documents: recall::documents(drafts(&what)), what };
+    if !is_long {
+        return Ok(work());
+    }
+    let unavailable = MemoryErrorKind::Unavailable;
+    let done = task::spawn_blocking(work).await;
+    done.map_err(|error| MemoryError::new(operation, unavailable).with_source(error))
+}
+
 /// How many bytes entries hold: each its JSON, and its text once more.
 fn bytes(drafts: &[Draft]) -> usize {
     drafts.iter().map(|it| 2 * it.json().len()).sum()
@@ -150,10 +171,11 @@ fn words(texts: &[&Option<String>], metadata: Option<&RawJson>) -> usize {
 #[async_trait]
 impl SessionLog for SqliteStore {
     async fn append(&self, key: &SessionKey, append: Append) -> Result<Appended, MemoryError> {
+        const OPERATION: &str = "append to the session";
         let key = key.clone();
         let bytes = bytes(&append.drafts);
-        let ready = Ready { documents: recall::documents(&append.drafts), what: append };
-        self.write("append to the session", bytes, move |connection, now| {
+        let ready = ready(OPERATION, append, |it| &it.drafts).await?;
+        self.write(OPERATION, bytes, move |connection, now| {
             log::append(connection, &key, &ready, now)
         })
         .await

@@ -12,18 +12,17 @@ use brain_core::{
 };
 use rusqlite::Connection;
 
-use super::{SqliteStore, bytes};
-use crate::{log::Ready, recall, turns};
+use super::{SqliteStore, bytes, ready};
+use crate::turns;
 
 #[async_trait]
 impl Turns for SqliteStore {
     async fn open(&self, open: OpenTurn) -> Result<Opened, MemoryError> {
+        const OPERATION: &str = "open the turn";
         let bytes = bytes(&open.append.drafts) + open.request.as_str().len();
-        let ready = Ready { documents: recall::documents(&open.append.drafts), what: open };
-        self.write("open the turn", bytes, move |connection, now| {
-            turns::open(connection, &ready, now)
-        })
-        .await
+        let ready = ready(OPERATION, open, |it| &it.append.drafts).await?;
+        self.write(OPERATION, bytes, move |connection, now| turns::open(connection, &ready, now))
+            .await
     }
 
     async fn take(&self, fence: Fence, lease: Duration) -> Result<TurnRecord, MemoryError> {
@@ -53,12 +52,11 @@ impl Turns for SqliteStore {
     }
 
     async fn close(&self, close: CloseTurn) -> Result<TurnRecord, MemoryError> {
+        const OPERATION: &str = "end the turn";
         let bytes = bytes(&close.append.drafts);
-        let ready = Ready { documents: recall::documents(&close.append.drafts), what: close };
-        self.write("end the turn", bytes, move |connection, now| {
-            turns::close(connection, &ready, now)
-        })
-        .await
+        let ready = ready(OPERATION, close, |it| &it.append.drafts).await?;
+        self.write(OPERATION, bytes, move |connection, now| turns::close(connection, &ready, now))
+            .await
     }
 }
 
