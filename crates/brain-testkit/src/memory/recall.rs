@@ -309,7 +309,7 @@ pub async fn vectors_of_the_gone_are_dropped(it: Subject) {
     assert_eq!(it.found_by("", "m", [1.0, 0.0]).await, [""; 0]);
 }
 
-/// Meaning finds what no word does, and words still count.
+/// Meaning finds what no word does, and not what is far; words still count.
 pub async fn meaning_and_words_are_fused(it: Subject) {
     for (id, text, vector) in [
         ("a", "a feline on the sofa", [1.0, 0.0]),
@@ -321,6 +321,7 @@ pub async fn meaning_and_words_are_fused(it: Subject) {
     }
     it.say(&key("d"), "not embedded yet: a cat").await;
     assert_eq!(it.found_by("", "m", [1.0, 0.0]).await[0], "a feline on the sofa");
+    assert_eq!(it.found_by("xqzv blorp", "m", [-1.0, 0.0]).await, [""; 0], "nonsense");
     let found = it.found_by("cat", "m", [1.0, 0.0]).await;
     assert_eq!(found[0], "the cat sat down");
     assert!(found.contains(&"a feline on the sofa".to_owned()), "{found:?}");
