@@ -115,6 +115,11 @@ impl ApiError {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", detail)
     }
 
+    /// The same with another sentence.
+    pub(crate) fn with_detail(self, detail: String) -> Self {
+        Self { detail: detail.into(), ..self }
+    }
+
     /// One member more in the problem's body.
     pub(crate) fn with_member(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.members.insert(name.to_owned(), value.into());

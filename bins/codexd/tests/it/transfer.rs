@@ -86,6 +86,11 @@ fn a_file_that_cannot_be_read_changes_nothing() {
     let ended = to.run(&["import", file.to_str().unwrap()]);
     assert_eq!(ended.code, 1);
     assert!(ended.err.contains("at line 1, column"), "{}", ended.err);
+    let lines = from.run(&["export", "--format", "ndjson"]).out;
+    fs::write(&file, lines.lines().take(3).collect::<Vec<_>>().join("\n")).unwrap();
+    let ended = to.run(&["import", file.to_str().unwrap()]);
+    assert_eq!(ended.code, 1);
+    assert!(ended.err.contains("its last line is missing (2 whole sessions"), "{}", ended.err);
     assert_eq!(to.run(&["sessions"]).out, "");
     let ended = to.run(&["import", "nowhere.json"]);
     assert!(ended.err.contains("cannot read nowhere.json"), "{}", ended.err);

@@ -1,5 +1,7 @@
 //! Export and import.
 
+use std::iter;
+
 use brain_core::memory::MemoryErrorKind;
 use brain_testkit::{Answer, Operation};
 use http_api::ApiConfig;
@@ -10,6 +12,7 @@ use crate::{
     server::Server,
 };
 
+const JSON: &str = "application/json";
 const LINES: &str = "application/x-ndjson";
 
 /// A service that remembers two sessions, one of them with two branches.
@@ -42,7 +45,8 @@ async fn what_is_exported_imports_and_exports_again_to_the_byte() {
     let lines = export(&from, LINES).await;
     assert_eq!(lines.header("content-type"), Some(LINES));
     assert_eq!(lines.text().lines().next(), Some(r#"{"format":"codexd-memory","v":1}"#));
-    assert_eq!(lines.text().lines().count(), 3);
+    assert_eq!(lines.text().lines().count(), 4);
+    assert_eq!(lines.text().lines().last(), Some(r#"{"end":{"sessions":2}}"#));
     for (kind, body) in [("application/json", &document.body), (LINES, &lines.body)] {
         let to = Server::echo().await;
         let report = import(&to, kind, "", body).await;
@@ -63,6 +67,36 @@ async fn nothing_exports_as_an_empty_document() {
     assert_eq!(export(&server, "application/json").await.text(), empty);
     let report = import(&server, "application/json", "", empty.as_bytes()).await;
     assert_eq!((report.status, &report.json()["created"]), (200, &json!(0)));
+    let lines = export(&server, LINES).await;
+    let empty = "{\"format\":\"codexd-memory\",\"v\":1}\n{\"end\":{\"sessions\":0}}\n";
+    assert_eq!(lines.text(), empty);
+    assert_eq!(import(&server, LINES, "", &lines.body).await.status, 200);
+}
+
+#[tokio::test]
+async fn lines_that_were_cut_change_nothing_and_tell_how_many_there_were() {
+    let server = Server::echo().await;
+    let whole = String::from_utf8(export(&filled().await, LINES).await.body).unwrap();
+    let (open, last) = whole.trim_end().rsplit_once('\n').unwrap();
+    let without_second = open.rsplit_once('\n').unwrap().0;
+    for (cut, line, count) in [
+        (open.to_owned(), 3, 2),
+        (format!("{open}\n"), 4, 2),
+        (without_second.to_owned(), 2, 1),
+        (format!("{without_second}\n{last}\n"), 3, 1),
+    ] {
+        let problem = import(&server, LINES, "", cut.as_bytes()).await;
+        let problem = problem.problem(400, "truncated_import");
+        assert_eq!((&problem["line"], &problem["sessions_read"]), (&json!(line), &json!(count)));
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains("the export is truncated: its last line"), "{detail}");
+        assert!(detail.contains(&format!("({count} whole session")), "{detail}");
+        assert!(detail.ends_with("; nothing was imported"), "{detail}");
+    }
+    let twice = format!("{whole}{whole}");
+    let problem = import(&server, LINES, "", twice.as_bytes()).await.problem(400, "invalid_json");
+    assert_eq!(problem["line"], 5);
+    assert_eq!(server.get("/memory/sessions").await.json()["sessions"], json!([]));
 }
 
 #[tokio::test]
@@ -89,7 +123,7 @@ async fn an_import_that_cannot_be_read_changes_nothing() {
     let second = second["id"].as_str().unwrap();
     for (kind, body, code, line) in [
         ("application/json", String::new(), "invalid_json", Some(1)),
-        ("application/json", "{\n\n\"format\":".to_owned(), "invalid_json", Some(3)),
+        ("application/json", "{\n\n\"format\":".to_owned(), "truncated_import", Some(3)),
         ("application/json", "[7]".to_owned(), "invalid_import", Some(1)),
         ("application/json", "PK\u{3}\u{4}".to_owned(), "invalid_json", Some(1)),
         (
@@ -124,7 +158,8 @@ async fn an_import_that_cannot_be_read_changes_nothing() {
             "unsupported_version",
             None,
         ),
-        (LINES, format!("{good}{{\"id\":"), "invalid_json", Some(4)),
+        (LINES, good.replace("{\"end\"", "{\"id\""), "invalid_import", Some(4)),
+        (LINES, good[..good.len() - 3].to_owned(), "truncated_import", Some(4)),
         (
             LINES,
             good.replacen(&format!("\"id\":\"{second}\""), "\"id\":7", 1),
@@ -160,7 +195,9 @@ async fn what_cannot_be_made_here_is_not_imported_either() {
     let head = json!({"format": "codexd-memory", "v": 1});
     let mut document = head.clone();
     document["sessions"] = json!(sessions);
-    let lines = [head].iter().chain(&sessions).map(|it| format!("{it}\n")).collect::<String>();
+    let end = json!({"end": {"sessions": sessions.len()}});
+    let lines = iter::once(&head).chain(&sessions).chain([&end]);
+    let lines = lines.map(|it| format!("{it}\n")).collect::<String>();
     for (kind, body) in [("application/json", document.to_string()), (LINES, lines)] {
         let server = Server::echo().await;
         let report = import(&server, kind, "", body.as_bytes()).await.json();
@@ -230,6 +267,10 @@ async fn conversations_of_other_programs_come_in_with_their_branches() {
     assert_eq!((&again["created"], &again["unchanged"]), (&json!(0), &json!(1)));
     let report = import(&server, LINES, "", webui.to_string().as_bytes()).await.json();
     assert_eq!((&report["created"], &report["skipped"][0]["code"]), (&json!(1), &json!("image")));
+    for alone in [chatgpt("c"), webui[0].clone()] {
+        let report = import(&server, JSON, "", alone.to_string().as_bytes()).await.json();
+        assert_eq!((&report["created"], &report["unchanged"]), (&json!(0), &json!(1)), "{alone}");
+    }
 
     let session = server.get("/memory/sessions/c").await.json();
     let texts = |it: &Value| {
@@ -263,14 +304,20 @@ async fn a_tree_that_is_none_changes_nothing_of_all_the_file() {
     let from = filled().await;
     let good = String::from_utf8(export(&from, LINES).await.body).unwrap();
     let server = Server::echo().await;
-    for (from, to) in
-        [("\"parent\":1", "\"parent\":3"), ("\"head\":", "\"head\":9"), ("\"seq\":1", "\"seq\":2")]
-    {
-        let bad = good.replace(from, to);
+    for (from, to, seq, why) in [
+        ("\"parent\":1", "\"parent\":3", 2, "entry 2 follows entry 3, which"),
+        ("\"head\":", "\"head\":9", 93, "the head is entry 93, which is not there"),
+        ("\"seq\":1", "\"seq\":2", 2, "position 2 comes after 2"),
+    ] {
+        let bad = good.replacen(from, to, 1);
         assert_ne!(bad, good);
-        let problem =
-            import(&server, LINES, "", bad.as_bytes()).await.problem(400, "invalid_import");
-        assert!(problem["detail"].as_str().unwrap().contains("session `s"), "{problem}");
+        let problem = import(&server, LINES, "", bad.as_bytes()).await;
+        let problem = problem.problem(400, "invalid_import");
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains(&format!("session `s/1`: {why}")), "{detail}");
+        assert!(detail.ends_with("; nothing was imported"), "{detail}");
+        assert_eq!((&problem["session_id"], &problem["seq"]), (&json!("s/1"), &json!(seq)));
+        assert_eq!((&problem["line"], &problem["sessions_read"]), (&json!(2), &json!(0)));
     }
     assert_eq!(server.get("/memory/sessions").await.json()["sessions"], json!([]));
 }
@@ -283,6 +330,12 @@ async fn a_store_that_fails_half_way_is_an_error_that_says_what_came_in() {
     let problem = import(&server, "application/json", "", &document).await;
     let problem = problem.problem(503, "memory_unavailable");
     assert_eq!(problem["imported"]["created"], 1, "{problem}");
+    assert_eq!(problem["failed_at"], "s2");
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("before session `s2` 1 sessions came in or were there already"),
+        "{detail}"
+    );
     let report = import(&server, "application/json", "", &document).await.json();
     assert_eq!((&report["created"], &report["unchanged"]), (&json!(1), &json!(1)));
 }

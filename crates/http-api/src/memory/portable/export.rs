@@ -1,4 +1,5 @@
-//! Everything an owner has, written as the store gives it: one JSON document, or a session a line.
+//! Everything an owner has, written as the store gives it: one JSON document, or a session a line
+//! and a last line that tells how many there are.
 
 use std::pin::Pin;
 
@@ -8,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use brain_core::memory::{
-    Document, ExportPart, ExportedEntry, ExportedSession, FormatVersion, MemoryError,
+    Document, ExportPart, ExportedEntry, ExportedSession, FormatVersion, LastLine, MemoryError,
 };
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::{
@@ -86,13 +87,13 @@ struct Writer {
     parts: Parts,
     form: Form,
     at: At,
-    has_sessions: bool,
+    sessions: u64,
     buffer: BytesMut,
 }
 
 impl Writer {
     fn new(parts: Parts, form: Form) -> Self {
-        Self { parts, form, at: At::Start, has_sessions: false, buffer: BytesMut::new() }
+        Self { parts, form, at: At::Start, sessions: 0, buffer: BytesMut::new() }
     }
 
     fn chunks(self) -> BoxStream<'static, Result<Bytes, axum::BoxError>> {
@@ -111,7 +112,7 @@ impl Writer {
             match self.parts.next().await.transpose()? {
                 Some(ExportPart::Session(head)) => self.session(head.session())?,
                 Some(ExportPart::Entry(entry)) => self.entry(&entry)?,
-                None => self.end(),
+                None => self.end()?,
             }
         }
         let chunk = self.buffer.split().freeze();
@@ -137,10 +138,10 @@ impl Writer {
     /// Begins a session; `head` has no entries yet.
     fn session(&mut self, head: &ExportedSession) -> Result<(), serde_json::Error> {
         self.end_session();
-        if self.form == Form::Document && self.has_sessions {
+        if self.form == Form::Document && 0 < self.sessions {
             self.text(",");
         }
-        self.has_sessions = true;
+        self.sessions += 1;
         self.json(head)?;
         self.cut(b"]}");
         self.at = At::Entries { is_first: true };
@@ -162,12 +163,17 @@ impl Writer {
         }
     }
 
-    fn end(&mut self) {
+    fn end(&mut self) -> Result<(), serde_json::Error> {
         self.end_session();
-        if self.form == Form::Document {
-            self.text("]}");
-        }
         self.at = At::End;
+        match self.form {
+            Form::Document => self.text("]}"),
+            Form::Lines => {
+                self.json(&LastLine::End { sessions: self.sessions })?;
+                self.text("\n");
+            }
+        }
+        Ok(())
     }
 
     fn json(&mut self, value: &impl Serialize) -> Result<(), serde_json::Error> {

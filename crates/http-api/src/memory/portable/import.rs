@@ -10,6 +10,7 @@ use axum::{
     extract::{Request, State},
     response::{IntoResponse, Response},
 };
+use brain_core::ids::SessionId;
 use brain_core::memory::{
     ExportedSession, ImportError, ImportErrorKind, ImportItem, ImportReader, ImportReport,
     Importer, MemoryCapabilities, MemoryClass, OnConflict, Refused,
@@ -84,7 +85,7 @@ pub(crate) async fn import(
 /// Reads all of it, and returns it to be read again.
 fn check(mut file: File, max_bytes: usize) -> Result<File, ApiError> {
     for item in ImportReader::new(&mut file, max_bytes) {
-        drop(item?);
+        item.map_err(nothing_came)?;
     }
     file.rewind().map_err(internal)?;
     Ok(file)
@@ -105,26 +106,51 @@ async fn restore(
         }
     });
     while let Some(item) = items.recv().await {
-        let item = match item? {
-            ImportItem::Session(session, _)
+        let item = match item {
+            Ok(ImportItem::Session(session, _))
                 if let Some(refused) = refusal(&session, capabilities) =>
             {
                 ImportItem::Refused(refused)
             }
-            item => item,
+            Ok(item) => item,
+            Err(error) => return Err(broken_off(importer, error.into(), None)),
+        };
+        let id = match &item {
+            ImportItem::Session(session, _) => Some(session.id.clone()),
+            ImportItem::Nothing(_) | ImportItem::Refused(_) => None,
         };
         if let Err(error) = importer.take(item).await {
-            return Err(broken_off(importer, error.into()));
+            return Err(broken_off(importer, error.into(), id));
         }
     }
-    reading.await.map_err(internal)?;
-    Ok(importer.finish())
+    match reading.await {
+        Ok(()) => Ok(importer.finish()),
+        Err(error) => Err(broken_off(importer, internal(error), None)),
+    }
 }
 
-/// Memory failed half way: what came in before stays, and importing again is safe.
-fn broken_off(importer: Importer<'_>, error: ApiError) -> ApiError {
-    let report = serde_json::to_value(importer.finish()).unwrap_or_default();
-    error.with_member("imported", report)
+/// It cannot be read, which is found before anything is written.
+fn nothing_came(error: ImportError) -> ApiError {
+    let error = ApiError::from(error);
+    let detail = format!("{}; nothing was imported", error.detail());
+    error.with_detail(detail)
+}
+
+/// Something failed half way: what came in before stays, and importing again is safe. Sessions come
+/// in as the file has them, so that the one at which it failed tells which did.
+fn broken_off(importer: Importer<'_>, error: ApiError, at: Option<SessionId>) -> ApiError {
+    let report = importer.finish();
+    let came = report.created + report.extended + report.unchanged;
+    let before = at.as_ref().map_or(String::new(), |id| format!("before session `{id}` "));
+    let detail = format!(
+        "{}; {before}{came} sessions came in or were there already; import it again for the rest",
+        error.detail()
+    );
+    let report = serde_json::to_value(report).unwrap_or_default();
+    error
+        .with_detail(detail)
+        .with_member("imported", report)
+        .with_member("failed_at", at.map(|it| it.as_str().to_owned()))
 }
 
 /// Why a session is left out: what cannot be made here is not imported either.
@@ -142,14 +168,24 @@ impl From<ImportError> for ApiError {
     fn from(error: ImportError) -> Self {
         let (code, more) = match error.kind() {
             ImportErrorKind::Syntax => ("invalid_json", ""),
+            ImportErrorKind::Truncated => {
+                ("truncated_import", "; export it again, or send all of it")
+            }
             ImportErrorKind::Format => ("invalid_import", ""),
             ImportErrorKind::Version => ("unsupported_version", "; use a newer codexd"),
             ImportErrorKind::Io => return internal(error),
         };
         let (place, detail) = (error.place(), format!("{error}{more}"));
-        Self::new(StatusCode::BAD_REQUEST, code, detail)
+        let problem = Self::new(StatusCode::BAD_REQUEST, code, detail)
             .with_member("line", place.line)
             .with_member("column", place.column)
+            .with_member("sessions_read", error.sessions());
+        match error.tree_error() {
+            Some((session, fault)) => problem
+                .with_member("session_id", session.as_str())
+                .with_member("seq", fault.seq().0),
+            None => problem,
+        }
     }
 }
 
