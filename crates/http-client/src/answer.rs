@@ -9,12 +9,13 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    client::{Client, text},
-    error::{ClientError, ClientErrorKind},
+    client::Client,
+    error::{BoxError, ClientError, ClientErrorKind},
+    json::text_of,
     sse,
 };
 
-/// How often a stream that broke is taken up again, for six seconds in all.
+/// How often in a row a stream that broke is taken up again, for six seconds in all.
 const RESUMES: u32 = 6;
 
 /// A piece of an answer.
@@ -50,61 +51,77 @@ pub(crate) struct Talk<'a> {
     last: u64,
     /// The text of the model call under way, as far as it is shown.
     shown: String,
+    /// Why the stream broke the last time, if anything told.
+    cause: Option<BoxError>,
 }
 
 impl<'a> Talk<'a> {
     pub(crate) fn new(client: &'a Client, show: &'a mut Show<'a>) -> Self {
         let (session, shown) = (String::new(), String::new());
-        Self { client, show, turn: None, session, last: 0, shown }
+        Self { client, show, turn: None, session, last: 0, shown, cause: None }
     }
 
     pub(crate) fn run(&mut self, request: &str) -> Result<Value, ClientError> {
-        let ended = match self.client.post("chat", request) {
-            Ok(body) => self.follow(body)?,
-            Err(error) => return Err(error),
-        };
-        if let Some(end) = ended {
-            return Ok(end);
-        }
-        for attempt in 0..RESUMES {
-            let Some(turn) = &self.turn else {
-                return Err(broken("the daemon hung up; see its log"));
+        let body = self.client.post("chat", request)?;
+        let (mut ended, mut attempt) = (self.follow(body)?, 0);
+        while ended.is_none() && attempt < RESUMES {
+            let Some(turn) = self.turn.clone() else {
+                return Err(self.broken("the daemon hung up; see its log"));
             };
             thread::sleep(Duration::from_millis(100 << attempt));
-            let (path, after) = (format!("chat/turns/{turn}/events"), self.last.to_string());
-            if let Ok(body) = self.client.read(&path, &[("after", &after)], "text/event-stream")
-                && let Some(end) = self.follow(body)?
-            {
-                return Ok(end);
-            }
+            let before = self.last;
+            ended = self.resume(&turn)?;
+            attempt = if before < self.last { 0 } else { attempt + 1 };
         }
-        let id = &self.session;
-        Err(broken(format!(
-            "the connection broke; `codexd sessions show {id}` shows what became of the answer"
-        )))
+        ended.ok_or_else(|| {
+            let advice = format!("`codexd sessions show {}` shows", self.session);
+            self.broken(format!("the connection broke; {advice} what became of the answer"))
+        })
     }
 
-    /// Reads to the last event, and returns it; `None` if the stream ends before.
+    /// Takes the stream up again, and reads as [`Self::follow`] does.
+    fn resume(&mut self, turn: &str) -> Result<Option<Value>, ClientError> {
+        let (path, after) = (format!("chat/turns/{turn}/events"), self.last.to_string());
+        match self.client.read(&path, &[("after", &after)], "text/event-stream") {
+            Ok(body) => self.follow(body),
+            Err(error) => {
+                self.cause = Some(error.into());
+                Ok(None)
+            }
+        }
+    }
+
+    /// Reads to the last event, and returns it; `None` if the stream ends or breaks before.
     fn follow(&mut self, body: impl Read) -> Result<Option<Value>, ClientError> {
         let mut body = BufReader::new(body);
-        while let Ok(Some(event)) = sse::next_event(&mut body) {
-            self.last = self.last.max(event.id);
+        loop {
+            let event = match sse::next_event(&mut body) {
+                Ok(Some(event)) => event,
+                Ok(None) => return Ok(None),
+                Err(error) => {
+                    self.cause = Some(error.into());
+                    return Ok(None);
+                }
+            };
             match event.name.as_str() {
                 "turn.completed" | "turn.interrupted" | "turn.failed" => {
                     return Ok(Some(event.data));
                 }
-                "error" => return Err(broken(text(&event.data, "detail"))),
+                "error" => {
+                    let sentence = text_of(&event.data, "detail");
+                    return Err(ClientError::new(ClientErrorKind::Broken, sentence));
+                }
                 _ => self.handle(&event).map_err(|error| {
                     let sentence = "the answer cannot be shown";
                     ClientError::new(ClientErrorKind::Local, sentence).with_source(error)
                 })?,
             }
+            self.last = self.last.max(event.id);
         }
-        Ok(None)
     }
 
     fn handle(&mut self, event: &sse::Event) -> io::Result<()> {
-        let text = |name: &str| text(&event.data, name);
+        let text = |name: &str| text_of(&event.data, name);
         let number = |name: &str| event.data.get(name).and_then(Value::as_u64).unwrap_or(0);
         match event.name.as_str() {
             "turn.started" => {
@@ -118,11 +135,7 @@ impl<'a> Talk<'a> {
                 (self.show)(Piece::Progress { stage: text("stage"), done, total })
             }
             "text.delta" => self.more(text("text")),
-            "turn.snapshot" => {
-                // All there is: what is shown of it already is not shown again.
-                let rest = text("text").strip_prefix(self.shown.as_str()).map(str::to_owned);
-                self.more(&rest.unwrap_or_default())
-            }
+            "turn.snapshot" => self.all(text("text")),
             "tool.result" => {
                 self.shown.clear();
                 Ok(())
@@ -131,12 +144,29 @@ impl<'a> Talk<'a> {
         }
     }
 
+    /// Shows what is missing of all that there is of the model call under way.
+    fn all(&mut self, text: &str) -> io::Result<()> {
+        if let Some(rest) = text.strip_prefix(self.shown.as_str()) {
+            return self.more(rest);
+        }
+        // What another daemon has stored may be behind what was shown.
+        if !text.is_empty() && self.shown.starts_with(text) {
+            return Ok(());
+        }
+        self.shown.clear();
+        self.more(text)
+    }
+
     fn more(&mut self, text: &str) -> io::Result<()> {
         self.shown.push_str(text);
         if text.is_empty() { Ok(()) } else { (self.show)(Piece::Text(text)) }
     }
-}
 
-fn broken(sentence: impl Into<String>) -> ClientError {
-    ClientError::new(ClientErrorKind::Broken, sentence)
+    fn broken(&mut self, sentence: impl Into<String>) -> ClientError {
+        let error = ClientError::new(ClientErrorKind::Broken, sentence);
+        match self.cause.take() {
+            Some(cause) => error.with_source(cause),
+            None => error,
+        }
+    }
 }

@@ -1,32 +1,30 @@
 //! Requests to a daemon: problems become sentences, bodies of any length pass through.
 
-use std::{io::Read, time::Duration};
+use std::{fmt, io::Read, time::Duration};
 
 use serde_json::Value;
 use ureq::{Agent, SendBody, http::Response};
 use url::Url;
 
 use crate::{
+    address::shown_url,
     answer::{Piece, Talk},
-    error::{ClientError, ClientErrorKind},
+    body::{Body, Source},
+    error::{ClientError, ClientErrorKind, has_connected, source_of},
+    json::text_of,
 };
 
 /// A daemon to speak to; cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Client {
     agent: Agent,
     base: Url,
 }
 
-/// A body to send.
-#[derive(Debug)]
-pub struct Body<R> {
-    /// Its media type.
-    pub media_type: &'static str,
-    /// How many bytes it has.
-    pub length: u64,
-    /// The bytes.
-    pub reader: R,
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("base", &self.shown()).finish_non_exhaustive()
+    }
 }
 
 impl Client {
@@ -75,20 +73,31 @@ impl Client {
         parse(self.ok(self.agent.delete(self.url(path, query)?.as_str()).call())?)
     }
 
-    /// Sends a body of any length with a POST, and returns the JSON of its answer.
+    /// Sends a body of any length with a POST once the daemon wants it, and returns the JSON of its
+    /// answer.
     ///
     /// # Errors
     ///
-    /// As [`Self::get`].
-    pub fn send<R: Read + 'static>(
+    /// As [`Self::get`], and when the body cannot be read or is shorter than it says.
+    pub fn send(
         &self,
         path: &str,
         query: &[(&str, &str)],
-        body: Body<R>,
+        body: Body<impl Read>,
     ) -> Result<Value, ClientError> {
         let request = self.agent.post(self.url(path, query)?.as_str());
         let request = request.content_type(body.media_type).header("content-length", body.length);
-        parse(self.ok(request.send(SendBody::from_owned_reader(body.reader)))?)
+        let mut source = Source::new(body.reader, body.length);
+        // Whoever is refused while he sends would lose the answer with the connection.
+        let request = request.header("expect", "100-continue");
+        let sent = request.send(SendBody::from_reader(&mut source));
+        match source.into_error() {
+            Some(error) if sent.is_err() => {
+                let sentence = "what is to be sent cannot be read";
+                Err(ClientError::new(ClientErrorKind::Local, sentence).with_source(error))
+            }
+            Some(_) | None => parse(self.ok(sent)?),
+        }
     }
 
     /// Whether a codexd answers, and soon.
@@ -97,7 +106,7 @@ impl Client {
         let request = self.agent.get(self.base.as_str()).config();
         let answer = request.timeout_global(Some(Duration::from_secs(1))).build().call();
         let page: Option<Value> = answer.ok().and_then(|it| it.into_body().read_json().ok());
-        page.is_some_and(|page| text(&page, "name") == "codexd")
+        page.is_some_and(|page| text_of(&page, "name") == "codexd")
     }
 
     /// Stops a turn. If that fails, its stream says why.
@@ -127,7 +136,7 @@ impl Client {
     fn url(&self, path: &str, query: &[(&str, &str)]) -> Result<Url, ClientError> {
         let base = self.base.as_str().trim_end_matches('/');
         let mut url = Url::parse(&format!("{base}/{path}")).map_err(|error| {
-            let sentence = format!("{base} is no address of a daemon");
+            let sentence = format!("{} is no address of a daemon", self.shown());
             ClientError::new(ClientErrorKind::Unreachable, sentence).with_source(error)
         })?;
         if !query.is_empty() {
@@ -141,11 +150,7 @@ impl Client {
         &self,
         answer: Result<Response<ureq::Body>, ureq::Error>,
     ) -> Result<impl Read + use<>, ClientError> {
-        let base = &self.base;
-        let response = answer.map_err(|error| {
-            let sentence = format!("no daemon answers at {base}; `codexd serve` starts one");
-            ClientError::new(ClientErrorKind::Unreachable, sentence).with_source(error)
-        })?;
+        let response = answer.map_err(|error| self.failed(error))?;
         let status = response.status();
         if status.is_success() {
             return Ok(response.into_body().into_reader());
@@ -154,9 +159,24 @@ impl Client {
         let text = |name: &str| problem.get(name).and_then(Value::as_str);
         let sentence = match text("detail").or_else(|| text("title")) {
             Some(sentence) => format!("{sentence} ({})", text("code").unwrap_or(status.as_str())),
-            None => format!("the daemon at {base} answered {status}"),
+            None => format!("the daemon at {} answered {status}", self.shown()),
         };
         Err(ClientError::new(ClientErrorKind::Refused(status.as_u16()), sentence))
+    }
+
+    fn failed(&self, error: ureq::Error) -> ClientError {
+        let base = self.shown();
+        let (kind, sentence) = if has_connected(&error) {
+            (ClientErrorKind::Broken, format!("the connection to the daemon at {base} failed"))
+        } else {
+            let sentence = format!("no daemon answers at {base}; `codexd serve` starts one");
+            (ClientErrorKind::Unreachable, sentence)
+        };
+        ClientError::new(kind, sentence).with_source(source_of(error))
+    }
+
+    fn shown(&self) -> String {
+        shown_url(self.base.clone())
     }
 }
 
@@ -165,16 +185,4 @@ fn parse(body: impl Read) -> Result<Value, ClientError> {
         let sentence = "the daemon answered with no JSON";
         ClientError::new(ClientErrorKind::Broken, sentence).with_source(error)
     })
-}
-
-/// An array of an object; empty if it is not there.
-#[must_use]
-pub fn array<'a>(value: &'a Value, name: &str) -> &'a [Value] {
-    value.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
-}
-
-/// A text of an object; empty if it is not there.
-#[must_use]
-pub fn text<'a>(value: &'a Value, name: &str) -> &'a str {
-    value.get(name).and_then(Value::as_str).unwrap_or_default()
 }

@@ -1,19 +1,21 @@
 //! Why a request failed, as a sentence for people.
 
-use std::fmt;
+use std::{fmt, io};
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+use ureq::Timeout;
+
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a request failed, as far as a caller can act on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientErrorKind {
-    /// Nobody answers at the address.
+    /// Nobody answers at the address, or it is none.
     Unreachable,
     /// The request was refused, with this status.
     Refused(u16),
     /// What came is not what was asked for, or broke off.
     Broken,
-    /// A file of ours cannot be read or written, or whoever watches broke off.
+    /// Something of ours cannot be read or written, or whoever watches broke off.
     Local,
 }
 
@@ -51,5 +53,32 @@ impl fmt::Display for ClientError {
 impl std::error::Error for ClientError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.source.as_ref().map(|it| &**it as _)
+    }
+}
+
+/// Whether somebody answered the call: whatever went wrong did so later.
+pub(crate) fn has_connected(error: &ureq::Error) -> bool {
+    match error {
+        ureq::Error::HostNotFound
+        | ureq::Error::ConnectionFailed
+        | ureq::Error::BadUri(_)
+        | ureq::Error::Timeout(Timeout::Resolve | Timeout::Connect) => false,
+        ureq::Error::Io(error) => !matches!(
+            error.kind(),
+            io::ErrorKind::ConnectionRefused
+                | io::ErrorKind::HostUnreachable
+                | io::ErrorKind::NetworkUnreachable
+                | io::ErrorKind::NetworkDown
+                | io::ErrorKind::AddrNotAvailable
+        ),
+        _ => true,
+    }
+}
+
+/// The error as a source. One of an address would tell what may be secret in it.
+pub(crate) fn source_of(error: ureq::Error) -> BoxError {
+    match error {
+        ureq::Error::BadUri(_) => "the address cannot be used".into(),
+        error => error.into(),
     }
 }

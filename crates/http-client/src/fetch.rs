@@ -14,7 +14,10 @@ use ureq::{
     http::{Response, StatusCode},
 };
 
-use crate::error::{ClientError, ClientErrorKind};
+use crate::{
+    address::shown,
+    error::{ClientError, ClientErrorKind, source_of},
+};
 
 /// How far a file is fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +55,7 @@ pub(crate) fn fetch(
         StatusCode::RANGE_NOT_SATISFIABLE if range == format!("bytes */{have}") => return Ok(()),
         status => {
             drop(fs::remove_file(&version));
+            let url = shown(url);
             let sentence =
                 format!("{url} answered {status}; if the command is run again, it starts anew");
             return Err(ClientError::new(ClientErrorKind::Refused(status.as_u16()), sentence));
@@ -59,7 +63,7 @@ pub(crate) fn fetch(
     };
     let length = response.body().content_length().map(|it| done + it);
     if !is_checked && length.is_none() {
-        let sentence = format!("{url} does not say its length; use --sha256");
+        let sentence = format!("{} does not say its length; use --sha256", shown(url));
         return Err(ClientError::new(ClientErrorKind::Broken, sentence));
     }
     if done == 0 {
@@ -80,8 +84,8 @@ fn ask(url: &str, have: u64, known: Option<String>) -> Result<Response<Body>, Cl
         request = request.header("range", format!("bytes={have}-")).header("if-range", known);
     }
     request.call().map_err(|error| {
-        ClientError::new(ClientErrorKind::Unreachable, format!("cannot fetch {url}"))
-            .with_source(error)
+        let sentence = format!("cannot fetch {}", shown(url));
+        ClientError::new(ClientErrorKind::Unreachable, sentence).with_source(source_of(error))
     })
 }
 

@@ -9,17 +9,26 @@
 //! | [`obtain`] | gets a file by its address or path, whole and verified |
 //! | [`ClientError`] | why not, as a sentence for people |
 
+mod address;
 mod answer;
+mod body;
 mod client;
 mod error;
 mod fetch;
+mod json;
 mod obtain;
 mod sse;
 
 pub use crate::{
+    address::{is_address, shown},
     answer::Piece,
-    client::{Body, Client, array, text},
+    body::{Body, spool},
+    client::Client,
     error::{ClientError, ClientErrorKind},
     fetch::Progress,
-    obtain::{Expected, is_address, obtain},
+    json::{array_of, text_of},
+    obtain::{Expected, obtain},
 };
+
+#[doc(hidden)]
+pub use crate::json::{array_of as array, text_of as text};

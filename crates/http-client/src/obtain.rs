@@ -9,6 +9,7 @@ use std::{
 use sha2::{Digest as _, Sha256};
 
 use crate::{
+    address::is_address,
     error::{ClientError, ClientErrorKind},
     fetch::{Progress, fetch},
 };
@@ -22,12 +23,6 @@ pub struct Expected<'a> {
     pub begins: &'a [u8],
     /// What that kind is called.
     pub kind: &'a str,
-}
-
-/// Whether `source` is an address, and not a path.
-#[must_use]
-pub fn is_address(source: &str) -> bool {
-    source.starts_with("http://") || source.starts_with("https://")
 }
 
 /// Gets a file from `source`, an address or a path, and calls it `target`, in place of what there
