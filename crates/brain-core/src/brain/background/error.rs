@@ -5,7 +5,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use crate::{llm::LlmError, memory::MemoryError};
+use crate::{llm::LlmError, memory::MemoryError, recall::EmbedFailure};
 
 /// Why a piece of background work was not done.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +20,16 @@ pub(super) enum Failure {
     Empty,
     #[error("the store does not keep the embeddings that it is given")]
     NotKept,
+}
+
+impl From<EmbedFailure> for Failure {
+    fn from(failure: EmbedFailure) -> Self {
+        match failure {
+            EmbedFailure::Memory(error) => Self::Memory(error),
+            EmbedFailure::Model(error) => Self::Llm(error),
+            EmbedFailure::Malformed => Self::Empty,
+        }
+    }
 }
 
 /// Whether something fails just now.
