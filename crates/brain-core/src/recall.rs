@@ -1,27 +1,30 @@
 //! Recall: what of a conversation can be found, and how well it fits a query.
 //!
 //! Everything here is a pure function over what a store hands in, so that every store ranks alike;
-//! an index, and where it lies, is the store's business. [`embed_some`] alone asks somebody: the
-//! model that turns text into vectors.
+//! an index, and where it lies, is the store's business. [`embed`] and [`query_vector`] alone ask
+//! somebody: the model that turns text into vectors.
 //!
 //! | module | what it holds |
 //! |---|---|
 //! | `words` | text to words: case, endings, words that say nothing |
 //! | `rank` | the score of an entry, and its constants |
 //! | `meaning` | how close vectors are |
+//! | `survey` | counting, for stores that have no index of words |
 //! | `embedding` | the step of background work that embeds what has no vector yet |
 
 mod embedding;
 mod meaning;
 mod rank;
+mod survey;
 mod words;
 
 use std::collections::BTreeSet;
 
 pub use self::{
-    embedding::{EmbedFailure, embed_some, query_vector},
+    embedding::{EmbedFailure, embed, embed_some, query_vector},
     meaning::{Vector, closeness},
     rank::{Conversation, Corpus, MAX_TERMS, Place, REACH, Ranked, Term, rank},
+    survey::Survey,
     words::words,
 };
 use crate::{
@@ -47,6 +50,14 @@ impl Document {
         let date = words(&date_of(body.created_at));
         let asks = text.trim_end().ends_with(['?', '？', '؟']);
         Some(Self { words: words(&text).into_iter().chain(date).collect(), asks })
+    }
+
+    /// Which of a query's words it holds; bit n: word n, of at most [`MAX_TERMS`].
+    #[must_use]
+    pub fn terms(&self, query: &[String]) -> u64 {
+        let held = query.iter().take(MAX_TERMS).enumerate();
+        let held = held.filter(|(_, word)| self.words.contains(*word));
+        held.fold(0, |mask, (bit, _)| mask | 1 << bit)
     }
 }
 
