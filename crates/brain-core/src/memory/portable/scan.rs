@@ -9,6 +9,8 @@ use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 const MAX_DEPTH: u32 = 256;
 /// Bytes read at a time.
 const CHUNK: usize = 64 * 1024;
+/// Bytes of text looked at together.
+const BLOCK: usize = 16;
 
 /// A place in a file, for people: lines and columns from 1, columns in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,13 +26,28 @@ pub struct Place {
 impl Place {
     /// The place behind `passed`, which begins here.
     pub(super) fn behind(self, passed: &[u8]) -> Self {
-        let lines = passed.iter().filter(|byte| **byte == b'\n').count() as u64;
-        let column = match passed.iter().rposition(|byte| *byte == b'\n') {
-            Some(last) if 0 < lines => (passed.len() - last) as u64,
-            Some(_) | None => self.column + passed.len() as u64,
+        let (lines, length) = (newlines(passed), passed.len() as u64);
+        let column = if lines == 0 {
+            self.column + length
+        } else {
+            let in_last = passed.iter().rev().take_while(|byte| **byte != b'\n').count();
+            1 + in_last as u64
         };
-        Self { line: self.line + lines, column, byte: self.byte + passed.len() as u64 }
+        Self { line: self.line + lines, column, byte: self.byte + length }
     }
+}
+
+fn newlines(text: &[u8]) -> u64 {
+    text.iter().filter(|byte| **byte == b'\n').count() as u64
+}
+
+/// How many bytes of a string come before a quotation mark or a backslash, and maybe some fewer:
+/// found many at once, as most of an export is text.
+fn plain(text: &[u8]) -> usize {
+    let is_plain = |block: &&[u8; BLOCK]| {
+        !block.iter().fold(false, |found, byte| found | matches!(byte, b'"' | b'\\'))
+    };
+    text.as_chunks().0.iter().take_while(is_plain).count() * BLOCK
 }
 
 /// Why no value was found.
@@ -72,13 +89,17 @@ enum Step {
 impl State {
     /// How many bytes of the chunk belong to the value, and what comes then.
     fn pass(&mut self, chunk: &[u8], is_begun: bool) -> (usize, Step) {
-        for (index, byte) in chunk.iter().enumerate() {
+        let mut index = 0;
+        while let Some(byte) = chunk.get(index) {
             let is_first = index == 0 && !is_begun;
             match if self.in_string { self.in_string(*byte) } else { self.outside(*byte, is_first) }
             {
-                Step::GoesOn => {}
+                Step::GoesOn => index += 1,
                 Step::Ends => return (index + 1, Step::Ends),
                 step @ (Step::Ended | Step::TooDeep) => return (index, step),
+            }
+            if self.in_string && !self.escaped {
+                index += chunk.get(index..).map_or(0, plain);
             }
         }
         (chunk.len(), Step::GoesOn)

@@ -2,34 +2,23 @@
 
 use std::io::{self, Read};
 
+use serde_json::json;
+
 use super::super::{Document, ExportedEntry, ExportedSession, ImportItem, LastLine};
 use super::{ImportErrorKind, ImportReader};
-use crate::{
-    chat::Message,
-    ids::{Seq, SessionId},
-    memory::{EntryBody, MemoryClass},
-    time::Timestamp,
-};
+use crate::{chat::Message, ids::Seq, memory::EntryBody, time::Timestamp};
 
 mod cuts;
 
 const MAX: usize = 4096;
 
 fn session(id: &str, text: &str) -> ExportedSession {
-    let entry = EntryBody::complete(Message::user(text), Timestamp::from_millis(1));
-    ExportedSession {
-        id: SessionId::new(id).unwrap(),
-        title: None,
-        metadata: None,
-        system: None,
-        recall: false,
-        class: MemoryClass::Durable,
-        created_at: Timestamp::from_millis(1),
-        updated_at: Timestamp::from_millis(1),
-        head: Some(Seq(1)),
-        summaries: Vec::new(),
-        entries: vec![ExportedEntry { seq: Seq(1), parent: None, entry }],
-    }
+    let time = Timestamp::from_millis(1);
+    let entry = EntryBody::complete(Message::user(text), time);
+    let entries = vec![ExportedEntry { seq: Seq(1), parent: None, entry }];
+    let session = json!({"id": id, "created_at": time, "updated_at": time, "head": 1,
+        "entries": entries});
+    serde_json::from_value(session).unwrap()
 }
 
 /// The ids that come in, those that are refused as `!id code`, and the error.
