@@ -28,7 +28,8 @@ pub(crate) fn markdown() -> String {
 
 fn entry(setting: &Setting) -> String {
     let Setting { name, default, meaning, example } = setting;
-    let secret = if setting.is_secret() { "- A secret: never shown, never logged.\n" } else { "" };
+    let secret =
+        if settings::is_secret(name) { "- A secret: never shown, never logged.\n" } else { "" };
     let meaning = meaning.join("\n");
     format!(
         "\n### `{name}`\n\n{meaning}\n\n- Default: {default}\n- Example: `{name}={example}`\n{secret}"

@@ -1,7 +1,5 @@
 //! The validated configuration: what the settings mean together. It opens and starts nothing.
 
-mod units;
-
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -15,8 +13,8 @@ use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 use url::Url;
 
 use crate::{
-    app,
-    settings::{KEYS, LATER, Settings},
+    app, pull,
+    settings::{self, KEYS, LATER, Settings},
 };
 
 /// Where OpenAI itself is.
@@ -44,9 +42,7 @@ impl Provider {
     fn built_in() -> Vec<Self> {
         let all =
             [(Self::OpenAi, cfg!(feature = "openai")), (Self::Local, cfg!(feature = "local"))];
-        all.into_iter()
-            .filter_map(|(provider, is_built_in)| is_built_in.then_some(provider))
-            .collect()
+        all.into_iter().filter(|(_, is_there)| *is_there).map(|(it, _)| it).collect()
     }
 
     /// The name in `MODEL_PROVIDER` and in front of its models.
@@ -176,8 +172,7 @@ impl Config {
         let mut reader = Reader { settings, problems: settings.problems.clone(), warnings: vec![] };
         let environments = [("development", false), ("production", true)];
         let production = reader.choice("ENV", false, &environments);
-        let (data_dir, openai) = (reader.data_dir(), reader.openai());
-        let provider = reader.provider(openai.is_some());
+        let (data_dir, provider) = (reader.data_dir(), reader.provider());
         let config = Self {
             production,
             listen: reader.listen(production),
@@ -191,7 +186,7 @@ impl Config {
             summary_model: reader.summary_model(provider),
             provider,
             model: settings.get("MODEL").map(str::to_owned),
-            openai,
+            openai: reader.openai(),
             local: reader.local(&data_dir),
             system_prompt: settings.get("SYSTEM_PROMPT").map(str::to_owned),
             allowed_hosts: reader.allowed_hosts(),
@@ -202,6 +197,7 @@ impl Config {
             is_usual_dir: settings.get("CODEXD_DATA_DIR").is_none(),
             warnings: Vec::new(),
         };
+        reader.look_at_models(provider);
         reader.look_at_the_rest();
         if reader.problems.is_empty() {
             return Ok(Self { warnings: reader.warnings, ..config });
@@ -284,9 +280,7 @@ impl<'a> Reader<'a> {
         let existing = path.ancestors().find(|it| it.exists()).unwrap_or(Path::new("/"));
         if !existing.is_dir() || access(existing, AccessFlags::W_OK | AccessFlags::X_OK).is_err() {
             let existing = existing.display();
-            self.wrong(format!(
-                "CODEXD_DATA_DIR: {existing} is not a folder that you may write to"
-            ));
+            self.wrong(format!("CODEXD_DATA_DIR: {existing} is no folder that you may write to"));
         }
         path
     }
@@ -309,8 +303,9 @@ impl<'a> Reader<'a> {
         if let Some(folder) = path.parent().filter(|it| *it != data_dir && !it.is_dir()) {
             self.wrong(format!("SQLITE_DB_PATH: there is no folder {}; make it", folder.display()));
         }
-        if path.is_dir() {
-            self.wrong(format!("SQLITE_DB_PATH: {} is a folder; name a file", path.display()));
+        if path.is_dir() || path.to_string_lossy().ends_with(":memory:") {
+            let path = path.display();
+            self.wrong(format!("SQLITE_DB_PATH: {path} is no file; name one, or nothing for none"));
         }
         Some(Database { path, full_sync })
     }
@@ -318,7 +313,7 @@ impl<'a> Reader<'a> {
     fn session_ttl(&mut self, production: bool) -> Option<Duration> {
         let usual = Duration::from_secs(if production { 7 * 24 * 3600 } else { 3600 });
         let expected = "seconds, or a time such as 1h or 7d, up to 3650d; 0 for none";
-        let ttl = self.value("SESSION_TTL", usual, expected, units::duration);
+        let ttl = self.value("SESSION_TTL", usual, expected, env_settings::duration);
         Some(ttl).filter(|it| !it.is_zero())
     }
 
@@ -338,13 +333,17 @@ impl<'a> Reader<'a> {
 
     fn embeddings(&mut self, data_dir: &Path) -> Embeddings {
         let usual = Embeddings::Local(data_dir.join("models").join(EMBEDDING_MODEL));
-        let expected = "local, off, a model as provider/model, or the folder of a sentence \
+        let expected = "local, off, a model as openai/model, or the folder of a sentence \
                         transformer";
         self.value("EMBEDDING_MODEL", usual.clone(), expected, |text| match text {
             "local" => Some(usual),
             "off" => Some(Embeddings::Off),
             path if Path::new(path).is_dir() => Some(Embeddings::Local(path.into())),
-            name => is_model(name).then(|| Embeddings::Provider(name.to_owned())),
+            // The local one goes by its folder.
+            name => {
+                let model = name.strip_prefix("openai/").filter(|it| !it.is_empty());
+                model.map(|_| Embeddings::Provider(name.to_owned()))
+            }
         })
     }
 
@@ -361,12 +360,17 @@ impl<'a> Reader<'a> {
     fn bytes(&mut self, name: &str, default: u64) -> u64 {
         let expected = "a number of bytes, or a size such as 64MiB or 1GiB, from 1MiB to 1024GiB";
         self.value(name, default, expected, |text| {
-            units::bytes(text).filter(|it| (1 << 20..=1 << 40).contains(it))
+            env_settings::bytes(text).filter(|it| (1 << 20..=1 << 40).contains(it))
         })
     }
 
-    fn provider(&mut self, openai: bool) -> Provider {
-        let all = Provider::built_in();
+    fn has_openai(&self) -> bool {
+        let mut settings = ["OPENAI_API_KEY", "OPENAI_BASE_URL"].into_iter();
+        settings.any(|it| self.settings.get(it).is_some()) && cfg!(feature = "openai")
+    }
+
+    fn provider(&mut self) -> Provider {
+        let (all, openai) = (Provider::built_in(), self.has_openai());
         let usual = if openai { Provider::OpenAi } else { Provider::Local };
         let Some(first) = all.iter().find(|it| **it == usual).or(all.first()).copied() else {
             self.wrong("MODEL_PROVIDER: no provider is built in; build with `--features local`");
@@ -385,7 +389,7 @@ impl<'a> Reader<'a> {
         let key = self.settings.get("OPENAI_API_KEY");
         let url = self.settings.get("OPENAI_BASE_URL");
         key.or(url)?;
-        if !Provider::built_in().contains(&Provider::OpenAi) {
+        if !cfg!(feature = "openai") {
             self.warnings.push("OPENAI_*: built without openai; ignored".to_owned());
             return None;
         }
@@ -394,16 +398,16 @@ impl<'a> Reader<'a> {
         }
         let base_url = Url::parse(url.unwrap_or(OPENAI_BASE_URL)).ok().filter(is_plain_http);
         if base_url.is_none() {
-            self.wrong("OPENAI_BASE_URL: use a URL such as http://127.0.0.1:8000/v1, and no more");
+            self.wrong("OPENAI_BASE_URL: use a URL such as http://127.0.0.1:8000/v1 (no @, ?, #)");
         }
         Some(OpenAi { api_key: key.map(SecretString::from), base_url: base_url? })
     }
 
     fn local(&mut self, data_dir: &Path) -> Local {
         let chosen = self.path("LOCAL_MODEL_PATH");
-        if let Some(path) = chosen.filter(|path| !path.is_file()) {
+        if let Some(path) = chosen.filter(|path| !pull::is_gguf(path)) {
             let path = path.display();
-            self.wrong(format!("LOCAL_MODEL_PATH: there is no file {path}; {GET_MODEL}"));
+            self.wrong(format!("LOCAL_MODEL_PATH: there is no GGUF file {path}; {GET_MODEL}"));
         }
         let models = data_dir.join("models");
         let chosen = chosen.map(Path::to_owned).or_else(|| first_gguf(&models));
@@ -436,6 +440,26 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// Models of providers that nobody can ask.
+    fn look_at_models(&mut self, provider: Provider) {
+        for name in ["MODEL", "SUMMARY_MODEL", "EMBEDDING_MODEL"] {
+            let model = self.settings.get(name).unwrap_or_default();
+            let is_there = match model.split_once('/').map(|(first, _)| first) {
+                Some("openai") => self.has_openai(),
+                Some("local") => cfg!(feature = "local"),
+                // A server may have such names; the local model has not.
+                Some(_) => provider == Provider::OpenAi || name == "EMBEDDING_MODEL",
+                None => true,
+            };
+            if !is_there {
+                self.wrong(format!(
+                    "{name}: the provider of `{model}` is not configured; openai needs \
+                     OPENAI_API_KEY, or OPENAI_BASE_URL"
+                ));
+            }
+        }
+    }
+
     /// Settings that do nothing, or not what their name promises.
     fn look_at_the_rest(&mut self) {
         let settings = self.settings;
@@ -445,16 +469,9 @@ impl<'a> Reader<'a> {
         let later = LATER.split_whitespace().filter(|name| settings.get(name).is_some());
         let sentence = "not supported by this version yet; ignored";
         self.warnings.extend(later.map(|it| format!("{it}: {sentence}")));
-        let unknown = settings.unknown();
+        let unknown = settings::unknown(settings);
         self.warnings.extend(unknown.map(|it| format!("{it}: there is no such setting; ignored")));
     }
-}
-
-/// Whether this names a model of a provider that is built in.
-fn is_model(name: &str) -> bool {
-    name.split_once('/').is_some_and(|(provider, model)| {
-        !model.is_empty() && Provider::built_in().iter().any(|it| it.name() == provider)
-    })
 }
 
 fn is_plain_http(url: &Url) -> bool {

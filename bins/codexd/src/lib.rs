@@ -68,7 +68,7 @@ fn dispatch(command: Option<Command>, started: Instant) -> anyhow::Result<u8> {
 fn with_settings(command: Command, started: Instant) -> anyhow::Result<u8> {
     // What is written is nobody else's business.
     umask(Mode::from_bits_truncate(0o077));
-    let mut settings = Settings::read();
+    let mut settings = settings::read();
     if let Command::Serve { host, port } = &command {
         host.iter().for_each(|host| settings.set("HOST", host, "command line"));
         port.iter().for_each(|port| settings.set("PORT", port, "command line"));
@@ -104,10 +104,10 @@ fn with_settings(command: Command, started: Instant) -> anyhow::Result<u8> {
 fn check(settings: &Settings, config: &Config, style: Style) -> anyhow::Result<u8> {
     for setting in settings::all() {
         let value = match settings.get(setting.name) {
-            Some(_) if setting.is_secret() => "set",
+            Some(_) if settings::is_secret(setting.name) => "set",
             Some(value) => value,
             None if settings.is_emptied(setting.name) => "set to nothing",
-            None if setting.is_secret() => "not set",
+            None if settings::is_secret(setting.name) => "not set",
             None => setting.default,
         };
         let name = style.paint(Look::Bold, &format!("{:<18}", setting.name));

@@ -18,6 +18,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("llm-openai", &["brain-core", "llm-http"]),
     ("llm-local", &["brain-core"]),
     ("http-api", &["brain-core"]),
+    ("env-settings", &[]),
     ("http-client", &[]),
     (
         "codexd",
@@ -31,6 +32,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "llm-local",
             "http-api",
             "http-client",
+            "env-settings",
         ],
     ),
     // `cargo xtask recall` measures what users get.
@@ -86,7 +88,7 @@ const OWNERS: &[(&str, &[&str])] = &[
 
 /// The ports' own crates and the wires'; every other member that `codexd` uses is a backend.
 const NOT_A_BACKEND: &[&str] =
-    &["brain-core", "brain-tokio", "http-api", "http-client", "llm-http"];
+    &["brain-core", "brain-tokio", "env-settings", "http-api", "http-client", "llm-http"];
 
 type Packages = BTreeMap<String, Package>;
 

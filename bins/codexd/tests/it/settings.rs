@@ -108,6 +108,26 @@ fn a_provider_must_be_configured_to_be_chosen() {
 }
 
 #[test]
+fn a_model_needs_a_provider_that_can_be_asked() {
+    let models = ["MODEL", "SUMMARY_MODEL", "EMBEDDING_MODEL"];
+    let wrong = models.map(|name| (name, "openai/some-model"));
+    let found = problems(&wrong);
+    for (name, sentence) in models.iter().zip(&found) {
+        let begin = format!("{name}: the provider of `openai/some-model` is not configured");
+        assert!(sentence.starts_with(&begin) && sentence.contains("OPENAI_API_KEY"), "{found:?}");
+    }
+    assert_eq!(found.len(), models.len(), "{found:?}");
+    let key = ("OPENAI_API_KEY", "k");
+    assert_eq!(problems(&[wrong.as_slice(), &[key]].concat()), [""; 0]);
+    // A provider that is chosen and not there is one problem, its models are others.
+    assert_eq!(problems(&[wrong[1], ("MODEL_PROVIDER", "openai")]).len(), 2);
+    // Servers have names with a slash, the local model has not.
+    assert_eq!(problems(&[("SUMMARY_MODEL", "meta-llama/Llama-3")]).len(), 1);
+    assert_eq!(problems(&[key, ("MODEL", "meta-llama/Llama-3")]), [""; 0]);
+    assert_eq!(problems(&[("MODEL", "local/some-model"), ("SUMMARY_MODEL", "off")]), [""; 0]);
+}
+
+#[test]
 fn no_secret_is_shown() {
     let home = Home::new();
     let secrets =
@@ -152,10 +172,13 @@ fn the_environment_wins_over_the_file() {
 fn wrong_settings_start_nothing() {
     let home = Home::new();
     for command in ["check", "serve", "ask", "doctor"] {
-        let output = home.codexd(&[command]).env("PORT", "x").env("ENV", "y").output().unwrap();
+        let mut command = home.codexd(&[command]);
+        let wrong = [("PORT", "x"), ("ENV", "y"), ("OPENAI_BASE_URL", ""), ("MODEL", "openai/m")];
+        let output = command.envs(wrong).output().unwrap();
         let err = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(64), "{err}");
-        assert!(err.contains("PORT: `x`") && err.contains("ENV: `y`"), "{err}");
+        let named = ["PORT: `x`", "ENV: `y`", "MODEL: the provider of `openai/m`"];
+        assert!(named.iter().all(|it| err.contains(it)), "{err}");
     }
     assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
 }
@@ -167,6 +190,8 @@ fn what_looks_right_and_is_not_is_named() {
     let err = home.run(&["check"]).err;
     assert!(err.contains("line 2 cannot") && err.contains("PORT: `x`"), "{err}");
     assert_eq!(problems(&[("SQLITE_DB_PATH", "/")]).len(), 1);
+    assert_eq!(problems(&[("SQLITE_DB_PATH", ":memory:")]).len(), 1);
+    assert_eq!(problems(&[("LOCAL_MODEL_PATH", "/etc/passwd")]).len(), 1);
     assert_eq!(problems(&[("LOG", "debgu")]).len(), 1);
     assert_eq!(problems(&[("ALLOWED_HOSTS", "a b,ok.example.org")]).len(), 1);
     assert_eq!(
@@ -192,7 +217,7 @@ fn embeddings_leave_the_machine_only_if_a_provider_is_named() {
     for good in ["local", "off", "openai/text-embedding-3-small"] {
         assert_eq!(problems(&[openai, ("EMBEDDING_MODEL", good)]), [""; 0]);
     }
-    for bad in ["text-embedding-3-small", "acme/model", "openai/"] {
+    for bad in ["text-embedding-3-small", "acme/model", "openai/", "local/all-MiniLM-L6-v2"] {
         assert_eq!(problems(&[openai, ("EMBEDDING_MODEL", bad)]).len(), 1);
     }
 }

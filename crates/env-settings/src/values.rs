@@ -1,0 +1,94 @@
+//! The values that are set; it judges none of them.
+
+use std::{collections::BTreeMap, ffi::OsString, fmt, fs, io, path::Path};
+
+/// The values that are set, unchecked.
+#[derive(Clone, Default)]
+pub struct Settings {
+    /// By name, with where they came from.
+    values: BTreeMap<String, (String, &'static str)>,
+    /// What could not be read at all, as sentences that repeat no value.
+    pub problems: Vec<String>,
+}
+
+/// Values may be secrets.
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.values.keys()).finish()
+    }
+}
+
+impl Settings {
+    /// Adds the variables of an environment that are `known`; they win over what is there.
+    pub fn add_environment(
+        &mut self,
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
+        known: &[&str],
+    ) {
+        for (name, value) in variables {
+            let Some(name) = name.to_str().filter(|name| known.contains(name)) else { continue };
+            match value.into_string() {
+                Ok(value) => self.set(name, value, "environment"),
+                Err(_) => self.problems.push(format!("{name}: the value is not UTF-8")),
+            }
+        }
+    }
+
+    /// Adds the variables of a `.env` file, if there is one; they win over what is there.
+    pub fn add_file(&mut self, path: &Path) {
+        let text = match fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+            Err(error) => {
+                let problem = format!("{}: cannot be read ({error}); ", path.display());
+                return self.problems.push(problem + "make it a text file, or move it away");
+            }
+        };
+        for pair in dotenvy::from_read_iter(text.trim_start_matches('\u{feff}').as_bytes()) {
+            if let Ok((name, value)) = &pair {
+                self.set(name, value.as_str(), ".env");
+            }
+            // Text in memory cannot fail in another way.
+            let Err(dotenvy::Error::LineParse(bad, _)) = pair else { continue };
+            let bad = bad.lines().next().unwrap_or_default().trim();
+            let line = 1 + text.lines().take_while(|it| !it.contains(bad)).count();
+            // The line itself may hold a secret.
+            self.problems.push(format!(
+                "{}: line {line} cannot be read; write NAME=value, with quotes around values that \
+                 have spaces or # in them",
+                path.display()
+            ));
+        }
+    }
+
+    /// Sets one value, in place of what is there; `origin` is for people.
+    pub fn set(&mut self, name: &str, value: impl Into<String>, origin: &'static str) {
+        self.values.insert(name.to_owned(), (value.into(), origin));
+    }
+
+    /// The value of a setting without spaces around it; `None` if it is not set, or set to nothing.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.values.get(name).map(|(value, _)| value.trim()).filter(|value| !value.is_empty())
+    }
+
+    /// Whether a setting is set to nothing, which is not the same as not being set.
+    #[must_use]
+    pub fn is_emptied(&self, name: &str) -> bool {
+        self.values.contains_key(name) && self.get(name).is_none()
+    }
+
+    /// Where the value of a setting came from.
+    #[must_use]
+    pub fn origin(&self, name: &str) -> Option<&'static str> {
+        self.values.get(name).map(|(_, origin)| *origin)
+    }
+
+    /// The names that are set.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.values.keys().map(String::as_str)
+    }
+}
+
+#[cfg(test)]
+mod tests;

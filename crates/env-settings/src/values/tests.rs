@@ -1,0 +1,57 @@
+//! Files that people write, and who wins.
+
+use std::{ffi::OsString, fs, os::unix::ffi::OsStringExt as _};
+
+use super::Settings;
+
+/// The settings of a file, and what is said about it.
+fn file(bytes: &[u8]) -> (Settings, String) {
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = folder.path().join(".env");
+    fs::write(&path, bytes).unwrap();
+    let mut settings = Settings::default();
+    settings.add_file(&path);
+    let problems = settings.problems.join("\n");
+    (settings, problems)
+}
+
+#[test]
+fn editors_leave_marks_that_are_no_matter() {
+    let (settings, problems) = file(b"\xef\xbb\xbfPORT=1\r\nexport HOST='a $b' # why\r\n");
+    assert_eq!((settings.get("PORT"), settings.get("HOST")), (Some("1"), Some("a $b")));
+    assert_eq!(problems, "");
+}
+
+#[test]
+fn what_cannot_be_read_is_named_and_not_repeated() {
+    let (settings, problems) = file(b"A=1\nB hunter2\nC=2\nD=hun ter2\n");
+    assert_eq!((settings.get("A"), settings.get("C")), (Some("1"), Some("2")));
+    assert!(problems.contains("line 2 cannot") && problems.contains("line 4 cannot"), "{problems}");
+    assert!(!problems.contains("hunter2") && !problems.contains("ter2"), "{problems}");
+    assert!(file(b"A=\xff\n").1.contains("cannot be read"));
+}
+
+#[test]
+fn a_folder_is_no_file_and_none_is_none() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let mut settings = Settings::default();
+    settings.add_file(&folder.path().join(".env"));
+    assert!(settings.problems.is_empty());
+    settings.add_file(folder.path());
+    assert!(settings.problems[0].contains("make it a text file"), "{:?}", settings.problems);
+}
+
+#[test]
+fn an_environment_wins_with_what_is_known() {
+    let (mut settings, _) = file(b"PORT=1\nTYPO=1\nHOST=\n");
+    let variables = [("PORT", "2"), ("PATH", "/bin")];
+    let pairs = variables.map(|(name, value)| (name.into(), value.into()));
+    settings.add_environment(pairs, &["PORT", "HOST", "LOG"]);
+    assert_eq!((settings.get("PORT"), settings.origin("PORT")), (Some("2"), Some("environment")));
+    assert_eq!(settings.names().collect::<Vec<_>>(), ["HOST", "PORT", "TYPO"]);
+    assert!(settings.is_emptied("HOST") && !settings.is_emptied("LOG"));
+    let broken = OsString::from_vec(vec![0xff]);
+    settings.add_environment([("LOG".into(), broken)], &["LOG"]);
+    assert_eq!(settings.problems, ["LOG: the value is not UTF-8"]);
+    assert!(!format!("{settings:?}").contains('2'));
+}
