@@ -69,7 +69,9 @@ pub(crate) fn open_store(
         }
     };
     let Some(database) = &config.database else { return Ok(hot) };
-    let durable = open_database(database, Arc::clone(&clock))?;
+    let durable = open_database(database, Arc::clone(&clock)).context(
+        "the database cannot be used; move it away, or set SQLITE_DB_PATH to another file",
+    )?;
     let ports = TieredPorts { hot, hot_name, durable, clock, spawner: Arc::new(spawner) };
     Ok(Arc::new(TieredMemory::new(ports)))
 }
@@ -87,8 +89,9 @@ fn open_database(database: &Database, _: Arc<dyn Clock>) -> anyhow::Result<Store
     anyhow::bail!("{}: this codexd was built without SQLite", database.path.display())
 }
 
+/// The Redis that is configured; connects to nothing yet.
 #[cfg(feature = "redis")]
-fn open_redis(redis: &Redis, ttl: Option<Duration>) -> anyhow::Result<Hot> {
+pub(crate) fn open_redis(redis: &Redis, ttl: Option<Duration>) -> anyhow::Result<Hot> {
     use memory_redis::{RedisClock, RedisConfig, RedisStore};
     let mut config = RedisConfig::parse(redis.url.expose_secret())?;
     config.ttl = ttl;
@@ -96,7 +99,7 @@ fn open_redis(redis: &Redis, ttl: Option<Duration>) -> anyhow::Result<Hot> {
 }
 
 #[cfg(not(feature = "redis"))]
-fn open_redis(redis: &Redis, _: Option<Duration>) -> anyhow::Result<Hot> {
+pub(crate) fn open_redis(redis: &Redis, _: Option<Duration>) -> anyhow::Result<Hot> {
     anyhow::bail!("{}: this codexd was built without Redis", redis.address)
 }
 

@@ -41,7 +41,8 @@ pub(crate) fn memory(config: &Config) -> String {
     }
 }
 
-fn embeddings(config: &Config) -> String {
+/// Who finds by meaning.
+pub(crate) fn embeddings(config: &Config) -> String {
     match (&config.embeddings, config.embeddings.model()) {
         (Embeddings::Off, _) => "off (search by words)".to_owned(),
         (_, Some(model)) => model,

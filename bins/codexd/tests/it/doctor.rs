@@ -1,8 +1,33 @@
 //! `codexd doctor`: what it finds, and its exit code.
 
-use std::fs;
+use std::{
+    fs,
+    io::Write as _,
+    net::{SocketAddr, TcpListener},
+    process::Command,
+    thread,
+};
 
-use crate::daemon::{Daemon, Home};
+use brain_testkit::redis::Settings;
+
+use crate::daemon::{Daemon, Ended, Home};
+
+fn ended(command: &mut Command) -> Ended {
+    Ended::of(&command.env("PORT", "0").output().unwrap())
+}
+
+/// Something that speaks HTTP to everybody.
+fn web_server() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            // Whoever left did not want to know.
+            drop(stream.unwrap().write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n"));
+        }
+    });
+    address
+}
 
 #[test]
 fn all_is_well_with_a_provider_and_a_database() {
@@ -47,4 +72,60 @@ fn a_running_daemon_is_asked() {
     let checks = health["checks"].as_array().unwrap();
     let model = checks.iter().find(|it| it["name"] == "model").unwrap();
     assert_eq!(model["status"], "failed", "{health}");
+}
+
+#[test]
+fn a_redis_that_refuses_is_told_from_one_that_is_away() {
+    let home = Home::new();
+    let redis = Settings::new().password("right-one").start();
+    let port = redis.port();
+    let doctor = |url: &str| ended(home.codexd(&["doctor"]).env("REDIS_URL", url));
+    let right = doctor(&redis.url());
+    assert_eq!(right.code, 0, "{}", right.out);
+    assert!(right.out.contains("ok    redis"), "{}", right.out);
+    for url in [format!("redis://:hunter2@127.0.0.1:{port}"), format!("redis://127.0.0.1:{port}")] {
+        let wrong = doctor(&url);
+        assert_eq!(wrong.code, 1, "{}", wrong.out);
+        assert!(wrong.out.contains("BAD   redis"), "{}", wrong.out);
+        assert!(wrong.out.contains("does not heal by itself: change REDIS_URL"), "{}", wrong.out);
+        assert!(!(wrong.out.contains("hunter2") || wrong.err.contains("hunter2")));
+    }
+    let web = doctor(&format!("redis://{}", web_server()));
+    assert!(web.out.contains("what answers there is no Redis"), "{}", web.out);
+    redis.stop();
+    let away = doctor(&redis.url());
+    assert_eq!(away.code, 0, "{}", away.out);
+    assert!(away.out.contains("note  redis"), "{}", away.out);
+    assert!(away.out.contains("it heals by itself once Redis answers"), "{}", away.out);
+    let mut alone = home.codexd(&["doctor"]);
+    let alone = ended(alone.env("REDIS_URL", redis.url()).env("SQLITE_DB_PATH", ""));
+    assert_eq!(alone.code, 1, "{}", alone.out);
+    assert!(alone.out.contains("BAD   redis"), "{}", alone.out);
+}
+
+#[test]
+fn models_that_settings_name_are_looked_for() {
+    let home = Home::new();
+    let mut doctor = home.codexd(&["doctor"]);
+    let models = [("SUMMARY_MODEL", "openai/fake"), ("EMBEDDING_MODEL", "openai/missing")];
+    let found = ended(doctor.envs(models));
+    assert_eq!(found.code, 0, "{}", found.out);
+    for row in ["ok    model     openai/fake", "ok    summary   openai/fake"] {
+        assert!(found.out.contains(row), "{}", found.out);
+    }
+    assert!(found.out.contains("note  meaning   openai/missing"), "{}", found.out);
+    assert!(found.out.contains("EMBEDDING_MODEL chooses"), "{}", found.out);
+}
+
+#[test]
+fn a_damaged_model_is_found_by_asking_it() {
+    let home = Home::new();
+    let model = home.path().join("damaged.gguf");
+    fs::write(&model, [b"GGUF".as_slice(), &[7; 4096]].concat()).unwrap();
+    let mut doctor = home.codexd(&["doctor"]);
+    let found = ended(doctor.env("MODEL_PROVIDER", "local").env("LOCAL_MODEL_PATH", &model));
+    assert_eq!(found.code, 1, "{}", found.out);
+    assert!(found.out.contains("BAD   local     the model file"), "{}", found.out);
+    assert!(found.out.contains("damaged.gguf is damaged"), "{}", found.out);
+    assert!(found.out.contains("BAD   model     local/fake"), "{}", found.out);
 }

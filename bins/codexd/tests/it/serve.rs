@@ -56,6 +56,7 @@ fn what_is_not_our_database_is_refused_untouched() {
         let ended = home.run(&command);
         assert_eq!(ended.code, 1);
         assert!(ended.err.contains("memory.db` is not a database"), "{}", ended.err);
+        assert!(ended.err.contains("set SQLITE_DB_PATH"), "{}", ended.err);
     }
     assert_eq!(fs::read_to_string(home.database()).unwrap(), "Dear diary,\n");
     assert!(!home.path().join("memory.db-wal").exists());
