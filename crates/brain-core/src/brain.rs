@@ -82,7 +82,8 @@ pub struct BrainConfig {
     /// The system prompt of sessions that have none.
     pub system: Option<String>,
     /// Who summarises what no longer fits into a model's context, and names sessions; `None` for
-    /// nobody. It reads conversations, so it should be named by whoever decides where they may go.
+    /// nobody. It reads conversations, so it should be named by whoever decides where they may go;
+    /// empty for the model that answers, unless that [computes here](crate::llm::Capabilities::in_process).
     pub summary_model: Option<String>,
     /// Who makes embeddings, for searching by meaning; `None` for nobody. It reads conversations.
     pub embedding_model: Option<String>,

@@ -182,6 +182,8 @@ pub struct Capabilities {
     pub tools: bool,
     /// Whether it reads pictures.
     pub vision: bool,
+    /// Whether it computes in this process, at the cost of whatever else does.
+    pub in_process: bool,
     /// Tokens of prompt and answer together; `None` when not known.
     pub context_tokens: Option<u32>,
 }

@@ -142,15 +142,6 @@ pub trait SessionLog: fmt::Debug + Send + Sync + 'static {
     ///
     /// [`MemoryErrorKind::Conflict`] when a turn of the session is open.
     async fn forget_entry(&self, key: &SessionKey, seq: Seq) -> Result<Forgotten, MemoryError>;
-
-    /// How many copies of what was forgotten of the session may still be there, as
-    /// [`Forgotten::pending`] counts them; 0 if nothing was forgotten. Changes nothing, also where
-    /// a new session has the name by now.
-    ///
-    /// # Errors
-    ///
-    /// Only backend failures.
-    async fn pending(&self, key: &SessionKey) -> Result<u64, MemoryError>;
 }
 
 /// Which sessions there are.
@@ -373,7 +364,21 @@ pub trait TurnIndex: fmt::Debug + Send + Sync + 'static {
 
 /// What background work asks, across owners.
 #[async_trait]
-pub trait Upkeep: fmt::Debug + Send + Sync + 'static {
+pub trait Upkeep: Catalog + fmt::Debug + Send + Sync + 'static {
+    /// What [`Catalog::list`] gives, and the sessions whose content has expired but whose names are
+    /// kept: forgetting all that an owner has goes by it.
+    ///
+    /// # Errors
+    ///
+    /// Only backend failures.
+    async fn named(
+        &self,
+        owner: &Owner,
+        options: ListOptions,
+    ) -> Result<Vec<Session>, MemoryError> {
+        self.list(owner, options).await
+    }
+
     /// Sessions without an open turn that have not changed since `before`, the longest first.
     ///
     /// # Errors
@@ -405,6 +410,15 @@ pub trait Upkeep: fmt::Debug + Send + Sync + 'static {
     ///
     /// Only backend failures.
     async fn settle(&self, key: &SessionKey) -> Result<(), MemoryError>;
+
+    /// How many copies of what was forgotten of the session may still be there, as
+    /// [`Forgotten::pending`] counts them; 0 if nothing was forgotten. Changes nothing, also where
+    /// a new session has the name by now.
+    ///
+    /// # Errors
+    ///
+    /// Only backend failures.
+    async fn pending(&self, key: &SessionKey) -> Result<u64, MemoryError>;
 }
 
 /// What a store can do beyond the contract.

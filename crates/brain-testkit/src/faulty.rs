@@ -58,6 +58,7 @@ pub enum Operation {
     TurnByKey,
     RequestCancel,
     Unfinished,
+    Named,
     IdleSince,
     PruneTurns,
     Unsettled,
@@ -244,10 +245,6 @@ impl SessionLog for FaultyStore {
     async fn forget_entry(&self, key: &SessionKey, seq: Seq) -> Result<Forgotten, MemoryError> {
         self.run(Operation::ForgetEntry, self.inner.forget_entry(key, seq)).await
     }
-
-    async fn pending(&self, key: &SessionKey) -> Result<u64, MemoryError> {
-        self.run(Operation::Pending, self.inner.pending(key)).await
-    }
 }
 
 #[async_trait]
@@ -386,6 +383,14 @@ impl TurnIndex for FaultyStore {
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl Upkeep for FaultyStore {
+    async fn named(
+        &self,
+        owner: &Owner,
+        options: ListOptions,
+    ) -> Result<Vec<Session>, MemoryError> {
+        self.run(Operation::Named, self.inner.named(owner, options)).await
+    }
+
     async fn idle_since(
         &self,
         before: Timestamp,
@@ -404,6 +409,10 @@ impl Upkeep for FaultyStore {
 
     async fn settle(&self, key: &SessionKey) -> Result<(), MemoryError> {
         self.run(Operation::Settle, self.inner.settle(key)).await
+    }
+
+    async fn pending(&self, key: &SessionKey) -> Result<u64, MemoryError> {
+        self.run(Operation::Pending, self.inner.pending(key)).await
     }
 }
 

@@ -214,6 +214,7 @@ macro_rules! memory_store_suite {
                 sessions_are_listed_in_pages,
                 a_page_key_outlives_its_session,
                 a_patch_changes_what_it_names,
+                a_chosen_title_stays,
                 patching_makes_no_session,
                 owners_share_nothing,
                 owners_are_compared_whole,
@@ -295,6 +296,7 @@ macro_rules! memory_store_suite {
             }
             one_entry {
                 a_forgotten_entry_keeps_its_place,
+                a_default_title_goes_with_any_entry,
                 forgetting_an_entry_outdates_tokens,
                 a_forgotten_entry_is_not_found,
                 a_forgotten_tool_round_stays_whole,
@@ -336,6 +338,7 @@ macro_rules! memory_store_suite {
                 another_content_conflicts,
                 an_empty_session_is_a_content_too,
                 an_open_turn_is_not_restored_over,
+                a_session_with_an_open_turn_is_no_conflict,
                 what_is_no_tree_is_refused,
                 a_round_trip_keeps_every_byte,
                 an_export_is_in_order,

@@ -66,6 +66,7 @@ impl ScriptedLlm {
             chat: true,
             embeddings: true,
             tools: true,
+            in_process: false,
             vision: true,
             context_tokens: Some(8192),
         };

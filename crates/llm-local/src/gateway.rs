@@ -179,7 +179,8 @@ impl Chat {
     fn capabilities(&self) -> Capabilities {
         let loaded = self.loaded_context.load(Ordering::Relaxed);
         let context = if loaded > 0 { loaded } else { self.limit };
-        Capabilities { chat: true, context_tokens: Some(context), ..Capabilities::default() }
+        let context_tokens = Some(context);
+        Capabilities { chat: true, in_process: true, context_tokens, ..Capabilities::default() }
     }
 }
 
@@ -200,6 +201,7 @@ const EMBEDDING_CAPABILITIES: Capabilities = Capabilities {
     embeddings: true,
     tools: false,
     vision: false,
+    in_process: true,
     context_tokens: Some(256),
 };
 

@@ -61,6 +61,7 @@ pub(crate) fn capabilities(model: &str) -> Capabilities {
     Capabilities {
         chat: true,
         embeddings: false,
+        in_process: false,
         tools: true,
         vision: known.is_some_and(|(_, vision, _)| *vision),
         context_tokens: known.map(|(.., context)| *context),

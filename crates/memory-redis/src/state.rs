@@ -110,6 +110,8 @@ pub(crate) struct Description {
     born: Token,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     title: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    default_title: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     metadata: Option<RawJson>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -128,7 +130,8 @@ impl Description {
         session: &Session,
     ) -> Result<Vec<u8>, MemoryError> {
         let Session { title, metadata, system, recall, class, .. } = session.clone();
-        let description = Self { born, title, metadata, system, recall, class };
+        let default_title = session.has_default_title;
+        let description = Self { born, title, default_title, metadata, system, recall, class };
         serde_json::to_vec(&description)
             .map_err(|error| Reply(operation).corrupt().with_source(error))
     }
@@ -157,11 +160,12 @@ impl Stored {
         };
         let state = reply.parsed(&line, State::parse)?;
         let updated = reply.parsed(&updated, |it| it.parse().ok())?;
-        let Description { title, metadata, system, recall, class, .. } =
+        let Description { title, default_title, metadata, system, recall, class, .. } =
             reply.json(&description)?;
         let session = Session {
             id: key.id.clone(),
             title,
+            has_default_title: default_title,
             metadata,
             system,
             recall,

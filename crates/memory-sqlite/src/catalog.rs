@@ -63,7 +63,7 @@ pub(crate) fn insert(
 /// Writes everything of a session that can change.
 pub(crate) fn save(connection: &Connection, row: i64, session: &Session) -> Outcome<()> {
     let sql = "UPDATE sessions SET title = ?2, metadata = ?3, system = ?4, recall = ?5, \
-                   head = ?6, token = ?7, entries = ?8, updated_at = ?9 \
+                   head = ?6, token = ?7, entries = ?8, updated_at = ?9, default_title = ?10 \
                WHERE id = ?1";
     connection.prepare_cached(sql)?.execute((
         row,
@@ -75,6 +75,7 @@ pub(crate) fn save(connection: &Connection, row: i64, session: &Session) -> Outc
         session.token.to_string(),
         rows::int(session.entries),
         session.updated_at.as_millis(),
+        session.has_default_title,
     ))?;
     Ok(())
 }

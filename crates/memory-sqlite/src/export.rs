@@ -159,6 +159,7 @@ fn head(json: &str) -> Outcome<ExportedHead> {
     let session = Session {
         id: head.id,
         title: head.title,
+        has_default_title: head.has_default_title,
         metadata: head.metadata,
         system: head.system,
         recall: head.recall,

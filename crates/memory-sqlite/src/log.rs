@@ -265,15 +265,10 @@ fn each_of_branch(
         let mut found = statement.query((session, rows::position(seq)))?;
         let Some(row) = found.next()? else { break };
         next = rows::seq(row, 1)?;
-        match rows::entry(row, 0) {
-            Ok(entry) => {
-                if !visit(entry) {
-                    break;
-                }
-            }
-            Err(failure) => {
-                tracing::error!(?failure, entry.seq = seq.0, "a stored entry is corrupt");
-            }
+        if let Some(entry) = rows::readable_entry(row, 0)
+            && !visit(entry)
+        {
+            break;
         }
     }
     Ok(())
@@ -358,6 +353,7 @@ pub(crate) fn forget_entry(
     }
     summaries::forget_from(connection, row, seq)?;
     turns::forget_input(connection, row, seq)?;
+    session.drop_default_title();
     session.token = Token::random();
     session.updated_at = now;
     catalog::save(connection, row, &session)?;

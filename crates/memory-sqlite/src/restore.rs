@@ -180,6 +180,7 @@ impl Restore {
             class: import.class,
         };
         Session {
+            has_default_title: import.has_default_title,
             head: import.head,
             entries: import.entries.len() as u64,
             updated_at: import.updated_at,

@@ -16,7 +16,7 @@ use crate::error::{Failure, Outcome};
 macro_rules! session_columns {
     () => {
         "s.id, s.name, s.title, s.metadata, s.system, s.recall, s.class, s.head, s.token, \
-         s.entries, s.created_at, s.updated_at"
+         s.entries, s.created_at, s.updated_at, s.default_title"
     };
 }
 pub(crate) use session_columns;
@@ -74,6 +74,7 @@ pub(crate) fn session(row: &Row<'_>) -> Result<StoredSession> {
     let session = Session {
         id: session_id(row, 1)?,
         title: row.get(2)?,
+        has_default_title: row.get(12)?,
         metadata: optional(row, 3, raw_json)?,
         system: row.get(4)?,
         recall: row.get(5)?,
@@ -92,6 +93,16 @@ pub(crate) fn entry(row: &Row<'_>, first: usize) -> Outcome<Entry> {
     let place = (Seq(unsigned(row, first)?), seq(row, first + 1)?);
     let json = row.get_ref(first + 2)?.as_str().map_err(Failure::corrupt)?;
     Entry::decode(place.0, place.1, json).map_err(Failure::corrupt)
+}
+
+/// The same; one that does not decode is left out and reported in the log.
+pub(crate) fn readable_entry(row: &Row<'_>, first: usize) -> Option<Entry> {
+    entry(row, first)
+        .inspect_err(|failure| {
+            let seq = row.get::<_, i64>(first).ok();
+            tracing::error!(?failure, entry.seq = seq, "a stored entry is corrupt");
+        })
+        .ok()
 }
 
 /// Reads `turn_columns`.

@@ -225,12 +225,6 @@ impl SessionLog for SqliteStore {
         };
         self.erase("forget the entry", key, forget).await
     }
-
-    async fn pending(&self, key: &SessionKey) -> Result<u64, MemoryError> {
-        let key = key.clone();
-        let work = move |connection: &Connection| tombstones::pending(connection, &key);
-        self.reader.run("look for what is not erased", work).await
-    }
 }
 
 #[async_trait]

@@ -24,7 +24,7 @@ use futures_util::{
 };
 
 use self::error::Trouble;
-pub(super) use self::summary::SummaryJob;
+pub(super) use self::{summary::SummaryJob, title::TitleJob};
 use super::Inner;
 use crate::ids::SessionKey;
 
@@ -37,8 +37,8 @@ const MOST_WORKERS: usize = 2;
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) session: SessionKey,
-    /// What the user said, if the session needs a title.
-    pub(super) title_from: Option<String>,
+    /// What a title is made of, if the session needs one.
+    pub(super) title: Option<TitleJob>,
     /// How much room there is, if a summary may be due.
     pub(super) summary: Option<SummaryJob>,
 }
@@ -190,12 +190,12 @@ async fn work(inner: Arc<Inner>) {
 }
 
 async fn run(inner: &Arc<Inner>, job: Job) {
-    let Job { session, title_from, summary } = job;
-    if let Some(text) = title_from {
+    let Job { session, title, summary } = job;
+    if let Some(job) = title {
         inner
             .background
             .titles
-            .note("give a session its title", title::give(inner, &session, &text).await);
+            .note("give a session its title", title::give(inner, &session, &job).await);
     }
     if let Some(job) = summary {
         inner

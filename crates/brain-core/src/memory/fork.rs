@@ -33,6 +33,7 @@ pub async fn fork(
     summaries.retain(|it| is_on(&entries, it));
     let session = Session {
         id: to.id.clone(),
+        has_default_title: title.is_none() && session.has_default_title,
         title: title.or_else(|| session.title.clone()),
         head: entries.last().map(|it| it.seq),
         created_at: now,

@@ -143,10 +143,6 @@ impl SessionLog for InMemoryStore {
     async fn forget_entry(&self, key: &SessionKey, seq: Seq) -> Result<Forgotten, MemoryError> {
         self.state().forget_entry(key, seq, self.now())
     }
-
-    async fn pending(&self, _key: &SessionKey) -> Result<u64, MemoryError> {
-        Ok(0)
-    }
 }
 
 #[async_trait]
@@ -291,6 +287,10 @@ impl Upkeep for InMemoryStore {
     async fn settle(&self, key: &SessionKey) -> Result<(), MemoryError> {
         self.state().settle(key);
         Ok(())
+    }
+
+    async fn pending(&self, _key: &SessionKey) -> Result<u64, MemoryError> {
+        Ok(0)
     }
 }
 

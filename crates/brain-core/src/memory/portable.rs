@@ -101,6 +101,9 @@ pub struct ExportedSession {
     /// A name for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
+    /// Whether the title was made of what was said.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_default_title: bool,
     /// The client's JSON object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<RawJson>,
@@ -145,11 +148,12 @@ impl ExportedHead {
     #[must_use]
     pub fn of(session: &Session, summaries: Vec<Summary>) -> Self {
         let Session { id, title, metadata, system, recall, class, head, .. } = session.clone();
-        let Session { created_at, updated_at, .. } = *session;
+        let Session { has_default_title, created_at, updated_at, .. } = *session;
         let entries = Vec::new();
         Self(ExportedSession {
             id,
             title,
+            has_default_title,
             metadata,
             system,
             recall,
@@ -256,6 +260,7 @@ mod tests {
         let full = ExportedSession {
             id: SessionId::new("a/b").unwrap(),
             title: Some("t".into()),
+            has_default_title: true,
             metadata: Some(RawJson::parse(r#"{"n": 1.0}"#).unwrap()),
             system: Some("s".into()),
             recall: true,
@@ -273,6 +278,7 @@ mod tests {
         };
         let empty = ExportedSession {
             title: None,
+            has_default_title: false,
             metadata: None,
             system: None,
             recall: false,

@@ -27,6 +27,8 @@ pub struct Session {
     pub id: SessionId,
     /// A name for people.
     pub title: Option<String>,
+    /// Whether the title was made of what was said, and may repeat it; nobody chose it.
+    pub has_default_title: bool,
     /// A JSON object of the client's.
     pub metadata: Option<RawJson>,
     /// The system prompt that goes before every context.
@@ -55,6 +57,7 @@ impl Session {
         Self {
             id,
             title,
+            has_default_title: false,
             metadata,
             system,
             recall,
@@ -70,12 +73,26 @@ impl Session {
     /// Changes what the patch names, as every store does.
     pub fn apply(&mut self, patch: SessionPatch, now: Timestamp) {
         let SessionPatch { title, default_title, metadata, system, recall } = patch;
-        title.into_iter().for_each(|it| self.title = it);
-        self.title = self.title.take().or(default_title);
+        if let Some(title) = title {
+            self.title = title;
+            self.has_default_title = false;
+        }
+        if default_title.is_some() && (self.title.is_none() || self.has_default_title) {
+            self.title = default_title;
+            self.has_default_title = true;
+        }
         metadata.into_iter().for_each(|it| self.metadata = it);
         system.into_iter().for_each(|it| self.system = it);
         recall.into_iter().for_each(|it| self.recall = it);
         self.updated_at = now;
+    }
+
+    /// Takes a default title away, as every store does when an entry is forgotten: it may say what
+    /// the entry said.
+    pub fn drop_default_title(&mut self) {
+        if std::mem::take(&mut self.has_default_title) {
+            self.title = None;
+        }
     }
 
     /// Whether the session is as an appender expects.
@@ -118,7 +135,7 @@ pub struct NewSession {
 pub struct SessionPatch {
     /// The name for people.
     pub title: Option<Option<String>>,
-    /// The name for people if there is none then.
+    /// The name for people, made of what was said; taken unless somebody has chosen one.
     pub default_title: Option<String>,
     /// The client's JSON object.
     pub metadata: Option<Option<RawJson>>,

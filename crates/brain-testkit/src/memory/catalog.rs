@@ -118,12 +118,24 @@ pub async fn a_patch_changes_what_it_names(it: Subject) {
     let clear = SessionPatch { title: Some(None), system: Some(None), ..SessionPatch::default() };
     let cleared = it.store.patch(&key, clear).await.unwrap().unwrap();
     assert_eq!((cleared.title, cleared.system), (None, None));
-    for (named, is_now) in [("first", "first"), ("second", "first")] {
-        let name = Some(named.to_owned());
-        let untitled = SessionPatch { default_title: name, ..SessionPatch::default() };
-        let patched = it.store.patch(&key, untitled).await.unwrap().unwrap();
-        assert_eq!(patched.title.as_deref(), Some(is_now));
+}
+
+/// A default title is taken in place of none and of another one, and never of one that was chosen.
+pub async fn a_chosen_title_stays(it: Subject) {
+    let key = key("titles");
+    it.store.create(&key, NewSession::default()).await.unwrap();
+    let made = |title: &str| SessionPatch {
+        default_title: Some(title.to_owned()),
+        ..SessionPatch::default()
+    };
+    for title in ["first", "second"] {
+        let patched = it.store.patch(&key, made(title)).await.unwrap().unwrap();
+        assert_eq!((patched.title.as_deref(), patched.has_default_title), (Some(title), true));
     }
+    let title = Some(Some("chosen".to_owned()));
+    it.store.patch(&key, SessionPatch { title, ..SessionPatch::default() }).await.unwrap();
+    let patched = it.store.patch(&key, made("third")).await.unwrap().unwrap();
+    assert_eq!((patched.title.as_deref(), patched.has_default_title), (Some("chosen"), false));
 }
 
 /// Patching a session that there is not gives none, and makes none.

@@ -3,7 +3,10 @@
 use brain_core::{
     chat::Message,
     ids::{IdempotencyKey, Seq},
-    memory::{EntryStatus, Expect, Forgotten, MemoryErrorKind, OpenTurn, ReadOptions, Search},
+    memory::{
+        EntryStatus, Expect, Forgotten, MemoryErrorKind, OpenTurn, ReadOptions, Search,
+        SessionPatch,
+    },
 };
 
 use super::{
@@ -35,6 +38,35 @@ pub async fn a_forgotten_entry_keeps_its_place(it: Subject) {
     assert_eq!(texts(&it.all(&key).await), ["1", "", "3", "4"]);
     it.say(&key, "5").await;
     assert_eq!(it.texts(&key).await, ["1", "", "3", "4", "5"]);
+}
+
+/// A title that was made of what was said goes too, one that somebody chose stays; exports and
+/// imports keep them apart.
+pub async fn a_default_title_goes_with_any_entry(it: Subject) {
+    let (made, chosen) = (key("made"), key("chosen"));
+    for key in [&made, &chosen] {
+        it.add(key, ["a canary", "2"].map(draft).into()).await;
+        let default_title = Some("a canary".to_owned());
+        let patch = SessionPatch { default_title, ..SessionPatch::default() };
+        let titled = it.store.patch(key, patch).await.unwrap().unwrap();
+        assert_eq!((titled.title.as_deref(), titled.has_default_title), (Some("a canary"), true));
+        assert_eq!(it.session(key).await, titled);
+    }
+    let title = Some(Some("mine".to_owned()));
+    let patch = SessionPatch { title, ..SessionPatch::default() };
+    it.store.patch(&chosen, patch).await.unwrap();
+    let copies = exported(&it, ann()).await;
+    for (from, to) in [(&made, key("made 2")), (&chosen, key("chosen 2"))] {
+        let session = copies.iter().find(|it| it.id == from.id).unwrap();
+        it.store.restore(&to, session).await.unwrap();
+        for key in [from, &to] {
+            it.store.forget_entry(key, Seq(1)).await.unwrap();
+        }
+        assert_eq!(it.session(from).await.title, it.session(&to).await.title);
+    }
+    let made = it.session(&made).await;
+    assert_eq!((made.title, made.has_default_title), (None, false));
+    assert_eq!(it.session(&chosen).await.title.as_deref(), Some("mine"));
 }
 
 /// Whoever read the words before cannot append as if they were still there.

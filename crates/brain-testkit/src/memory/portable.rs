@@ -1,6 +1,6 @@
 //! Export and import: what comes back is what went out, and twice is once.
 
-use std::{sync::Arc, time::Duration};
+use std::{error::Error as _, sync::Arc, time::Duration};
 
 use brain_core::{
     chat::Message,
@@ -9,7 +9,7 @@ use brain_core::{
     memory::{
         Document, EntryBody, Expect, ExportedEntry, ExportedSession, ImportReport, ListOptions,
         MemoryClass, MemoryErrorKind, NewSession, OnConflict, Renamed, Restored, Search, Summary,
-        export, import,
+        TreeError, export, import,
     },
     time::Timestamp,
 };
@@ -41,6 +41,7 @@ fn foreign() -> ExportedSession {
     ExportedSession {
         id: SessionId::new("foreign").unwrap(),
         title: Some("title".to_owned()),
+        has_default_title: false,
         metadata: Some(RawJson::parse(r#"{"n":1.50}"#).unwrap()),
         system: Some("system".to_owned()),
         recall: true,
@@ -147,7 +148,30 @@ pub async fn an_open_turn_is_not_restored_over(it: Subject) {
     assert_eq!(it.texts(&key).await, ["a", "c", "q", "a"]);
 }
 
-/// What is no tree is refused whole.
+/// Nothing is imported over a session with an open turn, nor beside it under another name: it is
+/// refused, and comes in as it would have once the turn is over.
+pub async fn a_session_with_an_open_turn_is_no_conflict(it: Subject) {
+    let theirs = SessionKey::new(bob(), SessionId::new("foreign").unwrap());
+    it.store.restore(&theirs, &foreign()).await.unwrap();
+    let turn = it.start(&theirs, "q").await;
+    let now = exported(&it, bob()).await;
+    for how in [OnConflict::Refuse, OnConflict::Rename] {
+        let report = imported(&it, &now, how).await;
+        let [refused] = &report.refused[..] else { panic!("{report:?}") };
+        assert_eq!((refused.id.as_str(), refused.code), ("foreign", "turn_in_progress"));
+        assert!(refused.why.contains("`foreign` has a turn that is not over"), "{}", refused.why);
+        let others = ImportReport { refused: Vec::new(), ..report };
+        assert_eq!(others, ImportReport::default());
+    }
+    it.store.close(closing(&turn, "a")).await.unwrap();
+    let over = exported(&it, bob()).await;
+    let again = imported(&it, &over, OnConflict::Rename).await;
+    assert_eq!(again, ImportReport { unchanged: 1, ..ImportReport::default() });
+    let report = imported(&it, &now, OnConflict::Rename).await;
+    assert_eq!((report.created, report.renamed.len()), (1, 1));
+}
+
+/// What is no tree is refused whole, and the error names the position.
 pub async fn what_is_no_tree_is_refused(it: Subject) {
     let user = || Message::user("x");
     let bad: [(&str, Vec<ExportedEntry>, Option<u64>); 9] = [
@@ -164,8 +188,10 @@ pub async fn what_is_no_tree_is_refused(it: Subject) {
     for (what, entries, head) in bad {
         let (head, summaries) = (head.map(Seq), Vec::new());
         let session = ExportedSession { entries, head, summaries, ..foreign() };
-        let refused = it.store.restore(&key("bad"), &session).await;
-        assert_eq!(kind(refused), MemoryErrorKind::UnknownParent, "{what}");
+        let refused = it.store.restore(&key("bad"), &session).await.unwrap_err();
+        assert_eq!(refused.kind(), MemoryErrorKind::UnknownParent, "{what}");
+        let fault = refused.source().and_then(|it| it.downcast_ref::<TreeError>());
+        assert!(fault.is_some(), "{what}: {refused:?}");
     }
     let entries = vec![entry(1, None, calls(&["a"])), entry(2, Some(1), Message::tool("b", ""))];
     let summaries = Vec::new();
@@ -257,6 +283,7 @@ pub async fn an_import_reports_what_it_refuses(it: Subject) {
     let report = imported(&it, &[foreign(), broken, good], OnConflict::Refuse).await;
     let refused: Vec<_> = report.refused.iter().map(|it| (it.id.as_str(), it.code)).collect();
     assert_eq!(refused, [("foreign", "session_conflict"), ("broken", "unknown_entry")]);
+    assert_eq!(report.refused[1].why, "the head is entry 77, which is not there");
     assert_eq!((report.created, report.extended, report.unchanged), (1, 0, 0));
     assert_eq!(it.texts(&theirs).await, ["taken"]);
 }

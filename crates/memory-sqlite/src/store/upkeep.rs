@@ -53,4 +53,10 @@ impl Upkeep for SqliteStore {
         })
         .await
     }
+
+    async fn pending(&self, key: &SessionKey) -> Result<u64, MemoryError> {
+        let key = key.clone();
+        let work = move |connection: &Connection| tombstones::pending(connection, &key);
+        self.reader.run("look for what is not erased", work).await
+    }
 }

@@ -44,6 +44,8 @@ const PROMPT: &str = "You keep the memory of a conversation between a user and a
 pub(in crate::brain) struct SummaryJob {
     /// The model whose windows these are.
     pub(in crate::brain) model: String,
+    /// The one that summarises.
+    pub(in crate::brain) summary_model: String,
     /// Tokens of a whole window.
     pub(in crate::brain) budget_tokens: u64,
     /// Of these, what prompts and tools take.
@@ -56,7 +58,7 @@ pub(super) async fn bring_up_to_date(
     key: &SessionKey,
     job: SummaryJob,
 ) -> Result<(), Failure> {
-    let Some(model) = inner.config.summary_model.clone() else { return Ok(()) };
+    let model = job.summary_model.clone();
     match (Summariser { inner, key, model, calls: 0 }).run(&job).await {
         // The session, or the entry that the summary was made at, was forgotten meanwhile.
         Err(Failure::Memory(error)) if is_gone(&error) => Ok(()),

@@ -1,5 +1,6 @@
-//! A name for a session that nobody named: from the model, or else the first sentence of what the
-//! user said. It never replaces a name.
+//! A name for a session that nobody named: the first sentence of what the user said, until a model
+//! has found a better one. It never replaces a name that somebody chose, and goes when an entry is
+//! forgotten.
 
 use std::time::Duration;
 
@@ -8,9 +9,9 @@ use futures_util::TryStreamExt;
 use super::{super::Inner, error::Failure, within};
 use crate::{
     chat::Message,
-    ids::SessionKey,
+    ids::{Seq, SessionKey},
     llm::{ChatRequest, GenerationOptions, PartialReply},
-    memory::SessionPatch,
+    memory::{EntryStatus, ReadFrom, ReadOptions, SessionPatch},
 };
 
 /// Most characters of a title.
@@ -26,26 +27,58 @@ const PROMPT: &str = "You name conversations. Answer with a title of at most six
                       conversation that begins with this message, in its language, without quotes \
                       and without anything else.";
 
-/// Names the session after `text`, unless it has a name by then.
-pub(super) async fn give(inner: &Inner, key: &SessionKey, text: &str) -> Result<(), Failure> {
-    let made = match &inner.config.summary_model {
-        Some(model) => from_model(inner, model, text).await,
-        None => Ok(None),
-    };
-    let title = made.as_ref().ok().cloned().flatten().or_else(|| first_sentence(text));
-    if let Some(title) = title {
-        keep(inner, key, title).await?;
-    }
-    made.map(drop)
+/// What a title is made of.
+#[derive(Debug)]
+pub(in crate::brain) struct TitleJob {
+    /// What the user said.
+    pub(in crate::brain) text: String,
+    /// Where it stands.
+    pub(in crate::brain) entry: Seq,
+    /// Who names the session; `None` for its own words.
+    pub(in crate::brain) model: Option<String>,
 }
 
-async fn keep(inner: &Inner, key: &SessionKey, title: String) -> Result<(), Failure> {
-    let session = inner.ports.store.session(key).await?;
-    if session.is_some_and(|it| it.title.is_none()) {
-        let patch = SessionPatch { default_title: Some(title), ..SessionPatch::default() };
-        inner.ports.store.patch(key, patch).await?;
+/// Names the session after what the user said, and then as the model does, unless somebody chooses
+/// a name.
+pub(super) async fn give(inner: &Inner, key: &SessionKey, job: &TitleJob) -> Result<(), Failure> {
+    if let Some(title) = first_sentence(&job.text) {
+        keep(inner, key, job, title).await?;
+    }
+    let Some(model) = &job.model else { return Ok(()) };
+    match from_model(inner, model, &job.text).await? {
+        Some(title) => keep(inner, key, job, title).await,
+        None => Ok(()),
+    }
+}
+
+/// Keeps the title, unless what it was made of was forgotten. Looks before and after, since
+/// forgetting takes only the title that is there by then.
+async fn keep(
+    inner: &Inner,
+    key: &SessionKey,
+    job: &TitleJob,
+    title: String,
+) -> Result<(), Failure> {
+    if !is_there(inner, key, job.entry).await? {
+        return Ok(());
+    }
+    let store = &inner.ports.store;
+    let patch = SessionPatch { default_title: Some(title), ..SessionPatch::default() };
+    let is_default = store.patch(key, patch).await?.is_some_and(|it| it.has_default_title);
+    if is_default && !is_there(inner, key, job.entry).await? {
+        let patch = SessionPatch { title: Some(None), ..SessionPatch::default() };
+        store.patch(key, patch).await?;
     }
     Ok(())
+}
+
+/// Whether the entry still says what it said.
+async fn is_there(inner: &Inner, key: &SessionKey, entry: Seq) -> Result<bool, Failure> {
+    let options = ReadOptions { from: ReadFrom::Entry(entry), limit: 1, unverified: false };
+    let found = inner.ports.store.read(key, options).await?;
+    Ok(found.is_some_and(|it| {
+        it.entries.iter().any(|it| it.seq == entry && it.body.status != EntryStatus::Forgotten)
+    }))
 }
 
 async fn from_model(inner: &Inner, model: &str, text: &str) -> Result<Option<String>, Failure> {

@@ -208,6 +208,7 @@ impl StoredSession {
         stored.embedding = None;
         self.weight = (self.weight + after).saturating_sub(before);
         self.summaries.retain(|at, _| *at < seq);
+        self.session.drop_default_title();
         self.changed(now);
         Ok(true)
     }
@@ -287,6 +288,7 @@ impl StoredSession {
         self.summaries = import.summaries.iter().map(|it| (it.at, it.clone())).collect();
         let session = &mut self.session;
         session.title.clone_from(&import.title);
+        session.has_default_title = import.has_default_title;
         session.metadata.clone_from(&import.metadata);
         session.system.clone_from(&import.system);
         session.recall = import.recall;

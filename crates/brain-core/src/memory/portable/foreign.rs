@@ -44,6 +44,7 @@ impl Foreign<'_> {
         Some(ExportedSession {
             id: id?,
             title: self.title.filter(|it| !it.is_empty()).map(|it| cut(it, notes)),
+            has_default_title: false,
             metadata: None,
             system: self.system.filter(|it| !it.is_empty()),
             recall: false,

@@ -117,11 +117,6 @@ impl SessionLog for TieredMemory {
         let work = async move { store.forget_entry_durable(&key, seq).await };
         self.tiers.to_the_end("forget the entry", work).await
     }
-
-    async fn pending(&self, key: &SessionKey) -> Result<u64, MemoryError> {
-        let pending = self.tiers.durable.pending(key).await?;
-        Ok(pending + u64::from(self.tiers.owes(key).await?))
-    }
 }
 
 impl TieredMemory {

@@ -204,6 +204,7 @@ impl Tiers {
 pub(super) fn stub_of(session: &ExportedSession) -> ExportedSession {
     ExportedSession {
         title: None,
+        has_default_title: false,
         metadata: None,
         system: None,
         recall: false,

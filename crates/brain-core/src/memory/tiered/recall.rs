@@ -5,7 +5,9 @@ use async_trait::async_trait;
 use super::{TieredMemory, hot::WRITE};
 use crate::{
     ids::{Owner, SessionKey},
-    memory::{Embedded, Hit, MemoryError, Recall, Search, Unembedded, Upkeep},
+    memory::{
+        Embedded, Hit, ListOptions, MemoryError, Recall, Search, Session, Unembedded, Upkeep,
+    },
     time::Timestamp,
 };
 
@@ -33,6 +35,15 @@ impl Recall for TieredMemory {
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl Upkeep for TieredMemory {
+    async fn named(
+        &self,
+        owner: &Owner,
+        options: ListOptions,
+    ) -> Result<Vec<Session>, MemoryError> {
+        self.tiers.adopt(owner).await;
+        self.tiers.durable.list(owner, options).await
+    }
+
     async fn idle_since(
         &self,
         before: Timestamp,
@@ -55,5 +66,10 @@ impl Upkeep for TieredMemory {
     async fn settle(&self, key: &SessionKey) -> Result<(), MemoryError> {
         self.tiers.known.settle(key);
         Ok(())
+    }
+
+    async fn pending(&self, key: &SessionKey) -> Result<u64, MemoryError> {
+        let pending = self.tiers.durable.pending(key).await?;
+        Ok(pending + u64::from(self.tiers.owes(key).await?))
     }
 }

@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use brain_core::{
     brain::{Brain, BrainConfig, TurnRequest},
-    llm::LlmErrorKind,
+    ids::Seq,
+    llm::{Capabilities, LlmErrorKind, ModelInfo, Router},
     memory::{Catalog, MemoryStore, SessionPatch},
 };
 use brain_testkit::{Answer, Gate, ScriptedLlm};
@@ -80,6 +81,46 @@ async fn nobody_is_named_unasked() {
     let store = in_memory();
     let brain = Brain::new(ports(store.clone(), router(Arc::new(ScriptedLlm::new([])))), config());
     say(&brain, "s", "hello").await;
+    brain.drain(Duration::from_secs(5)).await;
+    assert_eq!(title(&*store).await, None);
+}
+
+#[tokio::test]
+async fn the_model_that_answers_names_it_unless_it_computes_here() {
+    for (in_process, expected) in [(false, "The model's"), (true, "How far is the moon?")] {
+        let capabilities = Capabilities { chat: true, in_process, ..Capabilities::default() };
+        let model = ModelInfo { id: "m".to_owned(), capabilities };
+        let answers = [Answer::text("far"), Answer::text("The model's")];
+        let answering = ScriptedLlm::new(answers).with_models([model]);
+        let never = ScriptedLlm::new([]);
+        let llm = Router::new("default", Arc::new(never.clone()))
+            .with("named", Arc::new(answering.clone()));
+        let summary_model = Some(String::new());
+        let config = BrainConfig { titles: true, summary_model, ..config() };
+        let store = in_memory();
+        let brain = Brain::new(ports(store.clone(), Arc::new(llm)), config);
+        let asked = TurnRequest {
+            model: Some("named/m".to_owned()),
+            ..TurnRequest::text(Some(id("s")), "How far is the moon?")
+        };
+        brain.chat(&owner(), asked).await.unwrap().events.end().await.unwrap();
+        brain.drain(Duration::from_secs(5)).await;
+        assert_eq!(title(&*store).await.as_deref(), Some(expected));
+        assert!(never.requests().is_empty(), "what is said goes to nobody else");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_named_after_what_was_forgotten_meanwhile() {
+    let (store, gate) = (in_memory(), Gate::new());
+    let other = ScriptedLlm::new([Answer::text("A canary").after(&gate)]);
+    let brain = titling(store.clone(), Some(&other));
+    say(&brain, "s", "a canary").await;
+    gate.reached_by(1).await;
+    assert_eq!(title(&*store).await.as_deref(), Some("a canary"));
+    brain.forget_entry(&key("s"), Seq(1)).await.unwrap();
+    assert_eq!(title(&*store).await, None);
+    gate.open();
     brain.drain(Duration::from_secs(5)).await;
     assert_eq!(title(&*store).await, None);
 }

@@ -221,10 +221,6 @@ impl SessionLog for Chaos {
     async fn forget_entry(&self, key: &SessionKey, seq: Seq) -> Result<Forgotten, MemoryError> {
         self.ask(self.store.forget_entry(key, seq)).await
     }
-
-    async fn pending(&self, key: &SessionKey) -> Result<u64, MemoryError> {
-        self.ask(self.store.pending(key)).await
-    }
 }
 
 #[async_trait]
@@ -365,6 +361,10 @@ impl Upkeep for Chaos {
 
     async fn settle(&self, key: &SessionKey) -> Result<(), MemoryError> {
         self.ask(self.store.settle(key)).await
+    }
+
+    async fn pending(&self, key: &SessionKey) -> Result<u64, MemoryError> {
+        self.ask(self.store.pending(key)).await
     }
 }
 

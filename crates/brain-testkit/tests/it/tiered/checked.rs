@@ -88,10 +88,6 @@ impl SessionLog for Checked {
     async fn forget_entry(&self, key: &SessionKey, seq: Seq) -> Result<Forgotten, MemoryError> {
         self.store.forget_entry(key, seq).await
     }
-
-    async fn pending(&self, key: &SessionKey) -> Result<u64, MemoryError> {
-        self.store.pending(key).await
-    }
 }
 
 #[async_trait]
@@ -223,6 +219,14 @@ impl TurnIndex for Checked {
 
 #[async_trait]
 impl Upkeep for Checked {
+    async fn named(
+        &self,
+        owner: &Owner,
+        options: ListOptions,
+    ) -> Result<Vec<Session>, MemoryError> {
+        self.store.named(owner, options).await
+    }
+
     async fn idle_since(
         &self,
         before: Timestamp,
@@ -241,6 +245,10 @@ impl Upkeep for Checked {
 
     async fn settle(&self, key: &SessionKey) -> Result<(), MemoryError> {
         self.store.settle(key).await
+    }
+
+    async fn pending(&self, key: &SessionKey) -> Result<u64, MemoryError> {
+        self.store.pending(key).await
     }
 }
 
