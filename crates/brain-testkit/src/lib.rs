@@ -6,6 +6,7 @@
 //! | a cache of sessions | [`session_cache_suite!`] |
 //! | a language model | [`llm_gateway_suite!`], and [`ScriptedLlm`] to say what a test needs |
 //! | what needs a Redis | [`redis::Server`], [`redis::Cluster`], [`redis::Sentinel`], with faults |
+//! | something to append | [`say::say`] |
 //! | time | [`ManualClock`] |
 //! | the order of things | [`Gate`] |
 //!
@@ -27,6 +28,7 @@ mod gate;
 pub mod gateway;
 pub mod memory;
 pub mod redis;
+pub mod say;
 mod scripted;
 
 pub use crate::{

@@ -60,7 +60,7 @@ pub(super) fn unique() -> AppendId {
 
 /// A message of the person, ready to append.
 pub(super) fn draft(text: &str) -> Draft {
-    draft_of(Message::user(text))
+    crate::say::draft(text)
 }
 
 /// Any message, ready to append.
