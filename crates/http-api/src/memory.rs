@@ -90,7 +90,7 @@ pub(crate) async fn forget_all(
     let (mut sum, mut before) = (AllForgotten::default(), None);
     loop {
         let options = ListOptions { before, limit: PAGE };
-        let page = app.brain.ports().store.list(&caller.0, options).await?;
+        let page = app.brain.ports().store.named(&caller.0, options).await?;
         let Some(last) = page.last() else { return Ok(Json(sum).into_response()) };
         before = Some(PageKey::from(last));
         for session in page {

@@ -24,10 +24,9 @@
 //! Their content, turns and keys live in the hot tier alone, as in a store. The durable tier keeps
 //! id, class and times as an empty session, which is made first. A session that is there but not in
 //! the hot tier has expired; where the hot tier is down it is unavailable. An export holds what of
-//! them is alive, and so does a listing; where the hot tier cannot be asked, a listing has all of
-//! them, as empty sessions: what is alive must be found, and forgetting all of an owner's goes by it.
-//! A name that has expired can be taken by making a session, as if the old one was forgotten
-//! first. Search does not find them.
+//! them is alive, and so does a listing; while the hot tier cannot be asked, an export fails, and a
+//! listing has durable sessions alone. A name that has expired can be taken by making a
+//! session, as if the old one was forgotten first. Search does not find them.
 //!
 //! # Forgetting
 //!

@@ -119,8 +119,9 @@ impl Catalog for TieredMemory {
 }
 
 impl TieredMemory {
-    /// Those sessions of a page that are alive, the ephemeral ones as the hot tier has them. Where
-    /// it cannot be asked, all of them are as they were listed.
+    /// Those sessions of a page that are alive, the ephemeral ones as the hot tier has them. While it
+    /// cannot be asked, these are left out: which of them have expired cannot be told, and none can
+    /// be read.
     async fn alive(&self, owner: &Owner, page: Vec<Session>) -> Vec<Session> {
         if page.iter().all(|it| it.class == MemoryClass::Durable) {
             return page;
@@ -129,7 +130,7 @@ impl TieredMemory {
         let looked = stream::iter(looks).buffered(AT_ONCE).try_collect::<Vec<_>>();
         match self.tiers.hot_copy(LISTING, looked).await {
             Some(alive) => alive.into_iter().flatten().collect(),
-            None => page,
+            None => page.into_iter().filter(|it| it.class == MemoryClass::Durable).collect(),
         }
     }
 

@@ -141,6 +141,8 @@ async fn what_has_expired_is_said_to_have() {
         assert_eq!(it.store.open(open).await.unwrap_err().kind(), expired, "{expect:?}");
     }
     assert_eq!(listed(&it, None, 99).await, ["d"]);
+    let named = it.store.named(&ann(), all()).await.unwrap();
+    assert_eq!(named.iter().map(|it| it.id.as_str()).collect::<Vec<_>>(), ["e", "d"]);
     let parts = exported(&it).await.unwrap();
     assert_eq!(parts.len(), 2, "the lasting one with its entry");
 
@@ -295,7 +297,9 @@ async fn while_the_tier_is_down_they_are_unavailable_and_others_are_not() {
         assert_eq!(it.store.open(open).await.unwrap_err().kind(), down);
         assert_eq!(exported(&it).await.unwrap_err(), down, "it has what cannot be told now");
         it.say(&key("d"), "goes on").await;
-        assert_eq!(it.store.list(&ann(), all()).await.unwrap().len(), 2);
+        // It can be neither read nor told from an expired one.
+        assert_eq!(listed(&it, None, 9).await, ["d"]);
+        assert_eq!(it.store.named(&ann(), all()).await.unwrap().len(), 2);
     }
     it.hot.turns(Mood::Well);
     for id in ["new", "newer"] {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use brain_core::{
-    memory::{Catalog, ListOptions, MemoryStore, ReadOptions, SessionLog},
+    memory::{Catalog, ListOptions, MemoryStore, ReadOptions, SessionLog, Upkeep},
     time::Clock,
 };
 use brain_testkit::Operation;
@@ -15,10 +15,15 @@ use super::{
 
 /// Reads until the hot tier is left alone.
 async fn give_up(it: &Fixture) {
-    for _ in 0..10 {
+    until(async || {
+        let asked = it.hot.asked();
         it.unverified(&key("s")).await;
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+        for _ in 0..9 {
+            tokio::task::yield_now().await; // what a reading leads to
+        }
+        it.hot.asked() == asked
+    })
+    .await;
     it.clock.sleepers(1).await;
 }
 
@@ -59,6 +64,7 @@ async fn copies_that_cannot_be_read_concern_nobody_else() {
 #[tokio::test]
 async fn a_listing_notices_a_dead_tier() {
     let it = Fixture::new();
+    it.say(&key("d"), "lasting").await;
     it.ephemeral(&key("e")).await;
     it.hot.turns(Mood::Dead);
     let all = || ListOptions { before: None, limit: 9 };
@@ -67,7 +73,23 @@ async fn a_listing_notices_a_dead_tier() {
     }
     let asked = it.hot.asked();
     assert_eq!(it.store.list(&ann(), all()).await.unwrap().len(), 1);
+    assert_eq!(it.store.named(&ann(), all()).await.unwrap().len(), 2);
     assert_eq!(it.hot.asked(), asked);
+}
+
+#[tokio::test]
+async fn a_listing_waits_a_moment_for_a_silent_tier() {
+    let it = Fixture::new();
+    it.say(&key("d"), "lasting").await;
+    it.ephemeral(&key("e")).await;
+    it.hot.turns(Mood::Silent);
+    let store = it.store.clone();
+    let all = ListOptions { before: None, limit: 9 };
+    let listing = tokio::spawn(async move { store.list(&ann(), all).await.unwrap() });
+    it.clock.sleepers(1).await;
+    it.clock.advance(Duration::from_secs(1));
+    let listed = listing.await.unwrap();
+    assert_eq!(listed.iter().map(|it| it.id.as_str()).collect::<Vec<_>>(), ["d"]);
 }
 
 #[tokio::test]
