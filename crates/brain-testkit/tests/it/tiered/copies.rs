@@ -97,11 +97,13 @@ async fn a_title_is_never_an_old_one_though_no_token_tells() {
         it.hot.turns(mood);
         it.store.patch(&key("s"), titled(title)).await.unwrap();
         it.hot.turns(Mood::Well);
-        for _ in 0..3 {
-            let read = it.unverified(&key("s")).await.session.title;
-            assert_eq!(read.as_deref(), Some(title), "{mood:?}");
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+        let read = async || it.unverified(&key("s")).await.session.title;
+        until(async || {
+            assert_eq!(read().await.as_deref(), Some(title), "{mood:?}");
+            it.has_copy(&key("s")).await
+        })
+        .await;
+        assert_eq!(read().await.as_deref(), Some(title), "{mood:?}, by the copy");
     }
 }
 
