@@ -22,7 +22,7 @@ use crate::{
 /// Most entries that one script returns.
 pub(crate) const PAGE: usize = 2_000;
 /// After so many bytes of entries a script returns what it has.
-const ENOUGH: &[u8] = b"4194304";
+const ENOUGH: usize = 4 << 20;
 
 const READ: &str = "read the session";
 const SCAN: &str = "scan the session";
@@ -53,30 +53,44 @@ struct Page {
 #[derive(Debug)]
 pub(crate) struct ScanPage {
     pub(crate) state: State,
-    pub(crate) entries: Vec<Decoded>,
+    pub(crate) entries: Vec<Encoded>,
     pub(crate) reached: Seq,
     /// One for each entry, empty where there is none; none at all where they were not asked for.
     pub(crate) embeddings: Vec<Vec<u8>>,
 }
 
-/// A position, and what its value turned out to be.
-type Decoded = (Seq, Result<Entry, MemoryError>);
+/// How much a page may hold.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PageSize {
+    /// Most entries; a script returns [`PAGE`] at most.
+    pub(crate) entries: usize,
+    /// After so many bytes it is enough.
+    pub(crate) bytes: usize,
+}
+
+impl PageSize {
+    pub(crate) fn entries(entries: usize) -> Self {
+        Self { entries, bytes: ENOUGH }
+    }
+}
+
+/// A position and its value, as they are stored.
+pub(crate) type Encoded = (Seq, Vec<u8>);
 
 /// Positions and values, as scripts return them.
-fn values(reply: Reply, entries: Value) -> Result<Vec<Decoded>, MemoryError> {
+fn values(reply: Reply, entries: Value) -> Result<Vec<Encoded>, MemoryError> {
     let mut values = reply.list(entries)?.into_iter();
     let mut read = Vec::with_capacity(values.len() / 2);
     while let (Some(seq), Some(value)) = (values.next(), values.next()) {
         let seq = Seq(reply.text(seq)?.parse().map_err(|_| reply.corrupt())?);
-        let value = reply.bytes(value)?.unwrap_or_default();
-        read.push((seq, value::read(seq, &value)));
+        read.push((seq, reply.bytes(value)?.unwrap_or_default()));
     }
     Ok(read)
 }
 
-/// The entry; `None` if it does not decode, which is reported.
-pub(crate) fn readable(seq: Seq, read: Result<Entry, MemoryError>) -> Option<Entry> {
-    match read {
+/// The entry of a value; `None` if it does not decode, which is reported.
+pub(crate) fn readable(seq: Seq, value: &[u8]) -> Option<Entry> {
+    match value::read(seq, value) {
         Ok(entry) => Some(entry),
         Err(error) => {
             let error: &dyn Error = &error;
@@ -98,7 +112,7 @@ impl RedisStore {
             Place::Entry(seq) => seq.to_string(),
         };
         let limit = limit.min(PAGE).to_string();
-        let args = vec![from.into_bytes(), limit.into_bytes(), ENOUGH.to_vec()];
+        let args = vec![from.into_bytes(), limit.into_bytes(), ENOUGH.to_string().into_bytes()];
         let found = self.pool.script(READ, &scripts::READ, &[at], args, false).await?;
         if found == Value::Nil {
             return Ok(None);
@@ -110,7 +124,7 @@ impl RedisStore {
         let Some(stored) = Stored::parse(reply, key, fields)? else { return Ok(None) };
         let entries = values(reply, entries)?;
         let found = entries.len();
-        let entries = entries.into_iter().filter_map(|(seq, it)| readable(seq, it)).collect();
+        let entries = entries.iter().filter_map(|(seq, it)| readable(*seq, it)).collect();
         let next = parse_seq(&reply.text(next)?).ok_or_else(|| reply.corrupt())?;
         let (missing, passed) = (reply.int(missing)? == 1, reply.int(passed)? == 1);
         let summary = reply.bytes(summary)?.filter(|it| !it.is_empty());
@@ -122,13 +136,13 @@ impl RedisStore {
     pub(crate) async fn scan_page(
         &self,
         key: &SessionKey,
-        (after, limit): (Seq, usize),
+        (after, size): (Seq, PageSize),
         with_embeddings: bool,
     ) -> Result<Option<ScanPage>, MemoryError> {
         let args = vec![
             after.to_string().into_bytes(),
-            limit.min(PAGE).to_string().into_bytes(),
-            ENOUGH.to_vec(),
+            size.entries.min(PAGE).to_string().into_bytes(),
+            size.bytes.to_string().into_bytes(),
             u8::from(with_embeddings).to_string().into_bytes(),
         ];
         let keys = [self.keys.session(key)];
@@ -155,7 +169,7 @@ impl RedisStore {
     ) -> Result<Result<Vec<Entry>, Changed>, MemoryError> {
         let (mut entries, mut born) = (Vec::new(), None);
         while entries.len() < limit {
-            let rest = limit - entries.len();
+            let rest = PageSize::entries(limit - entries.len());
             let Some(page) = self.scan_page(key, (after, rest), false).await? else {
                 return Ok(if born.is_none() { Ok(entries) } else { Err(Changed) });
             };
@@ -163,8 +177,8 @@ impl RedisStore {
                 return Ok(Err(Changed));
             }
             born = Some(page.state.born);
-            for (_, entry) in page.entries {
-                entries.push(entry?);
+            for (seq, value) in page.entries {
+                entries.push(value::read(seq, &value)?);
             }
             after = page.reached;
             if page.state.last <= after {

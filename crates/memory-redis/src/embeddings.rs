@@ -1,8 +1,8 @@
 //! Embeddings as bytes, and which entries have none yet.
 //!
 //! A session remembers up to where its entries are embedded. Which sessions to look at is told by
-//! the index of all sessions, that a turn's begin and end bring up to date: after the first time,
-//! those that changed since the last.
+//! the index of all sessions, that a turn's begin and end bring up to date, and an append outside of
+//! turns: after the first time, those that changed since the last.
 
 use brain_core::{
     ids::{Seq, SessionKey},
@@ -12,7 +12,7 @@ use brain_core::{
 };
 
 use crate::{
-    branch,
+    branch::{self, PageSize},
     index::{GRACE, scored},
     keys::{self, parse_name},
     reply::Reply,
@@ -102,10 +102,11 @@ async fn missing_in(
     let before = mark.unwrap_or_default();
     let (mut after, mut done, mut missing) = (before, before, Vec::new());
     while after < stored.state.last && missing.len() < limit {
-        let Some(page) = store.scan_page(key, (after, usize::MAX), true).await? else { break };
-        for ((seq, entry), embedding) in page.entries.into_iter().zip(&page.embeddings) {
+        let size = PageSize::entries(branch::PAGE);
+        let Some(page) = store.scan_page(key, (after, size), true).await? else { break };
+        for ((seq, value), embedding) in page.entries.into_iter().zip(&page.embeddings) {
             let known = split(embedding).is_some_and(|(it, _)| it == model.as_bytes());
-            match branch::readable(seq, entry).and_then(|it| text_of(&it.body)) {
+            match branch::readable(seq, &value).and_then(|it| text_of(&it.body)) {
                 Some(text) if !known && missing.len() < limit => {
                     missing.push(Unembedded { session: key.clone(), seq, text });
                 }

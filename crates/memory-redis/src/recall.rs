@@ -1,46 +1,73 @@
 //! Search by walking over what the owner has, and ranking as `brain_core::recall` does.
 //!
-//! Redis has no index of words: a search costs as much as reading what is searched, and looks at the
-//! newest sessions only where an owner has very many. Embeddings are fields beside their entries.
+//! Redis has no index of words: a search costs as much as reading what is searched. Embeddings are
+//! fields beside their entries.
+//!
+//! A search has bounds, and says nothing when it meets one but to the log, at level debug:
+//!
+//! - It looks at the owner's 1,000 newest sessions, and at no further one once it has seen 100,000
+//!   entries that can be found. Of a session of more it looks at the 100,000 newest positions.
+//! - It keeps some 80 bytes of each entry, and the text of those alone that it returns: they are
+//!   read again at the end. One that was forgotten meanwhile is left out, so that there may be fewer
+//!   hits than there could be.
+//! - Beside that, eight sessions are read at once, each in pages of 1 MiB.
+//!
+//! Pages and rankings that are more than a few entries are worked on off the runtime's threads.
 
-use std::collections::HashMap;
+mod digest;
+
+use std::{collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
 use brain_core::{
-    ids::{Owner, Seq, SessionKey},
-    memory::{Embedded, Entry, Hit, MemoryError, QueryVector, Recall, Search, Unembedded},
-    recall::{Conversation, Corpus, Document, Place, Term, Vector, closeness, query_words, rank},
-    time::Timestamp,
+    ids::{Owner, Seq, SessionKey, Token},
+    memory::{
+        Embedded, Hit, MemoryError, MemoryErrorKind, QueryVector, Recall, Search, Session,
+        Unembedded,
+    },
+    recall::{Conversation, Corpus, Document, Term, query_words, rank, text_of},
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use crate::{branch, catalog::Side, embeddings, scripts, store::RedisStore};
+use self::digest::Digest;
+use crate::{
+    branch::{self, PageSize},
+    catalog::Side,
+    embeddings, keys,
+    reply::Reply,
+    scripts,
+    state::State,
+    store::RedisStore,
+};
 
 const SEARCH: &str = "search";
 const KEEP: &str = "keep the embeddings";
 /// Most sessions that a search looks at: the newest.
 const SESSIONS: usize = 1_000;
-/// Most entries that a search looks at, but for those of the session that goes beyond.
-const ENTRIES: usize = 100_000;
-/// How many sessions are read at once.
+/// Entries after which a search looks at no further session, and most positions of one session.
+const ENTRIES: u64 = 100_000;
+/// How many sessions are read at once, and hits.
 const AT_ONCE: usize = 8;
+/// How much of a session is read at once.
+const PAGE: PageSize = PageSize { entries: branch::PAGE, bytes: 1 << 20 };
+/// Work on so many entries is done where it is asked for.
+const FEW: usize = 16;
 
 /// A session that is searched.
 struct Searched {
     key: SessionKey,
-    /// Its entries that can be found, by position.
-    entries: Vec<(Entry, Document)>,
-    /// How close each is that was compared.
-    closeness: Vec<Option<f32>>,
+    /// The session's first token.
+    born: Token,
+    digest: Digest,
 }
 
 /// What is looked for.
-struct Query<'a> {
+struct Query {
     words: Vec<String>,
-    vector: Option<&'a QueryVector>,
+    vector: Option<QueryVector>,
 }
 
-impl Query<'_> {
+impl Query {
     fn terms_in(&self, document: &Document) -> u64 {
         let held = self.words.iter().enumerate().filter(|(_, it)| document.words.contains(*it));
         held.fold(0, |mask, (bit, _)| mask | 1 << bit)
@@ -55,33 +82,18 @@ struct Seen {
 }
 
 impl Seen {
-    /// Counts what there is; `newness` names entries by session and index.
-    fn of(
-        sessions: &[Searched],
-        query: &Query<'_>,
-        newness: &HashMap<(usize, usize), i64>,
-    ) -> Self {
+    /// Counts what there is.
+    fn of(conversations: Vec<Conversation>, query: &Query) -> Self {
         let terms = vec![Term::default(); query.words.len()];
         let mut seen = Self { corpus: Corpus::default(), terms, conversations: Vec::new() };
-        for (number, session) in sessions.iter().enumerate() {
-            let mut conversation = Conversation::default();
-            for (index, (_, document)) in session.entries.iter().enumerate() {
-                conversation.words += document.words.len() as u64;
-                conversation.places.push(Place {
-                    id: newness.get(&(number, index)).copied().unwrap_or_default(),
-                    position: index as u64,
-                    words: u32::try_from(document.words.len()).unwrap_or(u32::MAX),
-                    asks: document.asks,
-                    terms: query.terms_in(document),
-                    closeness: session.closeness.get(index).copied().flatten(),
-                });
-            }
-            seen.count(&conversation);
-            seen.conversations.push(conversation);
+        for conversation in &conversations {
+            seen.count(conversation);
         }
-        let close = sessions.iter().flat_map(|it| &it.closeness).flatten();
+        let places = conversations.iter().flat_map(|it| &it.places);
+        let close = places.filter_map(|it| it.closeness);
         let (sum, count) = close.fold((0.0, 0_u32), |(sum, count), it| (sum + it, count + 1));
         seen.corpus.closeness = (0 < count).then(|| sum / count as f32);
+        seen.conversations = conversations;
         seen
     }
 
@@ -98,66 +110,106 @@ impl Seen {
     }
 }
 
-/// A number for each entry, the greater the newer: by when it was said, then by session and
-/// position.
-fn newness(sessions: &[Searched]) -> HashMap<(usize, usize), i64> {
-    let mut said: Vec<(Timestamp, usize, usize)> = Vec::new();
-    for (number, session) in sessions.iter().enumerate() {
-        let entries = session.entries.iter().enumerate();
-        said.extend(entries.map(|(index, (entry, _))| (entry.body.created_at, number, index)));
+/// An entry that fits, by its name.
+struct Found {
+    key: SessionKey,
+    born: Token,
+    seq: Seq,
+    score: f32,
+}
+
+/// The entries that fit best; `sessions` are the oldest first.
+fn ranked(sessions: Vec<Searched>, query: &Query, limit: usize) -> Vec<Found> {
+    let (mut names, mut places, mut conversations) = (Vec::new(), Vec::new(), Vec::new());
+    for (number, Searched { key, born, digest }) in sessions.into_iter().enumerate() {
+        let (conversation, said) = digest.into_parts();
+        let said = said.into_iter().enumerate();
+        places.extend(said.map(|(index, (time, seq))| (time, number, index, seq)));
+        conversations.push(conversation);
+        names.push((key, born));
     }
-    said.sort_unstable();
-    (0..).zip(said).map(|(newness, (_, number, index))| ((number, index), newness)).collect()
+    // By when they were said, then by session and position: the greater the name, the newer.
+    places.sort_unstable();
+    for (id, (_, number, index, _)) in (0..).zip(&places) {
+        let conversation: Option<&mut Conversation> = conversations.get_mut(*number);
+        if let Some(place) = conversation.and_then(|it| it.places.get_mut(*index)) {
+            place.id = id;
+        }
+    }
+    let seen = Seen::of(conversations, query);
+    let ranked = rank(&seen.corpus, &seen.terms, &seen.conversations, limit);
+    let found = ranked.into_iter().filter_map(|it| {
+        let (_, _, _, seq) = places.get(usize::try_from(it.id).ok()?)?;
+        let (key, born) = names.get(it.conversation)?.clone();
+        Some(Found { key, born, seq: *seq, score: it.score })
+    });
+    found.collect()
+}
+
+/// Does some work, off the runtime's threads if it is on more than a few entries.
+async fn off_the_runtime<T: Send + 'static>(
+    entries: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, MemoryError> {
+    if entries <= FEW {
+        return Ok(work());
+    }
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| MemoryError::new(SEARCH, MemoryErrorKind::Backend).with_source(error))
 }
 
 impl RedisStore {
+    /// What a search keeps of a session; `None` if it is gone, or was forgotten meanwhile.
     async fn searched(
         &self,
-        key: SessionKey,
-        vector: Option<&QueryVector>,
-    ) -> Result<Searched, MemoryError> {
-        let (mut entries, mut vectors, mut after) = (Vec::new(), Vec::new(), Seq(0));
-        while let Some(page) = self.scan_page(&key, (after, usize::MAX), vector.is_some()).await? {
-            let mut embeddings = page.embeddings.into_iter();
-            for (seq, entry) in page.entries {
-                let embedding = embeddings.next();
-                let Some(entry) = branch::readable(seq, entry) else { continue };
-                let Some(document) = Document::of(&entry.body) else { continue };
-                let position = entries.len() as u64;
-                let values =
-                    vector.zip(embedding).and_then(|(it, bytes)| embeddings::of(it, &bytes));
-                vectors.extend(values.map(|values| Vector { position, values }));
-                entries.push((entry, document));
+        session: (SessionKey, u64),
+        query: &Arc<Query>,
+    ) -> Result<Option<Searched>, MemoryError> {
+        let (key, entries) = session;
+        let (mut digest, mut born) = (Digest::default(), None);
+        let mut after = if entries <= ENTRIES { Seq(0) } else { self.searched_after(&key).await? };
+        loop {
+            let page = self.scan_page(&key, (after, PAGE), query.vector.is_some()).await?;
+            let Some(page) = page else { return Ok(None) };
+            if born.is_some_and(|it| it != page.state.born) {
+                return Ok(None);
             }
+            born = Some(page.state.born);
             after = page.reached;
-            if page.state.last <= after {
-                break;
+            let is_last = page.state.last <= after;
+            let (query, size) = (Arc::clone(query), page.entries.len());
+            let work = move || digest.with(page.entries, page.embeddings, &query, is_last);
+            digest = off_the_runtime(size, work).await?;
+            if is_last {
+                return Ok(Some(Searched { key, born: page.state.born, digest }));
             }
         }
-        let mut compared = vec![None; entries.len()];
-        if let Some(query) = vector {
-            for (vector, close) in vectors.iter().zip(closeness(&query.values, &vectors)) {
-                let place = usize::try_from(vector.position).ok();
-                if let Some(place) = place.and_then(|it| compared.get_mut(it)) {
-                    *place = Some(close);
-                }
-            }
-        }
-        Ok(Searched { key, entries, closeness: compared })
     }
 
-    /// The owner's newest sessions with their entries, the oldest first.
+    /// Where the newest positions of a large session begin.
+    async fn searched_after(&self, key: &SessionKey) -> Result<Seq, MemoryError> {
+        tracing::debug!(operation = SEARCH, "looks at the newest entries of a session only");
+        let page = self.scan_page(key, (Seq(0), PageSize::entries(0)), false).await?;
+        Ok(Seq(page.map_or(0, |it| it.state.last.0.saturating_sub(ENTRIES))))
+    }
+
+    /// The owner's newest sessions, the oldest first.
     async fn search_in(
         &self,
         owner: &Owner,
-        vector: Option<&QueryVector>,
+        query: &Arc<Query>,
     ) -> Result<Vec<Searched>, MemoryError> {
-        let newest = self.page(owner, Side::Newest, SESSIONS).await?;
-        let keys = newest.into_iter().map(|it| SessionKey::new(owner.clone(), it.id));
-        let mut found = stream::iter(keys.map(|it| self.searched(it, vector))).buffered(AT_ONCE);
+        let newest = self.page(owner, Side::Newest, SESSIONS).await?.into_iter();
+        let newest =
+            newest.map(|Session { id, entries, .. }| (SessionKey::new(owner.clone(), id), entries));
+        let newest: Vec<_> = newest.collect();
+        let mut found =
+            stream::iter(newest.into_iter().map(|it| self.searched(it, query))).buffered(AT_ONCE);
         let (mut sessions, mut entries) = (Vec::new(), 0);
         while let Some(session) = found.try_next().await? {
-            entries += session.entries.len();
+            let Some(session) = session else { continue };
+            entries += session.digest.len();
             sessions.push(session);
             if ENTRIES < entries {
                 tracing::debug!(operation = SEARCH, "looked at the newest sessions only");
@@ -167,28 +219,38 @@ impl RedisStore {
         sessions.reverse();
         Ok(sessions)
     }
+
+    /// The entry that was found, if it is still there and can be found.
+    async fn hit(&self, found: Found) -> Result<Option<Hit>, MemoryError> {
+        let Found { key, born, seq, score } = found;
+        let mut fields = redis::cmd("HMGET");
+        fields.arg(self.keys.session(&key)).arg(keys::STATE).arg(keys::entry(seq));
+        let reply = Reply(SEARCH);
+        let [line, value] = reply.array(self.pool.command(SEARCH, fields, false).await?)?;
+        let (Some(line), Some(value)) = (reply.bytes(line)?, reply.bytes(value)?) else {
+            return Ok(None);
+        };
+        let is_same = reply.parsed(&line, State::parse)?.born == born;
+        let entry = branch::readable(seq, &value).filter(|it| text_of(&it.body).is_some());
+        Ok(entry.filter(|_| is_same).map(|entry| Hit { session: key, entry, score }))
+    }
 }
 
 #[async_trait]
 impl Recall for RedisStore {
     async fn search(&self, owner: &Owner, search: &Search) -> Result<Vec<Hit>, MemoryError> {
-        let query = Query { words: query_words(&search.text), vector: search.vector.as_ref() };
+        let query = Query { words: query_words(&search.text), vector: search.vector.clone() };
         if search.limit == 0 || query.words.is_empty() && query.vector.is_none() {
             return Ok(Vec::new());
         }
-        let sessions = self.search_in(owner, query.vector).await?;
-        let newness = newness(&sessions);
-        let seen = Seen::of(&sessions, &query, &newness);
-        let places: HashMap<i64, (usize, usize)> =
-            newness.into_iter().map(|(place, id)| (id, place)).collect();
-        let ranked = rank(&seen.corpus, &seen.terms, &seen.conversations, search.limit);
-        let hits = ranked.into_iter().filter_map(|it| {
-            let (number, index) = places.get(&it.id)?;
-            let session = sessions.get(*number)?;
-            let (entry, _) = session.entries.get(*index)?;
-            Some(Hit { session: session.key.clone(), entry: entry.clone(), score: it.score })
-        });
-        Ok(hits.collect())
+        let query = Arc::new(query);
+        let sessions = self.search_in(owner, &query).await?;
+        let entries = sessions.iter().map(|it| it.digest.len()).sum::<u64>();
+        let limit = search.limit;
+        let size = usize::try_from(entries).unwrap_or(usize::MAX);
+        let found = off_the_runtime(size, move || ranked(sessions, &query, limit)).await?;
+        let hits = stream::iter(found.into_iter().map(|it| self.hit(it))).buffered(AT_ONCE);
+        hits.try_filter_map(async |it| Ok(it)).try_collect().await
     }
 
     async fn unembedded(&self, model: &str, limit: usize) -> Result<Vec<Unembedded>, MemoryError> {
