@@ -1,5 +1,7 @@
 //! What background work asks, across owners: by indexes of all sessions and of all turns.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use brain_core::{
     ids::{IdempotencyKey, SessionKey, TurnId},
@@ -24,21 +26,44 @@ const UNSETTLED: &str = "find what is forgotten";
 /// How many members of an index are looked at at a time.
 const PAGE: usize = 500;
 
-/// A session of an index, and what became of it.
-enum Found {
-    Idle(Timestamp, SessionKey),
-    /// It has an open turn, or is about to be made.
-    Busy,
-    /// The index was wrong, and is right now.
-    Stale,
+/// A session of the index of all, as it was looked at.
+struct Looked {
+    /// What the index said of it.
+    noted: i64,
+    /// Whether it has left that place for its right one, or the index.
+    moved: bool,
+    /// When it was last changed, if it is there without an open turn.
+    idle: Option<(Timestamp, SessionKey)>,
 }
 
-impl Found {
-    fn idle(self) -> Option<(Timestamp, SessionKey)> {
-        match self {
-            Self::Idle(changed, key) => Some((changed, key)),
-            Self::Busy | Self::Stale => None,
-        }
+/// What became of an old turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pruned {
+    Yes,
+    /// It was gone before, and has left the index.
+    Gone,
+    /// It stays in the index.
+    No,
+}
+
+/// Where a walk begins; no session is older.
+const START: Cursor = Cursor { from: i64::MIN, skip: 0 };
+
+/// Where a walk over an index by number goes on.
+#[derive(Clone, Copy, Debug)]
+struct Cursor {
+    from: i64,
+    /// How many of that number were seen.
+    skip: usize,
+}
+
+impl Cursor {
+    /// After these, of which some have moved.
+    fn after(self, page: &[Looked]) -> Self {
+        let Some(last) = page.last() else { return self };
+        let stay = page.iter().filter(|it| it.noted == last.noted && !it.moved).count();
+        let before = if last.noted == self.from { self.skip } else { 0 };
+        Self { from: last.noted, skip: before + stay }
     }
 }
 
@@ -48,64 +73,69 @@ impl RedisStore {
         &self,
         operation: &'static str,
         (index, before): (Vec<u8>, Timestamp),
-        (skip, limit): (usize, usize),
+        (cursor, limit): (Cursor, usize),
     ) -> Result<Vec<(String, i64)>, MemoryError> {
         let mut range = redis::cmd("ZRANGEBYSCORE");
-        range.arg(index).arg("-inf").arg(format!("({}", before.as_millis()));
-        range.arg("WITHSCORES").arg("LIMIT").arg(skip).arg(limit);
+        range.arg(index).arg(cursor.from).arg(format!("({}", before.as_millis()));
+        range.arg("WITHSCORES").arg("LIMIT").arg(cursor.skip).arg(limit);
         scored(Reply(operation), self.pool.command(operation, range, false).await?)
     }
 
+    /// Looks at a session of the index of all, and puts it right there.
     async fn look_at_idle(
         &self,
         (name, noted): (String, i64),
         now: Timestamp,
-    ) -> Result<Found, MemoryError> {
-        let Some(key) = parse_name(&name) else { return Ok(Found::Busy) };
-        let number = match self.stored(IDLE, &key).await? {
+    ) -> Result<Looked, MemoryError> {
+        let stays = Looked { noted, moved: false, idle: None };
+        let Some(key) = parse_name(&name) else { return Ok(stays) };
+        let (number, idle) = match self.stored(IDLE, &key).await? {
             Some(Stored { session, state, .. }) => {
                 let changed = session.updated_at;
+                let idle = state.held.is_none().then_some((changed, key));
                 if changed.as_millis() == noted {
-                    let busy = state.held.is_some();
-                    return Ok(if busy { Found::Busy } else { Found::Idle(changed, key) });
+                    return Ok(Looked { idle, ..stays });
                 }
-                changed.as_millis().to_string()
+                (changed.as_millis().to_string(), idle)
             }
-            None if now.since(Timestamp::from_millis(noted)) <= GRACE => return Ok(Found::Busy),
+            None if now.since(Timestamp::from_millis(noted)) <= GRACE => return Ok(stays),
             None => {
                 self.prune_sessions(&key.owner, std::slice::from_ref(&key.id)).await;
-                String::new()
+                (String::new(), None)
             }
         };
         let args = [name, noted.to_string(), number].map(String::into_bytes).into();
         let keys = [self.keys.sessions()];
         self.pool.script(IDLE, &scripts::RESCORE, &keys, args, true).await?;
-        Ok(Found::Stale)
+        Ok(Looked { noted, moved: true, idle })
     }
 
     /// Drops the record of a turn, if it ended before then.
-    async fn prune_turn(&self, (member, before): (String, Timestamp)) -> Result<bool, MemoryError> {
-        let Some((id, key)) = parse_member(&member) else { return Ok(false) };
+    async fn prune_turn(
+        &self,
+        (member, before): (String, Timestamp),
+    ) -> Result<Pruned, MemoryError> {
+        let Some((id, key)) = parse_member(&member) else { return Ok(Pruned::No) };
         let found = self.look_at_turn(PRUNE, (&key, id), Look::at([])).await?;
         let ended = |turn: &TurnRecord| turn.ended_at.is_some_and(|it| it < before);
         let Some(found) = found else {
             self.drop_turn(&key, id).await;
-            return Ok(false);
+            return Ok(Pruned::Gone);
         };
         if !ended(&found.turn) {
-            return Ok(false);
+            return Ok(Pruned::No);
         }
         let guards = vec![found.guard()];
         let drops = keys::turn(id).into();
         let change = Change { guards, drops, unnoticed: true, ..Change::default() };
         if self.commit(PRUNE, &key, change).await? != Committed::Yes {
-            return Ok(false);
+            return Ok(Pruned::No);
         }
         if let Some(known) = &found.turn.idempotency {
             self.free_key(&key, (id, &known.key)).await;
         }
         self.drop_turn(&key, id).await;
-        Ok(true)
+        Ok(Pruned::Yes)
     }
 
     /// Frees the client's key of a turn that is gone.
@@ -152,39 +182,37 @@ impl Upkeep for RedisStore {
         limit: usize,
     ) -> Result<Vec<SessionKey>, MemoryError> {
         let now = self.now(IDLE).await?;
-        let (mut idle, mut skip) = (Vec::new(), 0);
+        let (mut idle, mut cursor) = (BTreeSet::new(), START);
         while idle.len() < limit {
-            let page = (self.keys.sessions(), before);
-            let page = self.members_before(IDLE, page, (skip, PAGE)).await?;
+            let index = (self.keys.sessions(), before);
+            let page = self.members_before(IDLE, index, (cursor, PAGE)).await?;
             let whole = page.len() == PAGE;
             let found = stream::iter(page.into_iter().map(|it| self.look_at_idle(it, now)));
-            let found: Vec<_> = found.buffered(AT_ONCE).try_collect().await?;
-            if found.iter().any(|it| matches!(it, Found::Stale)) {
-                // What was put right stands somewhere else now.
-                (idle, skip) = (Vec::new(), 0);
-                continue;
-            }
-            skip += found.len();
-            idle.extend(found.into_iter().filter_map(Found::idle));
+            let found: Vec<Looked> = found.buffered(AT_ONCE).try_collect().await?;
+            cursor = cursor.after(&found);
+            // What has moved further on is met there, where its turn is.
+            let is_passed = |changed: Timestamp| {
+                changed < before && (!whole || changed.as_millis() <= cursor.from)
+            };
+            idle.extend(found.into_iter().filter_map(|it| it.idle).filter(|it| is_passed(it.0)));
             if !whole {
                 break;
             }
         }
-        idle.sort_unstable();
         Ok(idle.into_iter().take(limit).map(|(_, key)| key).collect())
     }
 
     async fn prune_turns(&self, before: Timestamp) -> Result<u64, MemoryError> {
         self.trim_forgotten(PRUNE).await?;
-        let (mut pruned, mut skip) = (0, 0);
+        let (mut pruned, mut cursor) = (0, START);
         loop {
             let page = (self.keys.ended_turns(), before);
-            let page = self.members_before(PRUNE, page, (skip, PAGE)).await?;
+            let page = self.members_before(PRUNE, page, (cursor, PAGE)).await?;
             let whole = page.len() == PAGE;
             let done = page.into_iter().map(|(member, _)| self.prune_turn((member, before)));
-            let done: Vec<bool> = stream::iter(done).buffered(AT_ONCE).try_collect().await?;
-            pruned += done.iter().filter(|it| **it).count() as u64;
-            skip += done.iter().filter(|it| !**it).count();
+            let done: Vec<Pruned> = stream::iter(done).buffered(AT_ONCE).try_collect().await?;
+            pruned += done.iter().filter(|it| **it == Pruned::Yes).count() as u64;
+            cursor.skip += done.iter().filter(|it| **it == Pruned::No).count();
             if !whole {
                 return Ok(pruned);
             }
@@ -194,7 +222,7 @@ impl Upkeep for RedisStore {
     async fn unsettled(&self, limit: usize) -> Result<Vec<SessionKey>, MemoryError> {
         self.trim_forgotten(UNSETTLED).await?;
         let page = (self.keys.forgotten(), Timestamp::from_millis(i64::MAX));
-        let found = self.members_before(UNSETTLED, page, (0, limit)).await?;
+        let found = self.members_before(UNSETTLED, page, (START, limit)).await?;
         Ok(found.iter().filter_map(|(name, _)| parse_name(name)).collect())
     }
 
@@ -203,5 +231,9 @@ impl Upkeep for RedisStore {
         settled.arg(self.keys.forgotten()).arg(name_of(key));
         self.pool.command(UNSETTLED, settled, true).await?;
         Ok(())
+    }
+
+    async fn pending(&self, _key: &SessionKey) -> Result<u64, MemoryError> {
+        Ok(0)
     }
 }
