@@ -15,6 +15,7 @@ use crate::{
     record::{self, Outline},
     reply::Reply,
     scripts,
+    state::Description,
     store::{Attempts, Change, Committed, Look, RedisStore, Seen, millis},
     summaries, value,
 };
@@ -38,12 +39,18 @@ impl RedisStore {
             }
         }
         let turns = self.turns_in(FORGET, key).await?;
-        let keys = [self.keys.session(key), self.keys.copy(key), self.keys.burial(key)];
+        let keys = [
+            self.keys.session(key),
+            self.keys.copy(key),
+            self.keys.staged(key),
+            self.keys.burial(key),
+        ];
         let args = vec![self.given_now(), millis(BURIAL)];
         let erased = self.pool.script(FORGET, &scripts::FORGET, &keys, args, true).await?;
         let erased = Reply(FORGET)
             .optional_text(erased)?
             .map_or(Ok(0), |it| it.parse().map_err(|_| Reply(FORGET).corrupt()))?;
+        self.touched.forget(key);
         self.drop_turns(key, turns).await;
         self.prune_sessions(&key.owner, std::slice::from_ref(&key.id)).await;
         Ok(Forgotten { erased, pending: 0 })
@@ -105,6 +112,10 @@ impl RedisStore {
             turns.retain(|it| it.input == Some(seq));
             change.drops.extend(turns.iter().flat_map(|it| keys::turn(it.id)));
             if self.commit(FORGET_ENTRY, key, change).await? == Committed::Yes {
+                // A restore may have carried the entry over.
+                let mut staged = redis::cmd("UNLINK");
+                staged.arg(self.keys.staged(key));
+                self.pool.command(FORGET_ENTRY, staged, true).await?;
                 self.drop_turns(key, turns).await;
                 return Ok(Forgotten { erased: 1, pending: 0 });
             }
@@ -126,13 +137,20 @@ fn without_entry(seen: &Seen, seq: Seq) -> Result<Option<Change>, MemoryError> {
         return Ok(None);
     }
     let left = Draft::new(entry.body.forgotten())?;
+    let description = (keys::DESCRIPTION.to_vec(), stored.description.clone());
+    stored.session.drop_default_title();
+    stored.description = Description::of(FORGET_ENTRY, stored.state.born, &stored.session)?;
     stored.changed(Token::random(), seen.now);
     let mut sets = stored.sets();
+    sets.push(stored.description_field());
     sets.push((keys::entry(seq), value::value(entry.parent, &left)));
     sets.push((keys::forgotten(seq), b"1".to_vec()));
     let places = seen.field(1);
-    let guards =
-        vec![seen.guard(), (keys::SUMMARIES.to_vec(), places.unwrap_or_default().to_vec())];
+    let guards = vec![
+        seen.guard(),
+        description,
+        (keys::SUMMARIES.to_vec(), places.unwrap_or_default().to_vec()),
+    ];
     let mut places = summaries::parse_places(reply, places)?;
     let gone: Vec<Seq> = places.iter().copied().filter(|it| seq <= *it).collect();
     places.retain(|it| *it < seq);

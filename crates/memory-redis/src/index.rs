@@ -25,6 +25,9 @@ use crate::{
 
 /// How long a record of something that was never finished is left alone.
 pub(crate) const GRACE: Duration = Duration::from_secs(600);
+/// How long a session need not be put into the index of all sessions again; whoever looks for what
+/// changed looks back by [`GRACE`].
+const TOUCHED: Duration = Duration::from_secs(300);
 /// How long beside the session's TTL a turn is found by its id.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How many sessions are asked at once.
@@ -83,7 +86,23 @@ impl RedisStore {
         let mut all = command("ZADD", self.keys.sessions());
         all.arg(now.as_millis()).arg(name_of(key));
         self.pool.command(operation, all, true).await?;
+        self.touched.add(key, self.moment());
         Ok(())
+    }
+
+    /// Puts a session that was appended to into the index of all, unless this store did so of late.
+    /// If that fails, the next append does it.
+    pub(crate) async fn note_appended(&self, operation: &'static str, key: &SessionKey) {
+        let now = self.moment();
+        if self.touched.at(key).is_some_and(|it| now.since(it) < TOUCHED) {
+            return;
+        }
+        let args = vec![self.given_now(), name_of(key).into_bytes()];
+        let keys = [self.keys.sessions()];
+        match self.pool.script(operation, &scripts::TOUCH, &keys, args, true).await {
+            Ok(_) => self.touched.add(key, now),
+            Err(error) => tracing::debug!(%error, "left a session in an index as changed before"),
+        }
     }
 
     /// Puts a session into its owner's index, at the place of when it was made.

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `P:s:{OWNER.SESSION}` | hash | a session with its entries, turns, append ids and summaries |
 //! | `P:c:{OWNER.SESSION}` | hash | a copy of the newest entries of a session that lives elsewhere |
+//! | `P:r:{OWNER.SESSION}` | hash | a session that is being restored in pieces; a minute |
 //! | `P:x:{OWNER.SESSION}` | string | when the session was forgotten; kept for a day |
 //! | `P:v:{OWNER.SESSION}` | set | turns that never opened and may not open any more; a day |
 //! | `P:o:{OWNER}` | sorted set | the owner's sessions by when they were made |
@@ -33,6 +34,7 @@
 //! | `y` | up to which position entries are embedded, and by which model |
 //! | `f:SEQ` | that an entry was forgotten |
 //! | `z` | how many bytes the entries of a copy have |
+//! | `r` | who restores a session, while it is put together |
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use brain_core::ids::{AppendId, IdempotencyKey, Owner, Seq, SessionId, SessionKey, TurnId};
@@ -86,6 +88,10 @@ impl Keys {
 
     pub(crate) fn copy(&self, key: &SessionKey) -> Vec<u8> {
         self.of_session('c', key)
+    }
+
+    pub(crate) fn staged(&self, key: &SessionKey) -> Vec<u8> {
+        self.of_session('r', key)
     }
 
     pub(crate) fn burial(&self, key: &SessionKey) -> Vec<u8> {

@@ -35,6 +35,28 @@ impl KnownTurns {
     }
 }
 
+/// When sessions were last put into the index of all sessions, as far as that was of late.
+#[derive(Debug, Default)]
+pub(crate) struct Touched(Mutex<HashMap<SessionKey, Timestamp>>);
+
+impl Touched {
+    pub(crate) fn at(&self, key: &SessionKey) -> Option<Timestamp> {
+        locked(&self.0).get(key).copied()
+    }
+
+    pub(crate) fn add(&self, key: &SessionKey, now: Timestamp) {
+        let mut touched = locked(&self.0);
+        if touched.len() == MOST {
+            touched.clear();
+        }
+        touched.insert(key.clone(), now);
+    }
+
+    pub(crate) fn forget(&self, key: &SessionKey) {
+        locked(&self.0).remove(key);
+    }
+}
+
 /// When everything was embedded, and by which model.
 #[derive(Debug, Default)]
 pub(crate) struct Embedded(Mutex<Option<(String, Timestamp)>>);

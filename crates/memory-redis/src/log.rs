@@ -129,7 +129,13 @@ impl SessionLog for RedisStore {
                 said = made;
             }
             return match said {
-                Said::Done(appended) => Ok(appended),
+                Said::Done(appended) => {
+                    // A turn notes itself when it begins and when it ends.
+                    if append.fence.is_none() {
+                        self.note_appended(APPEND, key).await;
+                    }
+                    Ok(appended)
+                }
                 Said::Refused(kind) => Err(MemoryError::new(APPEND, kind)),
                 Said::Absent => {
                     let kind = self.absence(APPEND, key).await?;
@@ -195,9 +201,5 @@ impl SessionLog for RedisStore {
 
     async fn forget_entry(&self, key: &SessionKey, seq: Seq) -> Result<Forgotten, MemoryError> {
         self.erase_entry(key, seq).await
-    }
-
-    async fn pending(&self, _key: &SessionKey) -> Result<u64, MemoryError> {
-        Ok(0)
     }
 }

@@ -1,5 +1,11 @@
 //! Moving sessions out and in: an export walks over lists and scans, and what is put back is
 //! compared with what is there, then committed as a whole.
+//!
+//! What fits into one piece is committed by one script. More is put together beside what is there,
+//! a piece at a time, and then revealed ([`staging`]), so that no script is busy for long and no
+//! more than a piece is encoded at once.
+
+mod staging;
 
 use std::fmt::Write;
 
@@ -7,14 +13,16 @@ use async_trait::async_trait;
 use brain_core::{
     ids::{Owner, Seq, SessionKey, Token},
     memory::{
-        Draft, ExportPart, ExportedSession, MemoryError, MemoryErrorKind, NewSession, Portable,
-        Restored, Session, export_by_scan,
+        Draft, Entry, ExportPart, ExportedEntry, ExportedSession, MemoryError, MemoryErrorKind,
+        NewSession, Portable, Restored, Session, export_by_scan,
     },
 };
 use futures_util::stream::BoxStream;
 
+use self::staging::Staging;
 use crate::{
-    branch, keys,
+    branch::{self, PageSize},
+    keys,
     reply::Reply,
     state::{Description, Stored},
     store::{Attempts, Change, Committed, Look, RedisStore, Seen},
@@ -22,6 +30,15 @@ use crate::{
 };
 
 const RESTORE: &str = "restore the session";
+/// Most entries of a piece.
+const PIECE: usize = 2_000;
+/// After so many bytes of entries a piece is enough.
+const PIECE_BYTES: usize = 4 << 20;
+/// How often a session is put together that others change meanwhile.
+const STAGINGS: usize = 3;
+
+/// A field and its value.
+type Field = (Vec<u8>, Vec<u8>);
 
 #[async_trait]
 impl Portable for RedisStore {
@@ -38,50 +55,178 @@ impl Portable for RedisStore {
         import: &ExportedSession,
     ) -> Result<Restored, MemoryError> {
         import.check_tree()?;
-        let drafts = import.entries.iter().map(|it| Draft::new(it.entry.clone()));
-        let drafts: Vec<Draft> = drafts.collect::<Result<_, _>>()?;
         let attempts = Attempts::new(RESTORE);
+        let mut stagings = 0;
         loop {
             let seen = self.look(RESTORE, key, Look::at([keys::SUMMARIES.to_vec()])).await?;
-            let (restored, skip) = compare(self, key, import, &seen).await?;
+            let Some((restored, skip)) = compare(self, key, import, &seen).await? else {
+                attempts.again()?;
+                continue;
+            };
             if restored == Restored::Unchanged {
                 return Ok(restored);
             }
-            let change = taken_over(key, import, (&drafts, skip), &seen)?;
-            if seen.stored.is_none() {
-                self.note_session(RESTORE, (key, import.created_at), seen.now).await?;
+            let mut rest = import.entries.get(skip..).unwrap_or_default();
+            let first = piece(&mut rest)?;
+            let done = if rest.is_empty() {
+                self.restore_at_once((key, import), &seen, first).await?
             } else {
-                self.note_changed(RESTORE, key, seen.now).await?;
-            }
-            if self.commit(RESTORE, key, change).await? == Committed::Yes {
+                stagings += 1;
+                self.restore_staged((key, import), &seen, (first, rest)).await?
+            };
+            if done == Committed::Yes {
                 return Ok(restored);
             }
-            attempts.again()?;
+            // Whoever put a large session together looks again, however long that took.
+            if stagings == 0 || STAGINGS <= stagings {
+                attempts.again()?;
+            }
         }
     }
 }
 
-/// What restoring amounts to, and how many entries are there already.
+impl RedisStore {
+    /// What is there and the entries that are missing, in one script.
+    async fn restore_at_once(
+        &self,
+        (key, import): (&SessionKey, &ExportedSession),
+        seen: &Seen,
+        entries: Vec<Field>,
+    ) -> Result<Committed, MemoryError> {
+        let mut change = taken_over(key, import, seen)?;
+        change.sets.splice(0..0, entries);
+        self.note_restored((key, import), seen).await?;
+        self.commit(RESTORE, key, change).await
+    }
+
+    /// The same in pieces, beside what is there.
+    async fn restore_staged(
+        &self,
+        (key, import): (&SessionKey, &ExportedSession),
+        seen: &Seen,
+        (first, rest): (Vec<Field>, &[ExportedEntry]),
+    ) -> Result<Committed, MemoryError> {
+        let mut change = taken_over(key, import, seen)?;
+        // An embedding that is made meanwhile may be missing in what is carried over.
+        change.drops.push(keys::EMBEDDED.to_vec());
+        let staging = Staging::begin(self, key).await?;
+        let done = async {
+            if seen.stored.is_some() {
+                staging.carry().await?;
+            }
+            let put = first.len() + rest.len();
+            staging.put(first).await?;
+            let mut rest = rest;
+            while !rest.is_empty() {
+                staging.put(piece(&mut rest)?).await?;
+            }
+            self.note_restored((key, import), seen).await?;
+            staging.reveal(change, put).await
+        };
+        let done = done.await;
+        if !matches!(done, Ok(Committed::Yes)) {
+            staging.abandon().await;
+        }
+        done
+    }
+
+    /// Brings the indexes up to date before the session is.
+    async fn note_restored(
+        &self,
+        (key, import): (&SessionKey, &ExportedSession),
+        seen: &Seen,
+    ) -> Result<(), MemoryError> {
+        if seen.stored.is_none() {
+            self.note_session(RESTORE, (key, import.created_at), seen.now).await
+        } else {
+            self.note_changed(RESTORE, key, seen.now).await
+        }
+    }
+}
+
+/// Encodes entries until it is enough, and takes them off the rest.
+fn piece(rest: &mut &[ExportedEntry]) -> Result<Vec<Field>, MemoryError> {
+    let (mut fields, mut bytes) = (Vec::new(), 0);
+    while let Some((it, after)) = rest.split_first()
+        && fields.len() < PIECE
+        && bytes < PIECE_BYTES
+    {
+        let value = value::value(it.parent, &Draft::new(it.entry.clone())?);
+        bytes += value.len();
+        fields.push((keys::entry(it.seq), value));
+        *rest = after;
+    }
+    Ok(fields)
+}
+
+/// What restoring amounts to, and how many entries are there already, as
+/// [`ExportedSession::compare`] says; a page of what is there at a time. `None` if it changed
+/// meanwhile.
 async fn compare(
     store: &RedisStore,
     key: &SessionKey,
     import: &ExportedSession,
     seen: &Seen,
-) -> Result<(Restored, usize), MemoryError> {
-    let Some(stored) = &seen.stored else { return Ok((Restored::Created, 0)) };
+) -> Result<Option<(Restored, usize)>, MemoryError> {
+    let Some(stored) = &seen.stored else { return Ok(Some((Restored::Created, 0))) };
+    let conflict = || MemoryError::new(RESTORE, MemoryErrorKind::Conflict);
     if stored.state.held.is_some() {
-        return Err(MemoryError::new(RESTORE, MemoryErrorKind::Conflict));
+        return Err(conflict());
     }
-    let entries = branch::scan(store, key, Seq(0), usize::MAX).await?;
-    let restored = import.compare(&ExportedSession::of(&stored.session, &entries, Vec::new()))?;
-    Ok((restored, entries.len()))
+    let (mut rest, mut after) = (import.entries.as_slice(), Seq(0));
+    while after < stored.state.last {
+        let page = store.scan_page(key, (after, PageSize::entries(branch::PAGE)), false).await?;
+        let Some(page) = page.filter(|it| it.state.born == stored.state.born) else {
+            return Ok(None);
+        };
+        for (seq, value) in page.entries {
+            let entry = value::read(seq, &value)?;
+            rest = without(rest, &entry).ok_or_else(conflict)?;
+        }
+        after = page.reached;
+    }
+    let (there, more) = (import.entries.len() - rest.len(), rest.len() as u64);
+    if more == 0 && is_described(&stored.session, import) {
+        return Ok(Some((Restored::Unchanged, there)));
+    }
+    let Session { created_at, class, .. } = stored.session;
+    let same = (import.created_at, import.class) == (created_at, class);
+    if same && 0 < more { Ok(Some((Restored::Extended(more), there))) } else { Err(conflict()) }
 }
 
-/// The session as the import has it, with the entries after the first `skip`.
+/// The entries after the first one, if that is this one.
+fn without<'a>(entries: &'a [ExportedEntry], entry: &Entry) -> Option<&'a [ExportedEntry]> {
+    let (first, rest) = entries.split_first()?;
+    let same = (first.seq, first.parent) == (entry.seq, entry.parent) && first.entry == *entry.body;
+    same.then_some(rest)
+}
+
+/// Whether the session is as the import has it, but for entries and summaries.
+fn is_described(session: &Session, import: &ExportedSession) -> bool {
+    let ExportedSession {
+        id: _,
+        title,
+        has_default_title,
+        metadata,
+        system,
+        recall,
+        class,
+        created_at,
+        updated_at,
+        head,
+        summaries: _,
+        entries: _,
+    } = import;
+    (title, metadata, system, recall, class)
+        == (&session.title, &session.metadata, &session.system, &session.recall, &session.class)
+        && (has_default_title, created_at, updated_at, head)
+            == (&session.has_default_title, &session.created_at, &session.updated_at, &session.head)
+}
+
+/// The session as the import has it, but for its entries.
 fn taken_over(
     key: &SessionKey,
     import: &ExportedSession,
-    (drafts, skip): (&[Draft], usize),
     seen: &Seen,
 ) -> Result<Change, MemoryError> {
     let mut stored = match &seen.stored {
@@ -101,9 +246,6 @@ fn taken_over(
     if let Some(before) = &seen.stored {
         change.guards.push((keys::DESCRIPTION.to_vec(), before.description.clone()));
     }
-    let entries = import.entries.iter().zip(drafts).skip(skip);
-    let entries = entries.map(|(it, draft)| (keys::entry(it.seq), value::value(it.parent, draft)));
-    change.sets.extend(entries);
     change.sets.extend(stored.sets());
     change.sets.push(stored.description_field());
     put_gaps(&mut change, import);
@@ -113,6 +255,7 @@ fn taken_over(
 
 fn describe(session: &mut Session, import: &ExportedSession) {
     session.title.clone_from(&import.title);
+    session.has_default_title = import.has_default_title;
     session.metadata.clone_from(&import.metadata);
     session.system.clone_from(&import.system);
     session.recall = import.recall;

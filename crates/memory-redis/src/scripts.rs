@@ -22,6 +22,11 @@ scripts! {
     APPEND = "lua/append.lua";
     LOOK = "lua/look.lua";
     COMMIT = "lua/commit.lua";
+    STAGE = "lua/stage.lua";
+    CARRY = "lua/carry.lua";
+    PUT = "lua/put.lua";
+    REVEAL = "lua/reveal.lua";
+    ABANDON = "lua/abandon.lua";
     READ = "lua/read.lua";
     SCAN = "lua/scan.lua";
     FILL = "lua/fill.lua";
@@ -33,6 +38,7 @@ scripts! {
     VOID = "lua/void.lua";
     CLAIM = "lua/claim.lua";
     NOTE = "lua/note.lua";
+    TOUCH = "lua/touch.lua";
     PRUNE = "lua/prune.lua";
     PAGE = "lua/page.lua";
     END = "lua/end.lua";

@@ -20,7 +20,7 @@ use crate::{
     RedisConfig,
     connect::{Pool, UrlError},
     keys::{self, Keys},
-    known::{Embedded, KnownTurns},
+    known::{Embedded, KnownTurns, Touched},
     reply::Reply,
     scripts,
     state::Stored,
@@ -51,6 +51,8 @@ pub struct RedisStore {
     pub(crate) clock: RedisClock,
     pub(crate) known: Arc<KnownTurns>,
     pub(crate) embedded: Arc<Embedded>,
+    pub(crate) touched: Arc<Touched>,
+    made: Instant,
 }
 
 impl RedisStore {
@@ -68,6 +70,8 @@ impl RedisStore {
             clock,
             known: Arc::default(),
             embedded: Arc::default(),
+            touched: Arc::default(),
+            made: Instant::now(),
         })
     }
 
@@ -81,6 +85,14 @@ impl RedisStore {
         match &self.clock {
             RedisClock::Server => Vec::new(),
             RedisClock::Given(clock) => clock.now().as_millis().to_string().into_bytes(),
+        }
+    }
+
+    /// A time without asking anybody: where the server's clock counts, since the store was made.
+    pub(crate) fn moment(&self) -> Timestamp {
+        match &self.clock {
+            RedisClock::Server => Timestamp::from_millis(0).plus(self.made.elapsed()),
+            RedisClock::Given(clock) => clock.now(),
         }
     }
 
@@ -135,19 +147,15 @@ impl RedisStore {
         key: &SessionKey,
         change: Change,
     ) -> Result<Committed, MemoryError> {
-        let Change { guards, sets, drops, opens, unnoticed } = change;
+        let (opens, unnoticed) = (change.opens, change.unnoticed);
         let mut keys = vec![self.keys.session(key)];
         let turn = opens.map(|it| it.to_string().into_bytes());
         if turn.is_some() {
             keys.push(self.keys.void_turns(key));
         }
-        let count = |it: usize| it.to_string().into_bytes();
         let ttl = if unnoticed { Vec::new() } else { self.ttl() };
-        let mut args = vec![ttl, turn.unwrap_or_default(), count(guards.len())];
-        args.extend(guards.into_iter().flat_map(|(field, value)| [field, value]));
-        args.push(count(sets.len()));
-        args.extend(sets.into_iter().flat_map(|(field, value)| [field, value]));
-        args.extend(drops);
+        let mut args = vec![ttl, turn.unwrap_or_default()];
+        args.extend(change.into_args());
         let done = self.pool.script(operation, &scripts::COMMIT, &keys, args, true).await?;
         Ok(match done {
             Value::Int(1) => Committed::Yes,
@@ -240,6 +248,20 @@ pub(crate) struct Change {
     pub(crate) opens: Option<TurnId>,
     /// Whether the session lives on no longer for it.
     pub(crate) unnoticed: bool,
+}
+
+impl Change {
+    /// Guards, sets and drops as scripts take them.
+    pub(crate) fn into_args(self) -> Vec<Vec<u8>> {
+        let count = |it: usize| it.to_string().into_bytes();
+        let Self { guards, sets, drops, .. } = self;
+        let mut args = vec![count(guards.len())];
+        args.extend(guards.into_iter().flat_map(|(field, value)| [field, value]));
+        args.push(count(sets.len()));
+        args.extend(sets.into_iter().flat_map(|(field, value)| [field, value]));
+        args.extend(drops);
+        args
+    }
 }
 
 /// What became of a change.

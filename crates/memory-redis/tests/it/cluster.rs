@@ -1,113 +1,43 @@
 //! The whole contract on a Redis Cluster of three nodes, and what its faults look like.
 
 use std::{
-    sync::{
-        Arc, Mutex, Weak,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, Weak},
     time::Duration,
 };
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use brain_core::{
-    ids::{Seq, SessionKey},
-    memory::{Catalog, MemoryErrorKind, MemoryStore, NewSession, SessionLog},
-};
+use brain_core::memory::{Catalog, MemoryErrorKind, MemoryStore, NewSession, SessionLog};
 use brain_testkit::{
     ManualClock,
-    memory::Fresh,
-    redis::{Cluster, Reply, Sentinel, Server, Settings},
+    redis::{Cluster, Sentinel, Server, Settings},
 };
-use memory_redis::{RedisClock, RedisConfig, RedisStore};
 
-use crate::harness::{begin, fails, heals, key, listed, next, store, texts};
+use crate::{
+    harness::{begin, fails, heals, key, listed, next, store, texts},
+    part::Part,
+};
 
-/// The cluster of all cases that run now.
-fn cluster() -> Arc<Cluster> {
+/// A part of the cluster of all cases that run now.
+fn part(clock: Arc<ManualClock>) -> Part {
     static CLUSTER: Mutex<Weak<Cluster>> = Mutex::new(Weak::new());
     let mut cluster = CLUSTER.lock().unwrap();
-    if let Some(running) = cluster.upgrade() {
-        return running;
-    }
-    let started = Arc::new(Cluster::start_with(&Settings::new().set("rdbcompression", "no")));
-    *cluster = Arc::downgrade(&started);
-    started
-}
-
-/// A part of the cluster that no other case uses.
-struct Part {
-    cluster: Arc<Cluster>,
-    config: RedisConfig,
-    clock: Arc<ManualClock>,
-}
-
-impl Part {
-    fn new(clock: Arc<ManualClock>) -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let cluster = cluster();
-        let mut config = RedisConfig::parse(&cluster.url()).unwrap();
-        config.prefix = format!("case{}", NEXT.fetch_add(1, Ordering::Relaxed));
-        config.ttl = Some(Duration::from_secs(3600));
-        config.pool_size = 4;
-        Self { cluster, config, clock }
-    }
-
-    fn store(&self) -> RedisStore {
-        RedisStore::new(&self.config, RedisClock::Given(self.clock.clone())).unwrap()
-    }
-
-    /// Makes what an entry says something that is no JSON.
-    fn damage(&self, key: &SessionKey, seq: Seq) {
-        let name = [key.owner.as_str(), key.id.as_str()].map(|it| URL_SAFE_NO_PAD.encode(it));
-        let session = format!("{}:s:{{{}}}", self.config.prefix, name.join("."));
-        let (node, _) = self.cluster.owner_and_other(&session);
-        let field = format!("e:{seq}");
-        let value = node.ask(&["HGET", &session, &field]).text();
-        let spoilt = value.replacen('{', "?", 1);
-        assert_ne!(value, spoilt);
-        assert_eq!(node.ask(&["HSET", &session, &field, &spoilt]), Reply::Integer(0));
-    }
-
-    /// Whether a text is in any key or value.
-    fn holds(&self, text: &str) -> bool {
-        let prefix = format!("{}:", self.config.prefix).into_bytes();
-        let named = URL_SAFE_NO_PAD.encode(text);
-        let has = |bytes: &[u8], text: &str| {
-            bytes.windows(text.len()).any(|window| window == text.as_bytes())
-        };
-        let contents = self.cluster.nodes().iter().flat_map(|it| it.client().contents());
-        contents.filter(|(key, _)| key.starts_with(&prefix)).any(|(key, value)| {
-            let Reply::Bytes(value) = value else { return false };
-            [&key[..], &value[..]].iter().any(|it| has(it, text) || has(it, &named))
-        })
-    }
-}
-
-fn fresh(clock: Arc<ManualClock>) -> Fresh {
-    let part = Arc::new(Part::new(clock));
-    let (damaged, seen) = (Arc::clone(&part), Arc::clone(&part));
-    Fresh::from(part.store())
-        .with_second(Arc::new(part.store()))
-        .with_damage(move |key, seq| {
-            let part = Arc::clone(&damaged);
-            Box::pin(async move { part.damage(&key, seq) })
-        })
-        .with_look(move |text| {
-            let part = Arc::clone(&seen);
-            Box::pin(async move { part.holds(&text) })
-        })
-        .keeping(part)
+    let running = cluster.upgrade().unwrap_or_else(|| {
+        let settings = Settings::new().set("rdbcompression", "no");
+        let started = Arc::new(Cluster::start_with(&settings));
+        *cluster = Arc::downgrade(&started);
+        started
+    });
+    Part::new(running, clock)
 }
 
 mod suite {
-    brain_testkit::memory_store_suite!(async |clock| super::fresh(clock));
+    brain_testkit::memory_store_suite!(async |clock| super::part(clock).fresh());
 }
 
 mod cache {
     use brain_testkit::cache::FreshCache;
 
     brain_testkit::session_cache_suite!(async |clock| {
-        let part = super::Part::new(clock);
+        let part = super::part(clock);
         FreshCache::from(part.store()).keeping(part)
     });
 }

@@ -7,24 +7,22 @@
 mod exercise;
 mod table;
 
-use std::{collections::BTreeSet, fs, path::Path, time::Duration};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use brain_testkit::redis::{Cluster, Monitor, Sentinel, Server, Settings};
 
 use self::{exercise::exercise, table::check};
-use crate::harness::{begin, config, store};
+use crate::harness::{begin, config, store, wait_until};
 
-/// What was recorded, when nothing more comes.
-fn all(monitor: &Monitor) -> Vec<Vec<String>> {
+/// What the server was sent so far: all that it recorded before a mark.
+fn all(server: &Server, monitor: &Monitor) -> Vec<Vec<String>> {
+    let mark = ["ECHO", "all of it"];
+    server.ask(&mark);
+    let end = |seen: &[Vec<String>]| seen.iter().position(|it| *it == mark);
+    wait_until("the mark is recorded", || end(&monitor.so_far()).is_some());
     let mut seen = monitor.so_far();
-    loop {
-        std::thread::sleep(Duration::from_millis(50));
-        let more = monitor.so_far();
-        if more.len() == seen.len() {
-            return more;
-        }
-        seen = more;
-    }
+    seen.truncate(end(&seen).unwrap());
+    seen
 }
 
 /// The names of the commands, each of which is in the table with its options.
@@ -66,7 +64,7 @@ async fn one_server_is_sent_what_redis_6_2_knows() {
     settings.ttl = None;
     exercise(&settings, &server).await;
     begin(&store(&format!("{}/1", server.url())), "a").await;
-    let seen = names(&all(&monitor));
+    let seen = names(&all(&server, &monitor));
     let mut named = BTreeSet::new();
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     for before in ["redis.call('", "redis.pcall('", "redis::cmd(\"", " command(\""] {
@@ -82,10 +80,11 @@ async fn nodes_of_a_cluster_are_sent_what_redis_6_2_knows() {
     let cluster = Cluster::start();
     let settings = config(&cluster.url());
     let (owner, _) = cluster.owner_and_other(&exercise::claim(&settings));
-    let monitors: Vec<Monitor> = cluster.nodes().iter().map(Server::monitor).collect();
+    let nodes = cluster.nodes().iter();
+    let monitors: Vec<(&Server, Monitor)> = nodes.map(|it| (it, it.monitor())).collect();
     exercise(&settings, owner).await;
-    for monitor in monitors {
-        assert!(names(&all(&monitor)).contains("EVALSHA"));
+    for (node, monitor) in monitors {
+        assert!(names(&all(node, &monitor)).contains("EVALSHA"));
     }
 }
 
@@ -94,7 +93,7 @@ async fn the_master_of_a_sentinel_is_sent_what_redis_6_2_knows() {
     let sentinel = Sentinel::start();
     let monitor = sentinel.master().monitor();
     begin(&store(&sentinel.url()), "a").await;
-    assert!(names(&all(&monitor)).contains("EVALSHA"));
+    assert!(names(&all(sentinel.master(), &monitor)).contains("EVALSHA"));
 }
 
 #[test]

@@ -14,8 +14,8 @@ use brain_core::{
     chat::Message,
     ids::{AppendId, Owner, Seq, SessionId, SessionKey},
     memory::{
-        Append, Appended, Catalog, Draft, EntryBody, Expect, ListOptions, MemoryError,
-        MemoryErrorKind, ReadOptions, Session, SessionLog,
+        Append, Appended, Catalog, Draft, EntryBody, Expect, ExportedEntry, ExportedSession,
+        ListOptions, MemoryClass, MemoryError, MemoryErrorKind, ReadOptions, Session, SessionLog,
     },
     time::Timestamp,
 };
@@ -75,6 +75,41 @@ pub(crate) fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     while !is_so() {
         assert!(begin.elapsed() < Duration::from_secs(10), "not in time: {what}");
         std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Waits until something is as it should be, ten seconds at most.
+pub(crate) async fn wait_for(what: &str, is_so: impl AsyncFn() -> bool) {
+    let begin = Instant::now();
+    while !is_so().await {
+        assert!(begin.elapsed() < Duration::from_secs(10), "not in time: {what}");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// A session as an export has it: so many messages, one after the other.
+pub(crate) fn exported(entries: u64) -> ExportedSession {
+    let entry = |seq: u64| ExportedEntry {
+        seq: Seq(seq),
+        parent: (1 < seq).then(|| Seq(seq - 1)),
+        entry: EntryBody::complete(
+            Message::user(format!("entry {seq}")),
+            Timestamp::from_millis(seq.cast_signed()),
+        ),
+    };
+    ExportedSession {
+        id: SessionId::new("exported").unwrap(),
+        title: Some("restored".to_owned()),
+        has_default_title: false,
+        metadata: None,
+        system: None,
+        recall: false,
+        class: MemoryClass::Durable,
+        created_at: Timestamp::from_millis(1),
+        updated_at: Timestamp::from_millis(entries.cast_signed()),
+        head: Some(Seq(entries)),
+        summaries: Vec::new(),
+        entries: (1..=entries).map(entry).collect(),
     }
 }
 

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use brain_core::{
-    ids::{HolderId, IdempotencyKey, Owner, SessionKey, TurnId},
+    ids::{HolderId, IdempotencyKey, Owner, Seq, SessionKey, TurnId},
     json::RawJson,
     memory::{
-        Catalog, Expect, Idempotency, ListOptions, MemoryErrorKind, NewSession, OpenTurn, Opened,
-        PageKey, ReadOptions, SessionLog, TurnIndex, Turns, Upkeep,
+        Catalog, Embedded, Expect, Idempotency, ListOptions, MemoryErrorKind, NewSession, OpenTurn,
+        Opened, PageKey, ReadOptions, Recall, SessionLog, TurnIndex, Turns, Upkeep,
     },
     time::Timestamp,
 };
@@ -210,6 +210,71 @@ async fn upkeep_drops_what_has_expired() {
     idle.sort_unstable();
     assert_eq!(idle, [key("00000"), key("00002")]);
     assert_eq!(server.ask(&["ZCARD", "codexd:sessions"]), Reply::Integer(2));
+}
+
+/// How often Redis did this command.
+fn calls(server: &Server, command: &str) -> u64 {
+    let stats = server.ask(&["INFO", "commandstats"]).text();
+    let name = format!("cmdstat_{command}:calls=");
+    let count = stats.lines().find_map(|it| it.strip_prefix(&name));
+    count.map_or(0, |it| it.split(',').next().unwrap().parse().unwrap())
+}
+
+/// What an index says wrongly is put right in one walk over it, wherever the right place is.
+#[tokio::test]
+async fn upkeep_looks_at_each_session_once() {
+    const COUNT: usize = 1_500;
+    let server = Server::start();
+    let store = store_on(&server, HOUR);
+    make(&store, COUNT).await;
+    let index = "codexd:sessions";
+    let noted = server.ask(&["ZRANGE", index, "0", "-1", "WITHSCORES"]).array();
+    let noted: Vec<(String, u64)> =
+        noted.chunks(2).map(|it| (it[0].text(), it[1].text().parse().unwrap())).collect();
+    let hour = 3_600_000;
+    for (number, (name, changed)) in noted.iter().enumerate().filter(|(it, _)| it % 100 < 3) {
+        let wrong = match number % 100 {
+            0 => 1_000,
+            1 => changed - 1,
+            _ => changed + hour,
+        };
+        let added = server.ask(&["ZADD", index, &wrong.to_string(), name]);
+        assert_eq!(added, Reply::Integer(0), "number {number}");
+    }
+    let before = calls(&server, "hmget");
+    let later = Timestamp::from_millis(i64::MAX / 2);
+    let idle = store.idle_since(later, 2 * COUNT).await.unwrap();
+    assert_eq!(idle.len(), COUNT);
+    let looked = calls(&server, "hmget") - before;
+    assert!(looked < COUNT as u64 * 11 / 10, "{looked} looks at {COUNT} sessions");
+    for (name, changed) in noted {
+        assert_eq!(server.ask(&["ZSCORE", index, &name]).text(), changed.to_string());
+    }
+}
+
+/// An append outside of turns brings its session up to date where changed ones are looked for, and
+/// one of many only.
+#[tokio::test]
+async fn a_plain_append_is_found_to_be_embedded() {
+    let server = Server::start();
+    let store = store_on(&server, HOUR);
+    let s = key("s");
+    let mut last = store.append(&s, say("the first", None, Expect::Absent)).await.unwrap();
+    let embedded = Embedded { session: s.clone(), seq: Seq(1), values: [1.0].into() };
+    store.keep_embeddings("model", vec![embedded]).await.unwrap();
+    assert_eq!(store.unembedded("model", 9).await.unwrap(), []);
+
+    let long_ago = server.ask(&["ZADD", "codexd:sessions", "1000", "bG9jYWw.cw"]);
+    assert_eq!(long_ago, Reply::Integer(0));
+    let other = store_on(&server, HOUR);
+    let before = calls(&server, "zadd");
+    for text in ["1", "2", "3", "4"] {
+        last = other.append(&s, say(text, last.head, Expect::At(last.token))).await.unwrap();
+    }
+    assert_eq!(calls(&server, "zadd") - before, 1);
+    let missing = store.unembedded("model", 9).await.unwrap();
+    let missing: Vec<&str> = missing.iter().map(|it| it.text.as_str()).collect();
+    assert_eq!(missing, ["1", "2", "3", "4"]);
 }
 
 /// Tuples that look alike as text have keys of their own.

@@ -17,7 +17,7 @@ use memory_redis::{RedisClock, RedisConfig, RedisStore};
 
 use crate::{
     faults::cuts::{Plan, STEPS, Step},
-    harness::{append, begin, key, listed, next},
+    harness::{append, begin, exported, key, listed, next, wait_for},
 };
 
 /// The key in Redis by which a client's key is claimed.
@@ -36,6 +36,7 @@ pub(crate) async fn exercise(config: &RedisConfig, server: &Server) {
             read_all(&store, &plan).await;
         }
     }
+    restores(&store).await;
     turns(&store).await;
     copies(&store).await;
     expired(&store, config).await;
@@ -62,6 +63,13 @@ async fn read_all(store: &RedisStore, plan: &Plan) {
     drop(parts);
 }
 
+/// A session of several pieces, that is made and extended.
+async fn restores(store: &RedisStore) {
+    for entries in [2_001, 4_002] {
+        store.restore(&key("r"), &exported(entries)).await.unwrap();
+    }
+}
+
 /// A turn that is taken by another holder and ended.
 async fn turns(store: &RedisStore) {
     let plan = Plan::new();
@@ -72,10 +80,11 @@ async fn turns(store: &RedisStore) {
     open.append = append(Some(Seq(1)), Expect::Attach, "question");
     open.lease = Duration::from_millis(1);
     store.open(open).await.unwrap();
-    // The lease of a millisecond ends by the server's own clock.
-    tokio::time::sleep(Duration::from_millis(5)).await;
     let holder = HolderId::random();
-    store.take(Fence { turn: plan.turn, holder }, Duration::from_secs(60)).await.unwrap();
+    let take = async || {
+        store.take(Fence { turn: plan.turn, holder }, Duration::from_secs(60)).await.is_ok()
+    };
+    wait_for("the lease of a millisecond ends", take).await;
     let close = CloseTurn {
         turn: plan.turn,
         authority: Authority::Holder(holder),
@@ -108,10 +117,9 @@ async fn expired(store: &RedisStore, config: &RedisConfig) {
     let mut brief = config.clone();
     brief.ttl = Some(Duration::from_millis(1));
     begin(&RedisStore::new(&brief, RedisClock::Server).unwrap(), "brief").await;
-    // The session of a millisecond ends by the server's own clock.
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    let is_gone = async || store.session(&key("brief")).await.unwrap().is_none();
+    wait_for("the session of a millisecond ends", is_gone).await;
     assert!(listed(store).await.iter().all(|it| it.id.as_str() != "brief"));
-    store.session(&key("brief")).await.unwrap();
     let late = append(None, Expect::Attach, "late");
     store.append(&key("brief"), late).await.unwrap_err();
 }
