@@ -1,6 +1,12 @@
 //! How long sessions live: as a whole, from their last change, and never by half.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use brain_core::{
     ids::{AppendId, HolderId, Seq, SessionKey, Token, TurnId},
@@ -15,7 +21,7 @@ use brain_core::{
 use brain_testkit::redis::{Reply, Server, Settings};
 use memory_redis::{RedisClock, RedisConfig, RedisStore};
 
-use crate::{draft, key, say, store_on};
+use crate::{draft, harness::wait_until, key, say, store_on};
 
 const HOUR: Duration = Duration::from_secs(3600);
 /// More than is left after a test has set a time to live by hand.
@@ -193,12 +199,13 @@ async fn an_evicted_session_has_expired() {
 }
 
 /// Writes one entry, and then two at a time, until it fails; returns how often it did not.
-async fn write_on(store: RedisStore, key: SessionKey) -> (SessionKey, u64) {
+async fn write_on(store: RedisStore, key: SessionKey, all: Arc<AtomicUsize>) -> (SessionKey, u64) {
     let mut acknowledged = 0_u64;
     let first = say("first", None, Expect::Absent);
     let Ok(mut last) = store.append(&key, first).await else { return (key, 0) };
     loop {
         acknowledged += 1;
+        all.fetch_add(1, Ordering::Relaxed);
         let drafts = vec![draft("a"), draft("b")];
         let text = Token::random().to_string();
         let append = Append { drafts, ..say(&text, last.last, Expect::At(last.token)) };
@@ -216,12 +223,15 @@ async fn a_crash_leaves_no_session_by_half() {
     let server = Settings::new().durable().start();
     for round in 0..5 {
         let store = store_on(&server, Some(HOUR));
-        let mut writers = tokio::task::JoinSet::new();
+        let (mut writers, all) = (tokio::task::JoinSet::new(), Arc::new(AtomicUsize::new(0)));
         for writer in 0..4 {
-            writers.spawn(write_on(store.clone(), key(&format!("{round} {writer}"))));
+            let key = key(&format!("{round} {writer}"));
+            writers.spawn(write_on(store.clone(), key, Arc::clone(&all)));
         }
-        tokio::time::sleep(Duration::from_millis(50 + 20 * round)).await;
-        server.kill();
+        tokio::task::block_in_place(|| {
+            wait_until("there is load", || 20 * (round + 1) < all.load(Ordering::Relaxed));
+            server.kill();
+        });
         let ended = writers.join_all().await;
         server.restart();
         for (key, acknowledged) in ended {

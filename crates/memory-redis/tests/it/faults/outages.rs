@@ -1,7 +1,10 @@
 //! Redis is away, frozen, or slow.
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -10,14 +13,18 @@ use brain_core::memory::{
     Search, SessionLog, TurnIndex,
 };
 use brain_testkit::redis::{Proxy, Server, Settings};
+use memory_redis::RedisStore;
+use tokio::task::JoinSet;
 
 use crate::harness::{
-    HEALED, LIMIT, SLACK, ann, append, begin, draft, fails, heals, key, next, shared, store, texts,
-    unique,
+    HEALED, LIMIT, SLACK, ann, append, begin, draft, fails, heals, key, next, said, shared, store,
+    texts, unique, wait_until,
 };
 
+const WRITERS: usize = 16;
+
 /// Nothing of the session can be read, and that is said: none of these is an empty history.
-async fn everything_fails(store: &memory_redis::RedisStore) {
+async fn everything_fails(store: &RedisStore) {
     let a = key("a");
     let unavailable = MemoryErrorKind::Unavailable;
     assert_eq!(fails(store.read(&a, ReadOptions::newest(9))).await, unavailable);
@@ -127,11 +134,37 @@ async fn a_lost_reply_is_resolved_by_asking_again() {
     assert_eq!(texts(&store, "a").await, ["the first", "1", "2", "3"]);
 }
 
-/// Appends, asking again while it fails, until `done`; what was acknowledged.
-async fn write_on(store: &memory_redis::RedisStore, id: &str, done: &AtomicBool) -> Vec<String> {
+/// What writers have done so far.
+#[derive(Debug, Default)]
+struct Load {
+    acknowledged: AtomicUsize,
+    failed: AtomicUsize,
+    done: AtomicBool,
+}
+
+impl Load {
+    /// Waits until so many more appends are acknowledged.
+    fn wait_for_appends(&self, more: usize) {
+        Self::wait_for_more(&self.acknowledged, more);
+    }
+
+    /// Waits until so many more calls have failed.
+    fn wait_for_failures(&self, more: usize) {
+        Self::wait_for_more(&self.failed, more);
+    }
+
+    #[track_caller]
+    fn wait_for_more(count: &AtomicUsize, more: usize) {
+        let goal = count.load(Ordering::Relaxed) + more;
+        wait_until("the writers go on", || goal <= count.load(Ordering::Relaxed));
+    }
+}
+
+/// Appends, asking again while it fails, until it is done; what was acknowledged.
+async fn write_on(store: Arc<RedisStore>, id: String, load: Arc<Load>) -> (String, Vec<String>) {
     let mut acknowledged = Vec::new();
     let mut parent = None;
-    while !done.load(Ordering::Relaxed) {
+    while !load.done.load(Ordering::Relaxed) {
         let text = format!("{id} {}", acknowledged.len());
         let expect = if parent.is_none() { Expect::Absent } else { Expect::Attach };
         let append =
@@ -139,55 +172,53 @@ async fn write_on(store: &memory_redis::RedisStore, id: &str, done: &AtomicBool)
         let begin = Instant::now();
         let appended = loop {
             let attempt = Instant::now();
-            match store.append(&key(id), append.clone()).await {
+            match store.append(&key(&id), append.clone()).await {
                 Ok(appended) => break appended,
                 Err(error) => {
-                    assert!(error.is_transient(), "{}", crate::harness::said(&error));
+                    assert!(error.is_transient(), "{}", said(&error));
                     // An append of a session that is not there yet is several calls.
-                    assert!(attempt.elapsed() < 3 * LIMIT + SLACK, "{:?}", attempt.elapsed());
+                    assert!(attempt.elapsed() < 4 * LIMIT + SLACK, "{:?}", attempt.elapsed());
+                    load.failed.fetch_add(1, Ordering::Relaxed);
                 }
             }
             assert!(begin.elapsed() < Duration::from_secs(30), "it does not heal");
             tokio::time::sleep(Duration::from_millis(20)).await;
         };
+        load.acknowledged.fetch_add(1, Ordering::Relaxed);
         acknowledged.push(text);
         parent = appended.last;
     }
-    acknowledged
+    (id, acknowledged)
 }
 
 /// Sixteen tasks write while `trouble` happens; each finds what it was promised, once, in order.
-async fn under_load(server: &Server, trouble: impl FnOnce(&Server) + Send) {
-    let store = shared(&server.url());
-    let done = AtomicBool::new(false);
-    let writers = (0..16).map(|writer| {
-        let (store, done) = (&store, &done);
-        async move { write_on(store, &format!("w{writer}"), done).await }
-    });
-    let trouble = async {
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        tokio::task::block_in_place(|| trouble(server));
-        let begin = Instant::now();
-        heals(&store).await;
-        assert!(begin.elapsed() < HEALED);
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        done.store(true, Ordering::Relaxed);
-    };
-    let (acknowledged, ()) = tokio::join!(futures_util::future::join_all(writers), trouble);
-    let mut total = 0;
-    for (writer, acknowledged) in acknowledged.into_iter().enumerate() {
-        assert_eq!(texts(&store, &format!("w{writer}")).await, acknowledged);
-        total += acknowledged.len();
+async fn under_load(server: &Server, trouble: impl FnOnce(&Server, &Load)) {
+    let (store, load) = (shared(&server.url()), Arc::new(Load::default()));
+    let mut writers = JoinSet::new();
+    for writer in 0..WRITERS {
+        writers.spawn(write_on(Arc::clone(&store), format!("w{writer}"), Arc::clone(&load)));
     }
-    assert!(total > 100, "{total} appends");
+    // The writers are tasks of their own, and go on meanwhile.
+    tokio::task::block_in_place(|| {
+        load.wait_for_appends(2 * WRITERS);
+        trouble(server, &load);
+    });
+    let begin = Instant::now();
+    heals(&store).await;
+    assert!(begin.elapsed() < HEALED);
+    tokio::task::block_in_place(|| load.wait_for_appends(2 * WRITERS));
+    load.done.store(true, Ordering::Relaxed);
+    for (writer, acknowledged) in writers.join_all().await {
+        assert_eq!(texts(&store, &writer).await, acknowledged);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sixteen_writers_survive_a_restart() {
     let server = Settings::new().durable().start();
-    under_load(&server, |server| {
+    under_load(&server, |server, load| {
         server.stop();
-        std::thread::sleep(Duration::from_millis(300));
+        load.wait_for_failures(2 * WRITERS);
         server.restart();
     })
     .await;
@@ -196,11 +227,11 @@ async fn sixteen_writers_survive_a_restart() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sixteen_writers_survive_a_kill() {
     let server = Settings::new().durable().start();
-    under_load(&server, |server| {
+    under_load(&server, |server, load| {
         for _ in 0..3 {
             server.kill();
             server.restart();
-            std::thread::sleep(Duration::from_millis(200));
+            load.wait_for_appends(WRITERS);
         }
     })
     .await;
@@ -209,9 +240,9 @@ async fn sixteen_writers_survive_a_kill() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sixteen_writers_survive_a_pause() {
     let server = Server::start();
-    under_load(&server, |server| {
+    under_load(&server, |server, load| {
         server.pause();
-        std::thread::sleep(LIMIT + Duration::from_millis(500));
+        load.wait_for_failures(WRITERS);
         server.resume();
     })
     .await;
@@ -220,10 +251,10 @@ async fn sixteen_writers_survive_a_pause() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sixteen_writers_survive_flushed_scripts() {
     let server = Server::start();
-    under_load(&server, |server| {
+    under_load(&server, |server, load| {
         for _ in 0..50 {
             server.ask(&["SCRIPT", "FLUSH"]);
-            std::thread::sleep(Duration::from_millis(5));
+            load.wait_for_appends(1);
         }
     })
     .await;
