@@ -3,10 +3,17 @@
 //! It is not a document model. Numbers keep the text they came with, because a store that turns
 //! `12345678901234567890123` into `1.2345678901234568e22` has lost something.
 
+mod strict;
+
 use std::{collections::BTreeMap, fmt};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{DeserializeSeed as _, Error as _},
+};
 use serde_json::value::RawValue;
+
+use self::strict::Strict;
 
 /// Deepest nesting of lists and objects.
 const MAX_DEPTH: usize = 128;
@@ -20,6 +27,10 @@ const TOO_DEEP: &str = "the value nests deeper than 128 levels";
 pub struct RawJson(Box<RawValue>);
 
 impl RawJson {
+    /// Deepest nesting of what a client gives: other readers stop at 128 levels, and it is shown to
+    /// them within lists of ours.
+    pub const MAX_STRICT_DEPTH: usize = 64;
+
     /// Reads one JSON value and makes it canonical.
     ///
     /// # Errors
@@ -33,6 +44,21 @@ impl RawJson {
         let mut canonical = String::with_capacity(text.len());
         write_canonical(raw, &mut canonical)?;
         RawValue::from_string(canonical).map(Self)
+    }
+
+    /// Reads what a client gives: one JSON value that every reader of JSON takes. What is stored
+    /// already is read by [`RawJson::parse`], whatever it is.
+    ///
+    /// # Errors
+    ///
+    /// Beside those of [`RawJson::parse`], when `text` holds a number that is too large for an
+    /// `f64`, nests deeper than [`RawJson::MAX_STRICT_DEPTH`] levels, or has two members of one
+    /// name in an object.
+    pub fn parse_strict(text: &str) -> Result<Self, serde_json::Error> {
+        let mut reader = serde_json::Deserializer::from_str(text);
+        Strict::new(Self::MAX_STRICT_DEPTH).deserialize(&mut reader)?;
+        reader.end()?;
+        Self::parse(text)
     }
 
     /// The canonical form of anything that serialises.
@@ -169,6 +195,29 @@ mod tests {
         check(r#"{"a":1,"a":2}"#, r#"{"a":2}"#);
         check(r#""\u0041\/\u0000""#, r#""A/\u0000""#);
         check("null", "null");
+    }
+
+    #[test]
+    fn what_some_readers_refuse_is_refused_from_clients_and_read_from_stores() {
+        let nested = |depth: usize| format!("{}1{}", "[{\"a\":".repeat(depth), "}]".repeat(depth));
+        for (text, names) in [
+            (r#"{"z":[1e400]}"#, "out of range"),
+            (r#"{"z":-1e400}"#, "out of range"),
+            (r#"{"z":{"a":1,"b":2,"\u0061":3}}"#, "`a` twice"),
+            (&nested(33), "deeper than 64 levels"),
+        ] {
+            let error = RawJson::parse_strict(text).unwrap_err().to_string();
+            assert!(error.contains(names), "{text}: {error}");
+            let stored = RawJson::parse(text).unwrap();
+            assert_eq!(serde_json::from_str::<RawJson>(stored.as_str()).unwrap(), stored);
+        }
+        for text in ["1 x", r#"{"a":"\ud800"}"#, "{", ""] {
+            assert!(RawJson::parse_strict(text).is_err(), "{text}");
+        }
+        let good = r#"{"a":[1.0,-1e-400,1.7e308,12345678901234567890123],"b":[{"a":"\u0000"},null]}"#;
+        for text in [good, "true", "\"x\"", &nested(32)] {
+            assert_eq!(RawJson::parse_strict(text).unwrap().as_str(), text);
+        }
     }
 
     #[test]
