@@ -14,7 +14,7 @@ use std::{
 
 use tokio::runtime::Builder;
 
-use crate::Signals;
+use crate::{EndSignal, Signals};
 
 /// What Ctrl-C means at the moment.
 #[derive(Debug, Default)]
@@ -54,8 +54,10 @@ impl Interrupt {
         // Here and not in the thread: a line editor puts back what it finds when it begins.
         let mut signals = runtime.block_on(async { Signals::new() })?;
         let work = move || loop {
-            let terminate = runtime.block_on(signals.next());
-            watcher.leaves.fetch_or(terminate, Ordering::Relaxed);
+            match runtime.block_on(signals.next()) {
+                EndSignal::Terminate => watcher.leaves.store(true, Ordering::Relaxed),
+                EndSignal::Interrupt => {}
+            }
             watcher.press(&stop, &leave);
         };
         thread::Builder::new().name("ctrl-c".to_owned()).spawn(work)?;

@@ -15,6 +15,6 @@ pub use crate::{
     interrupt::Interrupt,
     lock::{Held, Holder, LockError, take_lock},
     runtime::runtime,
-    signals::Signals,
+    signals::{EndSignal, Signals},
     spawner::TokioSpawner,
 };
