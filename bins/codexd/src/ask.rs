@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Read as _};
 
 use anyhow::Context as _;
 use brain_tokio::Interrupt;
-use http_client::{Client, Piece, text};
+use http_client::{Client, Piece, text_of};
 use serde_json::{Value, json};
 
 use crate::{cli::Chat, config::Config, connection, exit, terminal};
@@ -72,11 +72,11 @@ pub(crate) fn answer(
 
 /// Tells what is wrong with an answer, and what that means for the exit code.
 pub(crate) fn report(ending: &Ending) -> u8 {
-    if text(&ending.data, "status") == "completed" {
+    if text_of(&ending.data, "status") == "completed" {
         return exit::OK;
     }
     let error = ending.data.get("error").unwrap_or(&Value::Null);
-    terminal::warn(format_args!("codexd: {}\n", text(error, "message")));
+    terminal::warn(format_args!("codexd: {}\n", text_of(error, "message")));
     if ending.interrupted { exit::INTERRUPTED } else { exit::FAILED }
 }
 

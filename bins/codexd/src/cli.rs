@@ -19,7 +19,7 @@ pub(crate) enum Command {
     /// Run the daemon
     #[command(after_help = include_str!("help/serve.txt"))]
     Serve {
-        /// Address to listen on, in place of HOST
+        /// IP address to listen on, or localhost, in place of HOST
         #[arg(long)]
         host: Option<String>,
         /// Port to listen on, in place of PORT; 0 takes a free one
@@ -63,7 +63,7 @@ pub(crate) enum Command {
     /// Put an export back: ours, ChatGPT's or Open WebUI's
     #[command(after_help = include_str!("help/import.txt"))]
     Import {
-        /// The file to read
+        /// The file to read; `-` is standard input
         file: PathBuf,
         /// What to do with a session whose name another one has
         #[arg(long, value_enum, default_value_t = OnConflict::Refuse)]
@@ -117,7 +117,10 @@ pub(crate) enum Sessions {
     /// List them, the newest first
     List,
     /// Print one
-    Show { id: String },
+    Show {
+        /// Its id, as the list has it
+        id: String,
+    },
     /// Find what was said
     Search {
         /// The words; any of them may match
@@ -129,6 +132,7 @@ pub(crate) enum Sessions {
     },
     /// Erase one for good
     Delete {
+        /// Its id, as the list has it
         id: String,
         /// Wait until every copy is erased
         #[arg(long)]
@@ -161,7 +165,7 @@ pub(crate) enum Models {
 
 #[derive(Debug, Args)]
 pub(crate) struct Pull {
-    /// A file, or an http:// or https:// address
+    /// A .gguf file, or its http:// or https:// address
     #[arg(value_name = "PATH_OR_URL")]
     pub(crate) source: String,
     /// What the file's SHA-256 must be, in hexadecimal

@@ -21,6 +21,8 @@ use crate::{
 
 /// How long another process may take from the lock to its address.
 const STARTING: Duration = Duration::from_secs(5);
+/// How long what an answer leaves to be done, such as a title, may take in a daemon of ours.
+const LAST_JOBS: Duration = Duration::from_secs(1);
 
 /// Does `work` with a daemon.
 pub(crate) fn with<T>(
@@ -34,7 +36,8 @@ pub(crate) fn with<T>(
     };
     let done = work(&client);
     if let Some((runtime, daemon)) = own {
-        runtime.block_on(daemon.stop(Duration::ZERO, std::future::pending()));
+        let grace = if done.is_ok() { LAST_JOBS } else { Duration::ZERO };
+        runtime.block_on(daemon.stop(grace, std::future::pending()));
         // A model that still computes holds nothing that matters.
         runtime.shutdown_background();
     }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http_client::{Client, array, text};
+use http_client::{Client, array_of, text_of};
 use serde_json::Value;
 use url::Url;
 
@@ -43,10 +43,10 @@ pub(crate) fn list_sessions(client: &Client, style: Style) -> anyhow::Result<()>
     loop {
         let query = cursor.as_deref().map(|cursor| ("cursor", cursor));
         let page = client.get("memory/sessions", query.as_slice())?;
-        for session in array(&page, "sessions") {
-            let id = style.paint(Look::Bold, text(session, "id"));
-            let time = style.paint(Look::Dim, text(session, "updated_at"));
-            terminal::print(format_args!("{id}  {time}  {}\n", text(session, "title")))?;
+        for session in array_of(&page, "sessions") {
+            let id = style.paint(Look::Bold, text_of(session, "id"));
+            let time = style.paint(Look::Dim, text_of(session, "updated_at"));
+            terminal::print(format_args!("{id}  {time}  {}\n", text_of(session, "title")))?;
         }
         let Some(next) = page.get("next_cursor").and_then(Value::as_str) else { return Ok(()) };
         cursor = Some(next.to_owned());
@@ -56,14 +56,14 @@ pub(crate) fn list_sessions(client: &Client, style: Style) -> anyhow::Result<()>
 /// Prints what was said about something: one line a message, the best first.
 fn search(client: &Client, words: &str, limit: u32, style: Style) -> anyhow::Result<()> {
     let found = client.get("memory/search", &[("q", words), ("limit", &limit.to_string())])?;
-    for hit in array(&found, "hits") {
+    for hit in array_of(&found, "hits") {
         let entry = hit.get("entry").unwrap_or(&Value::Null);
-        let id = style.paint(Look::Bold, text(hit, "session_id"));
-        let time = style.paint(Look::Dim, text(entry, "created_at"));
+        let id = style.paint(Look::Bold, text_of(hit, "session_id"));
+        let time = style.paint(Look::Dim, text_of(entry, "created_at"));
         let said: String = said(entry).split_whitespace().collect::<Vec<_>>().join(" ");
         let short: String = said.chars().take(WIDTH).collect();
         let more = if short.len() < said.len() { "..." } else { "" };
-        terminal::print(format_args!("{id}  {time}  {}: {short}{more}\n", text(entry, "role")))?;
+        terminal::print(format_args!("{id}  {time}  {}: {short}{more}\n", text_of(entry, "role")))?;
     }
     Ok(())
 }
@@ -90,7 +90,7 @@ fn delete(client: &Client, id: &str, wait: bool) -> anyhow::Result<()> {
 }
 
 fn said(entry: &Value) -> String {
-    let parts = array(entry, "content").iter().map(|part| text(part, "text"));
+    let parts = array_of(entry, "content").iter().map(|part| text_of(part, "text"));
     parts.collect::<Vec<_>>().join("\n")
 }
 
@@ -105,12 +105,12 @@ pub(crate) fn show_session(client: &Client, id: &str, style: Style) -> anyhow::R
     if session.get("has_older").is_some_and(|it| it == true) {
         terminal::print(format_args!("{}\n", style.paint(Look::Dim, "(the newest 100 messages)")))?;
     }
-    for entry in array(&session, "entries") {
-        let status = match text(entry, "status") {
+    for entry in array_of(&session, "entries") {
+        let status = match text_of(entry, "status") {
             "complete" => String::new(),
             other => style.paint(Look::Yellow, &format!(" ({other})")),
         };
-        let role = style.paint(Look::Bold, text(entry, "role"));
+        let role = style.paint(Look::Bold, text_of(entry, "role"));
         terminal::print(format_args!("{role}{status}: {}\n", said(entry)))?;
     }
     Ok(())
@@ -118,10 +118,10 @@ pub(crate) fn show_session(client: &Client, id: &str, style: Style) -> anyhow::R
 
 /// Prints one line a model, and which is the default.
 pub(crate) fn list_models(client: &Client) -> anyhow::Result<()> {
-    for model in array(&client.get("models", &[])?, "models") {
+    for model in array_of(&client.get("models", &[])?, "models") {
         let default = model.get("default").is_some_and(|it| it == true);
         let mark = if default { "  (default)" } else { "" };
-        terminal::print(format_args!("{}{mark}\n", text(model, "id")))?;
+        terminal::print(format_args!("{}{mark}\n", text_of(model, "id")))?;
     }
     Ok(())
 }

