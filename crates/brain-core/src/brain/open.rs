@@ -51,9 +51,18 @@ pub(super) struct NewTurn {
 /// Where in its session a turn goes.
 struct Place {
     session: Option<Session>,
+    /// The entry that it follows, which may be none of those that can be read.
+    parent: Option<Seq>,
     entries: Vec<Entry>,
     has_older: bool,
     summary: Option<Summary>,
+}
+
+impl Place {
+    /// Before the first entry of a session that is not there yet.
+    fn new_session() -> Self {
+        Self { session: None, parent: None, entries: Vec::new(), has_older: false, summary: None }
+    }
 }
 
 pub(super) async fn open(
@@ -109,8 +118,7 @@ fn new_turn(
     request: &TurnRequest,
     (seq, draft): (Option<Seq>, Option<Draft>),
 ) -> NewTurn {
-    let Place { session, entries: mut branch, has_older, summary } = place;
-    let parent = branch.last().map(|it| it.seq);
+    let Place { session, parent, entries: mut branch, has_older, summary } = place;
     let entry = |it: Draft| {
         let (seq, body) = (seq.unwrap_or_default(), Arc::clone(it.body()));
         Entry { seq, parent, body }
@@ -148,7 +156,7 @@ async fn find_place(
         if from != ReadFrom::Head {
             return Err(ChatError::UnknownSession);
         }
-        return Ok(Place { session: None, entries: Vec::new(), has_older: false, summary: None });
+        return Ok(Place::new_session());
     };
     if request.class == MemoryClass::Ephemeral && branch.session.class == MemoryClass::Durable {
         let message = "the session is `durable`, which stays; leave `memory` out, or name another";
@@ -156,12 +164,14 @@ async fn find_place(
     }
     let has_older = branch.has_older();
     let Branch { session, mut entries, summary } = branch;
+    let mut parent = request.parent.or(session.head);
     if let TurnInput::Regenerate(seq) = &request.input {
         let user = entries.iter().rposition(is_question);
         let message = || format!("there is no user message at or before entry {seq}");
         entries.truncate(user.ok_or_else(|| ChatError::Invalid(message()))? + 1);
+        parent = entries.last().map(|it| it.seq);
     }
-    Ok(Place { session: Some(session), entries, has_older, summary })
+    Ok(Place { session: Some(session), parent, entries, has_older, summary })
 }
 
 fn is_question(entry: &Entry) -> bool {
@@ -212,7 +222,7 @@ fn open_turn(
         TurnInput::Regenerate(_) => Vec::new(),
     };
     let append = Append {
-        parent: place.entries.last().map(|it| it.seq),
+        parent: place.parent,
         expect: place.session.as_ref().map_or(Expect::Absent, |it| Expect::At(it.token)),
         append_id: AppendId::of_turn(id, 0),
         fence: None,

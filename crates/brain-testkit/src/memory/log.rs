@@ -449,6 +449,15 @@ pub async fn a_corrupt_entry_is_left_out(it: Subject) {
     assert_eq!(kind(it.store.scan(&key, Seq(0), 9).await), MemoryErrorKind::Corrupt);
     it.say(&key, "6").await;
     assert_eq!(positions(&it.newest(&key, 3).await.entries), [3, 5, 6]);
+    it.damage(&key, Seq(6)).await;
+    let head = it.session(&key).await.head;
+    assert_eq!(head, Some(Seq(6)));
+    it.store.append(&key, append(head, Expect::Attach, "7")).await.unwrap();
+    let after = it.read(&key).await;
+    assert_eq!(
+        (positions(&after.entries), after.session.head),
+        (vec![1, 2, 3, 5, 7], Some(Seq(7)))
+    );
 }
 
 /// A read that nobody verified is checked by its token at the latest: it never loses anything.
