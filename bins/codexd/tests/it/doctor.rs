@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::Write as _,
+    io::{Read as _, Write as _},
     net::{SocketAddr, TcpListener},
     process::Command,
     thread,
@@ -21,9 +21,13 @@ fn web_server() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
+        let mut open = Vec::new();
         for stream in listener.incoming() {
-            // Whoever left did not want to know.
-            drop(stream.unwrap().write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n"));
+            let mut stream = stream.unwrap();
+            // Whoever left does not want to know.
+            drop(stream.read(&mut [0; 1024]));
+            drop(stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n"));
+            open.push(stream);
         }
     });
     address
