@@ -7,6 +7,7 @@
 mod certificates;
 mod cluster;
 mod monitor;
+mod prefix;
 mod process;
 mod proxy;
 mod sentinel;
@@ -19,7 +20,7 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, Weak,
         atomic::{AtomicU32, Ordering},
     },
     time::{Duration, Instant},
@@ -29,6 +30,7 @@ use self::{certificates::Certificates, process::Process};
 pub use self::{
     cluster::Cluster,
     monitor::Monitor,
+    prefix::Prefix,
     proxy::{Loss, Proxy},
     sentinel::Sentinel,
     wire::{Client, Reply},
@@ -122,6 +124,19 @@ impl Server {
     /// A server with nothing special.
     pub fn start() -> Self {
         Settings::new().start()
+    }
+
+    /// The server of all cases of this process that run now, each with a [`Prefix`]; what `DUMP`
+    /// says of it is what it holds, byte by byte.
+    pub fn shared() -> Arc<Self> {
+        static SERVER: Mutex<Weak<Server>> = Mutex::new(Weak::new());
+        let mut server = SERVER.lock().unwrap();
+        if let Some(running) = server.upgrade() {
+            return running;
+        }
+        let started = Arc::new(Settings::new().set("rdbcompression", "no").start());
+        *server = Arc::downgrade(&started);
+        started
     }
 
     fn begin(settings: Settings) -> Self {

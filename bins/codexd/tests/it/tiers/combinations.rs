@@ -1,15 +1,7 @@
 //! The contract of the port, on the combinations of tiers that can be configured. Redis alone runs it in its own crate,
 //! with two stores on one server.
 
-use std::{
-    fs,
-    path::PathBuf,
-    sync::{
-        Arc, Mutex, Weak,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
 use brain_core::{
     ids::{Seq, SessionKey},
@@ -18,7 +10,7 @@ use brain_core::{
 use brain_testkit::{
     ManualClock,
     memory::Fresh,
-    redis::{Reply, Server, Settings},
+    redis::{Prefix, Server},
 };
 use brain_tokio::TokioSpawner;
 use memory_redis::{RedisClock, RedisConfig, RedisStore};
@@ -29,45 +21,26 @@ use tempfile::TempDir;
 /// How long erasing in the background may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The Redis of all cases that run now; `DUMP` shows what it holds byte by byte.
-fn server() -> Arc<Server> {
-    static SERVER: Mutex<Weak<Server>> = Mutex::new(Weak::new());
-    let mut server = SERVER.lock().unwrap();
-    if let Some(running) = server.upgrade() {
-        return running;
-    }
-    let started = Arc::new(Settings::new().set("rdbcompression", "no").start());
-    *server = Arc::downgrade(&started);
-    started
-}
-
-/// What one case has of a Redis: all keys that begin with a prefix.
+/// What one case has of a Redis.
 struct Hot {
     server: Arc<Server>,
-    prefix: String,
+    prefix: Prefix,
 }
 
 impl Hot {
     fn new() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let prefix = format!("case{}", NEXT.fetch_add(1, Ordering::Relaxed));
-        Self { server: server(), prefix }
+        Self { server: Server::shared(), prefix: Prefix::new() }
     }
 
     fn store(&self, clock: Arc<ManualClock>) -> RedisStore {
         let mut config = RedisConfig::parse(&self.server.socket_url()).unwrap();
-        config.prefix.clone_from(&self.prefix);
+        config.prefix = self.prefix.to_string();
         config.ttl = Some(Duration::from_secs(3600));
         RedisStore::new(&config, RedisClock::Given(clock)).unwrap()
     }
 
     fn holds(&self, text: &str) -> bool {
-        let contents = self.server.client().contents();
-        let prefix = format!("{}:", self.prefix);
-        contents.iter().filter(|(key, _)| key.starts_with(prefix.as_bytes())).any(|(_, value)| {
-            let Reply::Bytes(bytes) = value else { panic!("{value:?}") };
-            holds(bytes, text)
-        })
+        self.prefix.holds(self.server.client().contents(), &[text])
     }
 }
 
