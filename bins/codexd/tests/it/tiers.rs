@@ -2,11 +2,13 @@
 #![expect(clippy::print_stdout, reason = "how long healing takes is printed")]
 
 mod combinations;
+mod daemons;
 mod rig;
 
 use std::time::{Duration, Instant};
 
 use brain_testkit::redis::Settings;
+use serde_json::{Value, json};
 
 use self::rig::{Rig, SHORT};
 
@@ -133,4 +135,51 @@ fn what_is_forgotten_while_redis_is_away_is_buried_when_it_is_back() {
     rig.redis.restart();
     rig.wait_until("nothing is pending", || rig.forget("gone") == (0, 0));
     rig.wait_until("no key holds it", || !rig.redis_holds("gone 0"));
+}
+
+#[test]
+fn what_has_expired_is_not_listed_and_its_name_can_be_taken() {
+    let rig = Rig::start(Settings::new());
+    rig.say("d", 1);
+    let made = json!({"id": "e", "memory": "ephemeral", "title": "brief"});
+    let make = || rig.ask("POST", "/memory/sessions", &made).0;
+    assert_eq!(make(), 201);
+    rig.say("e", 1);
+    assert_eq!(rig.listed(), ["e", "d"]);
+    assert_eq!(make(), 409);
+    for end in ["PEXPIRE", "FLUSHALL"] {
+        rig.end_sessions_of_redis(end);
+        rig.wait_until("it has expired", || rig.read("e") == 410);
+        assert_eq!(rig.listed(), ["d"]);
+        assert_eq!((rig.read("e"), make()), (410, 201));
+        assert_eq!((rig.listed(), rig.read("e")), (vec!["e".to_owned(), "d".to_owned()], 200));
+    }
+    rig.end_sessions_of_redis("FLUSHALL");
+    // Its name goes too.
+    let (status, forgotten) = rig.ask("DELETE", "/memory", &Value::Null);
+    assert_eq!((status, &forgotten["sessions"]), (200, &json!(2)), "{forgotten}");
+    assert_eq!([rig.read("e"), rig.read("d")], [404; 2]);
+    assert_eq!(make(), 201);
+}
+
+#[test]
+fn a_listing_goes_on_while_redis_is_stopped() {
+    let rig = Rig::start(Settings::new().durable());
+    rig.say("d", 1);
+    assert_eq!(
+        rig.ask("POST", "/memory/sessions", &json!({"id": "e", "memory": "ephemeral"})).0,
+        201
+    );
+    rig.redis.stop();
+    for _ in 0..3 {
+        assert_eq!(
+            rig.listed(),
+            ["d"],
+            "the other can neither be read nor told from an expired one"
+        );
+        assert_eq!(rig.read("e"), 503);
+    }
+    rig.redis.restart();
+    rig.wait_until("it is listed again", || rig.listed() == ["e", "d"]);
+    assert_eq!(rig.read("e"), 200);
 }

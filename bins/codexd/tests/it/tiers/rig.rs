@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    process::Command,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -12,6 +13,7 @@ use std::{
 
 use brain_testkit::redis::{Proxy, Reply, Server, Settings};
 use serde_json::{Value, json};
+use ureq::{Agent, http::Request};
 
 use crate::daemon::{Daemon, Home};
 
@@ -37,10 +39,7 @@ impl Rig {
         let redis = settings.start();
         let proxy = Proxy::before(&redis);
         let home = Home::new();
-        let mut command = home.codexd(&["serve", "--port", "0"]);
-        // Nobody reads its log: it would fill the pipe, and then wait.
-        command.env("REDIS_URL", proxy.url()).env("EMBEDDING_MODEL", "off").env("LOG", "error");
-        let daemon = Daemon::start(command);
+        let daemon = Daemon::start(serve(&home, proxy.url()));
         Self { redis, proxy, home, daemon, said: Mutex::default() }
     }
 
@@ -62,20 +61,11 @@ impl Rig {
             .into_iter()
             .map(|(role, text)| (role, "complete".to_owned(), text))
             .collect();
-        assert_eq!(self.messages(session), expected);
+        assert_eq!(messages(&self.daemon, session), expected);
         for number in 0..count {
             let shown = self.home.model.messages_before(&text(session, number));
             assert_eq!(shown, history(session, number), "an old history was shown in {session}");
         }
-    }
-
-    /// The messages of a session as (role, status, text).
-    fn messages(&self, session: &str) -> Vec<(String, String, String)> {
-        let session = self.daemon.get(&format!("/memory/sessions?limit=1000&id={session}"));
-        let text = |it: &Value| it.as_str().unwrap_or_default().to_owned();
-        let entries = session["entries"].as_array().unwrap().iter();
-        let all = entries.map(|it| [&it["role"], &it["status"], &it["content"][0]["text"]]);
-        all.map(|it| it.map(text).into()).collect()
     }
 
     /// Talks in sessions of its own until it is ended; each gets so many messages that the model
@@ -161,6 +151,45 @@ impl Rig {
         let forgotten: Value = response.body_mut().read_json().unwrap();
         let number = |name: &str| forgotten[name].as_u64().unwrap();
         (number("erased"), number("pending"))
+    }
+
+    /// Asks the daemon for something; returns the status and the body of the answer.
+    pub(super) fn ask(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
+        let request = Request::builder().method(method).uri(format!("{}{path}", self.daemon.url));
+        let agent = Agent::config_builder().http_status_as_error(false).build().new_agent();
+        let mut response = match body {
+            Value::Null => agent.run(request.body(()).unwrap()),
+            body => {
+                let request = request.header("content-type", "application/json");
+                agent.run(request.body(body.to_string()).unwrap())
+            }
+        }
+        .unwrap();
+        (response.status().as_u16(), response.body_mut().read_json().unwrap())
+    }
+
+    /// The status of a reading of a session.
+    pub(super) fn read(&self, session: &str) -> u16 {
+        self.ask("GET", &format!("/memory/sessions?id={session}"), &Value::Null).0
+    }
+
+    /// Ends all that Redis holds as a store: by `FLUSHALL`, or as a TTL does.
+    pub(super) fn end_sessions_of_redis(&self, end: &str) {
+        if end == "FLUSHALL" {
+            self.redis.ask(&["FLUSHALL"]);
+            return;
+        }
+        for key in self.redis.ask(&["KEYS", "codexd:s:*"]).array() {
+            self.redis.ask(&[end, &key.text(), "1"]);
+        }
+    }
+
+    /// The ids of the sessions that are listed, newest first.
+    pub(super) fn listed(&self) -> Vec<String> {
+        let (status, page) = self.ask("GET", "/memory/sessions", &Value::Null);
+        assert_eq!(status, 200, "{page}");
+        let sessions = page["sessions"].as_array().unwrap().iter();
+        sessions.map(|it| it["id"].as_str().unwrap().to_owned()).collect()
     }
 
     /// Whether a text is anywhere in Redis.
@@ -262,6 +291,23 @@ impl Said<'_> {
     }
 }
 
+/// How a daemon is begun here, with a Redis.
+pub(super) fn serve(home: &Home, redis: &str) -> Command {
+    let mut command = home.codexd(&["serve", "--port", "0"]);
+    // Nobody reads its log: it would fill the pipe, and then wait.
+    command.env("REDIS_URL", redis).env("EMBEDDING_MODEL", "off").env("LOG", "error");
+    command
+}
+
+/// The messages of a session as (role, status, text), however many there are.
+pub(super) fn messages(daemon: &Daemon, session: &str) -> Vec<(String, String, String)> {
+    let session = daemon.get(&format!("/memory/sessions?limit=1000&id={session}"));
+    let text = |it: &Value| it.as_str().unwrap_or_default().to_owned();
+    let entries = session["entries"].as_array().unwrap().iter();
+    let all = entries.map(|it| [&it["role"], &it["status"], &it["content"][0]["text"]]);
+    all.map(|it| it.map(text).into()).collect()
+}
+
 fn text(session: &str, number: usize) -> String {
     format!("{session} {number}")
 }
@@ -276,13 +322,18 @@ fn history(session: &str, count: usize) -> Vec<(String, String)> {
     (0..count).flat_map(round).collect()
 }
 
-/// Says one message, which must be answered; returns how long that took.
+/// Says the message of this number, which must be answered; returns how long that took.
 fn chat(url: &str, session: &str, number: usize) -> Duration {
     let begin = Instant::now();
-    let body = json!({"session_id": session, "message": text(session, number)});
+    say(url, session, &text(session, number));
+    begin.elapsed()
+}
+
+/// Says something, which must be answered.
+pub(super) fn say(url: &str, session: &str, text: &str) {
+    let body = json!({"session_id": session, "message": text});
     let request = ureq::post(format!("{url}/chat")).config().timeout_global(Some(PATIENCE)).build();
     let mut response = request.send_json(body).unwrap();
     let answer: Value = response.body_mut().read_json().unwrap();
     assert_eq!(answer["status"], "completed", "{answer}");
-    begin.elapsed()
 }
