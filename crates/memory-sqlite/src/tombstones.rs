@@ -6,8 +6,9 @@ use rusqlite::Connection;
 
 use crate::{error::Outcome, rows};
 
-/// How long a copy elsewhere is waited for.
-const LIFE_MILLIS: i64 = 24 * 60 * 60 * 1_000;
+/// How long a copy elsewhere is waited for. A Redis that is away for longer may come back with what
+/// was forgotten; a store that nobody settles must not keep its names for ever.
+const LIFE_MILLIS: i64 = 30 * 24 * 60 * 60 * 1_000;
 
 /// Whether something that was forgotten may have copies elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +79,7 @@ pub(crate) fn settle(connection: &Connection, key: &SessionKey) -> Outcome<()> {
     Ok(())
 }
 
-/// Waits no longer for the copies of what was forgotten a day ago.
+/// Waits no longer for the copies of what was forgotten long ago.
 pub(crate) fn expire(connection: &Connection, now: Timestamp) -> Outcome<()> {
     let sql = "DELETE FROM tombstones WHERE pending = 0 AND buried_at < ?1";
     connection.prepare_cached(sql)?.execute([now.as_millis().saturating_sub(LIFE_MILLIS)])?;
