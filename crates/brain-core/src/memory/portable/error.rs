@@ -29,7 +29,7 @@ pub struct ImportError {
     what: String,
     place: Place,
     sessions: u64,
-    no_tree: Option<(SessionId, TreeError)>,
+    no_tree: Option<Box<(SessionId, TreeError)>>,
     source: Option<BoxError>,
 }
 
@@ -41,7 +41,8 @@ impl ImportError {
     /// A session that is no tree.
     pub(super) fn tree(session: SessionId, fault: TreeError, place: Place) -> Self {
         let what = format!("session `{session}`: {fault}");
-        Self { no_tree: Some((session, fault)), ..Self::new(ImportErrorKind::Format, what, place) }
+        let no_tree = Some(Box::new((session, fault)));
+        Self { no_tree, ..Self::new(ImportErrorKind::Format, what, place) }
     }
 
     pub(super) fn io(error: io::Error, place: Place) -> Self {
@@ -81,7 +82,7 @@ impl ImportError {
     /// The session that is no tree, and what is wrong with it; [`Self::what`] tells both.
     #[must_use]
     pub fn tree_error(&self) -> Option<(&SessionId, TreeError)> {
-        self.no_tree.as_ref().map(|(session, fault)| (session, *fault))
+        self.no_tree.as_ref().map(|it| (&it.0, it.1))
     }
 }
 
