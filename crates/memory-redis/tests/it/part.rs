@@ -1,19 +1,13 @@
 //! A part of a server or of a cluster for one case of a suite: a prefix that no other case uses.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use brain_core::ids::{Seq, SessionKey};
 use brain_testkit::{
     ManualClock,
     memory::Fresh,
-    redis::{Cluster, Reply, Server},
+    redis::{Cluster, Prefix, Reply, Server},
 };
 use memory_redis::{RedisClock, RedisConfig, RedisStore};
 
@@ -59,19 +53,20 @@ impl Shared for Cluster {
 /// A part of it that no other case uses.
 pub(crate) struct Part {
     shared: Arc<dyn Shared>,
+    prefix: Prefix,
     config: RedisConfig,
     clock: Arc<ManualClock>,
 }
 
 impl Part {
     pub(crate) fn new(shared: Arc<dyn Shared>, clock: Arc<ManualClock>) -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let prefix = Prefix::new();
         let mut config = RedisConfig::parse(&shared.url()).unwrap();
-        config.prefix = format!("case{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        config.prefix = prefix.to_string();
         config.ttl = Some(Duration::from_secs(3600));
         // Many cases run at once.
         config.pool_size = 4;
-        Self { shared, config, clock }
+        Self { shared, prefix, config, clock }
     }
 
     pub(crate) fn store(&self) -> RedisStore {
@@ -81,7 +76,7 @@ impl Part {
     /// Makes what an entry says something that is no JSON.
     fn damage(&self, key: &SessionKey, seq: Seq) {
         let name = [key.owner.as_str(), key.id.as_str()].map(|it| URL_SAFE_NO_PAD.encode(it));
-        let session = format!("{}:s:{{{}}}", self.config.prefix, name.join("."));
+        let session = format!("{}:s:{{{}}}", self.prefix, name.join("."));
         let server = self.shared.server_of(&session);
         let field = format!("e:{seq}");
         let value = server.ask(&["HGET", &session, &field]).text();
@@ -92,21 +87,8 @@ impl Part {
 
     /// Whether a text is in any key or value.
     fn holds(&self, text: &str) -> bool {
-        let prefix = format!("{}:", self.config.prefix).into_bytes();
         let named = URL_SAFE_NO_PAD.encode(text);
-        let has = |bytes: &[u8], text: &str| {
-            bytes.windows(text.len()).any(|window| window == text.as_bytes())
-        };
-        let contents = self.shared.contents().into_iter();
-        contents.filter(|(key, _)| key.starts_with(&prefix)).any(|(key, value)| {
-            let value = match value {
-                Reply::Bytes(value) => value,
-                // It ended since it was listed.
-                Reply::Nil => return false,
-                other => panic!("{other:?}"),
-            };
-            [&key[..], &value[..]].iter().any(|it| has(it, text) || has(it, &named))
-        })
+        self.prefix.holds(self.shared.contents(), &[text, &named])
     }
 
     /// What a suite asks of a store and of what is behind it.
