@@ -9,6 +9,7 @@ mod client;
 mod daemon;
 mod message;
 mod model;
+mod panics;
 mod random;
 mod redis;
 mod report;
@@ -16,7 +17,7 @@ mod round;
 
 use std::{error::Error, hash::BuildHasher, path::PathBuf, time::Duration};
 
-use clap::Args;
+use clap::{Args, value_parser};
 use tempfile::TempDir;
 
 use self::{
@@ -38,16 +39,16 @@ type Fault = Box<dyn Error + Send + Sync>;
 #[derive(Args, Debug)]
 pub(crate) struct Crash {
     /// How often writers start on new sessions; in each round the daemon is killed at least once.
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 100, value_parser = value_parser!(u32).range(1..))]
     rounds: u32,
     /// Acknowledged messages to reach over all rounds, at least.
-    #[arg(long, default_value_t = 100_000)]
+    #[arg(long, default_value_t = 100_000, value_parser = value_parser!(u64).range(1..))]
     messages: u64,
     /// Sessions written to at once.
-    #[arg(long, default_value_t = 24)]
+    #[arg(long, default_value_t = 24, value_parser = value_parser!(u32).range(1..))]
     sessions: u32,
     /// Writers of each session.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 3, value_parser = value_parser!(u32).range(1..))]
     writers: u32,
     /// Puts a Redis in front of the database, and kills it too.
     #[arg(long)]
@@ -84,20 +85,20 @@ impl Crash {
         for number in 1..=self.rounds {
             let done = round::run(&self.plan(number), &mut tiers, random.fork())?;
             let findings = audit(&Client::new(tiers.daemon.address()), &done.ledger)?;
-            report.round(number, &done, &findings)?;
+            report.round(number, &done, &findings, &tiers.daemon.panics()?)?;
             ledger.add(done.ledger);
         }
         tiers.daemon.kill_and_restart()?;
         let all: Audit = audit(&Client::new(tiers.daemon.address()), &ledger)?;
-        report.end(&ledger, &all)
+        report.end(&ledger, &all, &tiers.daemon.panics()?)
     }
 
     fn plan(&self, number: u32) -> Plan {
         Plan {
             number,
-            sessions: self.sessions.max(1),
-            writers: self.writers.max(1),
-            messages: self.messages.div_ceil(self.rounds.max(1).into()),
+            sessions: self.sessions,
+            writers: self.writers,
+            messages: self.messages.div_ceil(self.rounds.into()),
             limit: Duration::from_secs(self.limit),
         }
     }
@@ -109,5 +110,26 @@ impl Crash {
         let advice = || format!("there is no daemon {path}; build it: cargo build -p codexd");
         // It is started in a folder of its own.
         Ok(binary.canonicalize().map_err(|_| advice())?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::Crash;
+
+    #[derive(Debug, Parser)]
+    struct Command {
+        #[command(flatten)]
+        crash: Crash,
+    }
+
+    #[test]
+    fn nothing_is_proved_by_trying_nothing() {
+        for option in ["--rounds", "--messages", "--sessions", "--writers"] {
+            assert!(Command::try_parse_from(["crash", option, "0"]).is_err(), "{option}");
+            assert!(Command::try_parse_from(["crash", option, "1"]).is_ok(), "{option}");
+        }
     }
 }

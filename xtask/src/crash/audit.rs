@@ -83,11 +83,9 @@ fn read(client: &Client, session: &str) -> Result<(Vec<Entry>, u64), Fault> {
         let (limit, last) = (PAGE.to_string(), from.map(|it: u64| it.to_string()));
         let mut query = vec![("id", session), ("limit", limit.as_str())];
         query.extend(last.as_deref().map(|it| ("from", it)));
-        let page = match client.get("/memory/sessions", &query) {
-            Ok(page) => page,
-            // A session whose messages were never acknowledged may not exist.
-            Err(error) if error.to_string().contains("404") => return Ok((Vec::new(), 0)),
-            Err(error) => return Err(error),
+        // A session whose messages were never acknowledged may not exist.
+        let Some(page) = client.get("/memory/sessions", &query)? else {
+            return Ok((Vec::new(), 0));
         };
         let all = page.get("entries").and_then(Value::as_array);
         let entries: Vec<Entry> = all.into_iter().flatten().map(entry).collect();

@@ -59,16 +59,19 @@ impl Client {
         }
     }
 
-    /// The JSON of a path.
-    pub(super) fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Value, Fault> {
+    /// The JSON of a path; `None` if the daemon has nothing there.
+    pub(super) fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Option<Value>, Fault> {
         let request = self.agent.get(format!("{}{path}", self.address.get()));
         let mut response = request.query_pairs(query.iter().copied()).call()?;
         let status = response.status();
-        let value = response.body_mut().with_config().limit(u64::MAX).read_json()?;
+        if status == 404 {
+            return Ok(None);
+        }
+        let value: Value = response.body_mut().with_config().limit(u64::MAX).read_json()?;
         if status != 200 {
             return Err(format!("GET {path}: {status} {value}").into());
         }
-        Ok(value)
+        Ok(Some(value))
     }
 }
 
@@ -109,4 +112,38 @@ fn listen(response: Response<Body>, moments: &Moments) -> Told {
 fn whole_answer(data: &Value) -> Option<u64> {
     let is_whole = data.get("status").and_then(Value::as_str) == Some("completed");
     data.pointer("/message/seq").and_then(Value::as_u64).filter(|_| is_whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{BufRead as _, BufReader, Write as _},
+        net::TcpListener,
+        thread,
+    };
+
+    use serde_json::json;
+
+    use super::{super::daemon::Address, Client};
+
+    #[test]
+    fn only_the_status_tells_that_there_is_nothing() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = Address::default();
+        address.set(format!("http://{}", listener.local_addr().unwrap()));
+        let server = thread::spawn(move || {
+            for status in ["404 Not Found", "500 Broken", "200 OK"] {
+                let mut stream = listener.accept().unwrap().0;
+                let lines = BufReader::new(&stream).lines().map(Result::unwrap);
+                assert_ne!(lines.take_while(|it| !it.is_empty()).count(), 0);
+                let head = "connection: close\r\ncontent-length: 5";
+                write!(stream, "HTTP/1.1 {status}\r\n{head}\r\n\r\n[404]").unwrap();
+            }
+        });
+        let client = Client::new(address);
+        assert_eq!(client.get("/", &[]).unwrap(), None);
+        assert!(client.get("/", &[]).unwrap_err().to_string().contains("404"));
+        assert_eq!(client.get("/", &[]).unwrap(), Some(json!([404])));
+        server.join().unwrap();
+    }
 }

@@ -1,14 +1,13 @@
 //! The daemon in a process of its own: started on a data folder, killed, started again.
 
 use std::{
-    fs::File,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Stdio},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{Fault, model::Model};
+use super::{Fault, model::Model, panics::Log};
 
 /// Where the daemon is now; writers look again when it does not answer.
 #[derive(Clone, Debug, Default)]
@@ -23,7 +22,7 @@ impl Address {
         self.lock().clone()
     }
 
-    fn set(&self, url: String) {
+    pub(super) fn set(&self, url: String) {
         *self.lock() = url;
     }
 }
@@ -43,6 +42,7 @@ pub(super) struct Daemon {
 struct Start {
     binary: PathBuf,
     folder: PathBuf,
+    log: Log,
     model: String,
     redis: Option<String>,
 }
@@ -55,7 +55,8 @@ impl Daemon {
         model: &Model,
         redis: Option<String>,
     ) -> Result<Self, Fault> {
-        let start = Start { binary, folder: folder.to_owned(), model: model.url.clone(), redis };
+        let (model, log) = (model.url.clone(), Log::new(folder.join("daemon.log")));
+        let start = Start { binary, folder: folder.to_owned(), log, model, redis };
         let (child, output, url) = start.spawn()?;
         let address = Address::default();
         address.set(url);
@@ -81,6 +82,11 @@ impl Daemon {
         Ok(())
     }
 
+    /// What it has said of panics since this was last asked.
+    pub(super) fn panics(&mut self) -> Result<Vec<String>, Fault> {
+        self.start.log.panics()
+    }
+
     pub(super) fn kill_and_restart(&mut self) -> Result<(), Fault> {
         self.kill()?;
         self.restart()
@@ -96,7 +102,6 @@ impl Drop for Daemon {
 
 impl Start {
     fn spawn(&self) -> Result<(Child, BufReader<ChildStdout>, String), Fault> {
-        let log = self.folder.join("daemon.log");
         let mut command = Command::new(&self.binary);
         command
             .args(["serve", "--port", "0"])
@@ -112,13 +117,12 @@ impl Start {
             .current_dir(&self.folder)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(File::create(&log)?);
+            .stderr(self.log.append()?);
         let mut child = command.spawn()?;
         let mut output = BufReader::new(child.stdout.take().ok_or("the daemon has no output")?);
         let Some(url) = address(&mut output)? else {
             child.wait()?;
-            let said = std::fs::read_to_string(log)?;
-            return Err(format!("the daemon did not start:\n{said}").into());
+            return Err(format!("the daemon did not start:\n{}", self.log.end()?).into());
         };
         Ok((child, output, url))
     }

@@ -15,6 +15,7 @@ pub(super) struct Report {
     daemon_kills: u64,
     redis_kills: u64,
     asked_again: u64,
+    panics: usize,
     is_clean: bool,
 }
 
@@ -46,20 +47,28 @@ impl Report {
             daemon_kills: 0,
             redis_kills: 0,
             asked_again: 0,
+            panics: 0,
             is_clean: true,
         })
     }
 
-    pub(super) fn round(&mut self, number: u32, done: &Done, audit: &Audit) -> Result<(), Fault> {
+    pub(super) fn round(
+        &mut self,
+        number: u32,
+        done: &Done,
+        audit: &Audit,
+        panics: &[String],
+    ) -> Result<(), Fault> {
         let stored = done.ledger.acknowledged();
         self.stored += stored;
         self.daemon_kills += done.daemon_kills;
         self.redis_kills += done.redis_kills;
         self.asked_again += done.asked_again;
-        self.is_clean &= audit.is_clean() && done.refusals.is_empty();
+        self.panics += panics.len();
+        self.is_clean &= audit.is_clean() && done.refusals.is_empty() && panics.is_empty();
         let kills = format!("{}/{}", done.daemon_kills, done.redis_kills);
         let Audit { lost, doubled, disordered, .. } = audit;
-        let other = audit.lost_answers + audit.strange + done.refusals.len();
+        let other = audit.lost_answers + audit.strange + done.refusals.len() + panics.len();
         let mut out = io::stdout().lock();
         writeln!(
             out,
@@ -68,7 +77,8 @@ impl Report {
             done.asked_again,
             done.took.as_secs_f64()
         )?;
-        let sentences = done.refusals.iter().take(5).chain(&audit.sentences);
+        let sentences =
+            done.refusals.iter().take(5).chain(panics.iter().take(5)).chain(&audit.sentences);
         for sentence in sentences {
             writeln!(out, "      {sentence}")?;
         }
@@ -76,14 +86,20 @@ impl Report {
     }
 
     /// The counts of all sessions, read once more after a last kill; true if every promise was kept.
-    pub(super) fn end(mut self, ledger: &Ledger, audit: &Audit) -> Result<bool, Fault> {
-        self.is_clean &= audit.is_clean();
+    pub(super) fn end(
+        mut self,
+        ledger: &Ledger,
+        audit: &Audit,
+        panics: &[String],
+    ) -> Result<bool, Fault> {
+        self.is_clean &= audit.is_clean() && panics.is_empty();
+        self.panics += panics.len();
         let seconds = self.started.elapsed().as_secs_f64();
         let (sent, stored) = (ledger.messages().count(), ledger.acknowledged());
         let rate = stored as f64 / seconds;
         let Audit { lost, doubled, disordered, lost_answers, strange, unacknowledged, .. } = audit;
         let mut out = io::stdout().lock();
-        for sentence in &audit.sentences {
+        for sentence in panics.iter().take(5).chain(&audit.sentences) {
             writeln!(out, "      {sentence}")?;
         }
         let silent = sent - stored;
@@ -94,6 +110,7 @@ impl Report {
             ("  out of order", disordered.to_string()),
             ("acknowledged answers lost", lost_answers.to_string()),
             ("entries that should not be there", strange.to_string()),
+            ("panics of the daemon", self.panics.to_string()),
             ("never acknowledged", format!("{silent}, of which stored once: {unacknowledged}")),
             ("sent again with the same key", self.asked_again.to_string()),
             (
