@@ -6,7 +6,9 @@
 //! | item | what it does |
 //! |---|---|
 //! | [`Client`] | asks a daemon: JSON, bodies of any length, and answers as they come |
+//! | [`array_of`], [`text_of`] | read members of the JSON that comes |
 //! | [`obtain`] | gets a file by its address or path, whole and verified |
+//! | [`shown`] | an address as people may see it |
 //! | [`ClientError`] | why not, as a sentence for people |
 
 mod address;
@@ -29,6 +31,3 @@ pub use crate::{
     json::{array_of, text_of},
     obtain::{Expected, obtain},
 };
-
-#[doc(hidden)]
-pub use crate::json::{array_of as array, text_of as text};
