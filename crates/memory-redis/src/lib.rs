@@ -6,8 +6,10 @@
 //! to keep it, and ends with its TTL; it is no database of record.
 //!
 //! A session is one hash, and each change of it one script on keys of one hash tag. An append is one
-//! round trip. Everything else looks, decides here by the rules of `brain-core`, and commits if
-//! nothing has changed meanwhile.
+//! round trip, and outside of turns a second one every five minutes, that notes the session as
+//! changed. Everything else looks, decides here by the rules of `brain-core`, and commits if nothing
+//! has changed meanwhile. What is too large for one script is put together beside the session, and
+//! then takes its place.
 //!
 //! | module | what it holds |
 //! |---|---|

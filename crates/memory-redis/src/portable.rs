@@ -203,24 +203,11 @@ fn without<'a>(entries: &'a [ExportedEntry], entry: &Entry) -> Option<&'a [Expor
 
 /// Whether the session is as the import has it, but for entries and summaries.
 fn is_described(session: &Session, import: &ExportedSession) -> bool {
-    let ExportedSession {
-        id: _,
-        title,
-        has_default_title,
-        metadata,
-        system,
-        recall,
-        class,
-        created_at,
-        updated_at,
-        head,
-        summaries: _,
-        entries: _,
-    } = import;
-    (title, metadata, system, recall, class)
-        == (&session.title, &session.metadata, &session.system, &session.recall, &session.class)
-        && (has_default_title, created_at, updated_at, head)
-            == (&session.has_default_title, &session.created_at, &session.updated_at, &session.head)
+    let mut described = Session { class: import.class, head: import.head, ..session.clone() };
+    describe(&mut described, import);
+    described.created_at = import.created_at;
+    described.updated_at = import.updated_at;
+    described == *session
 }
 
 /// The session as the import has it, but for its entries.

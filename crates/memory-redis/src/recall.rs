@@ -25,7 +25,7 @@ use brain_core::{
         Embedded, Hit, MemoryError, MemoryErrorKind, QueryVector, Recall, Search, Session,
         Unembedded,
     },
-    recall::{Conversation, Corpus, Document, Term, query_words, rank, text_of},
+    recall::{Conversation, Survey, query_words, text_of},
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 
@@ -67,49 +67,6 @@ struct Query {
     vector: Option<QueryVector>,
 }
 
-impl Query {
-    fn terms_in(&self, document: &Document) -> u64 {
-        let held = self.words.iter().enumerate().filter(|(_, it)| document.words.contains(*it));
-        held.fold(0, |mask, (bit, _)| mask | 1 << bit)
-    }
-}
-
-/// What a search has seen.
-struct Seen {
-    corpus: Corpus,
-    terms: Vec<Term>,
-    conversations: Vec<Conversation>,
-}
-
-impl Seen {
-    /// Counts what there is.
-    fn of(conversations: Vec<Conversation>, query: &Query) -> Self {
-        let terms = vec![Term::default(); query.words.len()];
-        let mut seen = Self { corpus: Corpus::default(), terms, conversations: Vec::new() };
-        for conversation in &conversations {
-            seen.count(conversation);
-        }
-        let places = conversations.iter().flat_map(|it| &it.places);
-        let close = places.filter_map(|it| it.closeness);
-        let (sum, count) = close.fold((0.0, 0_u32), |(sum, count), it| (sum + it, count + 1));
-        seen.corpus.closeness = (0 < count).then(|| sum / count as f32);
-        seen.conversations = conversations;
-        seen
-    }
-
-    fn count(&mut self, conversation: &Conversation) {
-        let places = &conversation.places;
-        self.corpus.entries += places.len() as u64;
-        self.corpus.sessions += u64::from(!places.is_empty());
-        self.corpus.words += conversation.words;
-        for (bit, term) in self.terms.iter_mut().enumerate() {
-            let with = places.iter().filter(|it| it.terms >> bit & 1 == 1).count() as u64;
-            term.entries += with;
-            term.sessions += u64::from(0 < with);
-        }
-    }
-}
-
 /// An entry that fits, by its name.
 struct Found {
     key: SessionKey,
@@ -120,7 +77,8 @@ struct Found {
 
 /// The entries that fit best; `sessions` are the oldest first.
 fn ranked(sessions: Vec<Searched>, query: &Query, limit: usize) -> Vec<Found> {
-    let (mut names, mut places, mut conversations) = (Vec::new(), Vec::new(), Vec::new());
+    let mut conversations: Vec<Conversation> = Vec::with_capacity(sessions.len());
+    let (mut names, mut places) = (Vec::with_capacity(sessions.len()), Vec::new());
     for (number, Searched { key, born, digest }) in sessions.into_iter().enumerate() {
         let (conversation, said) = digest.into_parts();
         let said = said.into_iter().enumerate();
@@ -131,14 +89,14 @@ fn ranked(sessions: Vec<Searched>, query: &Query, limit: usize) -> Vec<Found> {
     // By when they were said, then by session and position: the greater the name, the newer.
     places.sort_unstable();
     for (id, (_, number, index, _)) in (0..).zip(&places) {
-        let conversation: Option<&mut Conversation> = conversations.get_mut(*number);
+        let conversation = conversations.get_mut(*number);
         if let Some(place) = conversation.and_then(|it| it.places.get_mut(*index)) {
             place.id = id;
         }
     }
-    let seen = Seen::of(conversations, query);
-    let ranked = rank(&seen.corpus, &seen.terms, &seen.conversations, limit);
-    let found = ranked.into_iter().filter_map(|it| {
+    let mut survey = Survey::new(query.words.len());
+    conversations.into_iter().for_each(|it| survey.add(it));
+    let found = survey.rank(limit).into_iter().filter_map(|it| {
         let (_, _, _, seq) = places.get(usize::try_from(it.id).ok()?)?;
         let (key, born) = names.get(it.conversation)?.clone();
         Some(Found { key, born, seq: *seq, score: it.score })

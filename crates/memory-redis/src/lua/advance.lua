@@ -13,8 +13,6 @@ if state_of(found[1]).token ~= previous or bytes > tonumber(ARGV[4]) then
 end
 
 redis.call('HSET', key, 'z', text_of(bytes))
-for first = 5, #ARGV, 7000 do
-  redis.call('HSET', key, unpack(ARGV, first, math.min(first + 6999, #ARGV)))
-end
+set_given(key, 5, #ARGV)
 keep_for(key, ttl)
 return 1

@@ -10,9 +10,7 @@ local buried = redis.call('GET', KEYS[2])
 if buried and tonumber(made) <= tonumber(buried) then return 0 end
 
 redis.call('HSET', key, 'z', bytes)
-for first = 6, #ARGV, 7000 do
-  redis.call('HSET', key, unpack(ARGV, first, math.min(first + 6999, #ARGV)))
-end
+set_given(key, 6, #ARGV)
 if ARGV[5] ~= '1' then redis.call('HDEL', key, 'm') end
 keep_for(key, ttl)
 return 1

@@ -4,8 +4,6 @@
 
 local key = KEYS[1]
 if redis.call('HGET', key, 'r') ~= ARGV[1] then return 0 end
-for first = 3, #ARGV, 7000 do
-  redis.call('HSET', key, unpack(ARGV, first, math.min(first + 6999, #ARGV)))
-end
+set_given(key, 3, #ARGV)
 redis.call('PEXPIRE', key, ARGV[2])
 return 1

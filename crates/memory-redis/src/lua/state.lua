@@ -65,6 +65,32 @@ local function set_all(key, sets)
   end
 end
 
+-- Sets the fields that stand among the arguments with their values.
+local function set_given(key, first, last)
+  for at = first, last, 7000 do
+    redis.call('HSET', key, unpack(ARGV, at, math.min(at + 6999, last)))
+  end
+end
+
+-- A change stands among the arguments as how many guards there are, field and value of each
+-- (nothing: it must be absent), how many fields are to be set, field and value of each, then the
+-- fields to delete. Where the fields to be set begin, or nothing if a guard does not hold.
+local function after_guards(key, at)
+  local guards = tonumber(ARGV[at])
+  for field = at + 1, at + 2 * guards, 2 do
+    if (redis.call('HGET', key, ARGV[field]) or '') ~= ARGV[field + 1] then return nil end
+  end
+  return at + 2 * guards + 1
+end
+
+local function change(key, at)
+  local last = at + 2 * tonumber(ARGV[at])
+  set_given(key, at + 1, last)
+  for first = last + 1, #ARGV, 7000 do
+    redis.call('HDEL', key, unpack(ARGV, first, math.min(first + 6999, #ARGV)))
+  end
+end
+
 -- Nothing leaves the time to live as it is, `0` is none.
 local function keep_for(key, ttl)
   if ttl == '' then return end

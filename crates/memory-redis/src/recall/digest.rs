@@ -3,7 +3,7 @@
 
 use brain_core::{
     ids::Seq,
-    recall::{Conversation, Document, Place, REACH, Vector, closeness},
+    recall::{Conversation, Document, REACH, Vector, closeness},
     time::Timestamp,
 };
 
@@ -51,16 +51,7 @@ impl Digest {
         let Some(entry) = readable(seq, value) else { return };
         let Some(document) = Document::of(&entry.body) else { return };
         let position = self.len();
-        let words = document.words.len();
-        self.conversation.words += words as u64;
-        self.conversation.places.push(Place {
-            id: 0,
-            position,
-            words: u32::try_from(words).unwrap_or(u32::MAX),
-            asks: document.asks,
-            terms: query.terms_in(&document),
-            closeness: None,
-        });
+        self.conversation.push(0, &document, &query.words);
         self.said.push((entry.body.created_at, seq));
         let embedding = query.vector.as_ref().zip(embedding);
         let values = embedding.and_then(|(it, bytes)| embeddings::of(it, &bytes));
