@@ -53,8 +53,13 @@ impl TurnIndex for TieredMemory {
         found.iter().for_each(|it| tiers.known.saw(it, MemoryClass::Durable));
         // Where the hot tier is down, whoever finds such a turn later ends it.
         let live = tiers.hot_copy(WRITE, tiers.hot.tier.unfinished()).await.unwrap_or_default();
-        live.iter().for_each(|it| tiers.known.saw(it, MemoryClass::Ephemeral));
-        found.extend(live);
+        for turn in live {
+            // Another daemon, with a database of its own, may use the same hot tier.
+            if tiers.is_ephemeral(&turn.session).await? {
+                tiers.known.saw(&turn, MemoryClass::Ephemeral);
+                found.push(turn);
+            }
+        }
         Ok(found)
     }
 }
