@@ -3,6 +3,8 @@
 //! [`llm_gateway_suite!`](crate::llm_gateway_suite) declares one test a case. What the provider
 //! says on its wire, and what it makes of a request, is for tests beside the adapter.
 
+mod estimate;
+
 use std::{any::Any, fmt, sync::Arc, task::Poll, time::Duration};
 
 use brain_core::{
@@ -13,6 +15,8 @@ use brain_core::{
     },
 };
 use futures_util::{StreamExt, future, poll};
+
+pub use self::estimate::estimate_is_never_low;
 
 /// Longest that a case may take.
 const PATIENCE: Duration = Duration::from_secs(120);

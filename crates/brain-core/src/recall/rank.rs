@@ -288,7 +288,7 @@ mod tests {
         let corpus = Corpus { closeness: Some(0.2), ..CORPUS };
         let at = |position, closeness| Place { closeness: Some(closeness), ..place(position, 0) };
         let far = vec![at(10, 0.5), at(20, 0.54), at(30, -1.0)];
-        assert_eq!(order(&corpus, &[], &[far.clone()]), [0; 0]);
+        assert_eq!(order(&corpus, &[], std::slice::from_ref(&far)), [0; 0]);
         let named = far.iter().map(|it| Place { terms: 1, ..*it }).collect();
         assert_eq!(order(&corpus, &[term(3)], &[named]), [20, 10, 30]);
         assert_eq!(order(&corpus, &[], &[vec![at(10, 0.55), at(20, 0.56)]]), [20, 10]);

@@ -14,8 +14,8 @@ use crate::{
     memory::{Entry, Summary},
 };
 
-/// Most bytes of one recalled entry that are shown.
-const MOST_BYTES: usize = 2_000;
+/// Most bytes of one recalled entry that are shown; in any language it has less than all may have.
+const MOST_BYTES: usize = 1_500;
 /// Most tokens of all that is recalled.
 const MOST_TOKENS: u64 = 2_000;
 /// What is recalled has at most this part of the budget.

@@ -6,6 +6,7 @@ use brain_core::{
     chat::{Message, Role},
     llm::{Estimate, LlmGateway, TokenCounter},
 };
+use brain_testkit::gateway::estimate_is_never_low;
 use llm_local::LocalGateway;
 
 use crate::{GATEWAY, ask, config, short};
@@ -41,15 +42,7 @@ async fn the_estimate_is_above_the_model_and_stands_in_before_it_is_loaded() {
     assert!(!unloaded.is_exact());
     assert_eq!(unloaded.text("Hello"), Estimate.text("Hello"));
     ask(vec![Message::user("Hello")], short(1)).await;
-    let counter = GATEWAY.tokens("");
-    for text in [
-        "Where both disagree, the issue stands; design comes before reference.",
-        r#"{"id":17,"name":"user 17","ok":true,"score":0.25,"at":"2026-01-01T00:00:00Z"}"#,
-        "fn take(rest: &mut Peekable<Chars<'_>>) -> u64 {\n    let mut count = 1;\n}\n",
-    ] {
-        let (exact, estimate) = (counter.text(text), Estimate.text(text));
-        assert!(exact.exact && exact.count <= estimate.count, "{text}: {exact:?} {estimate:?}");
-    }
+    estimate_is_never_low(&*GATEWAY.tokens(""));
 }
 
 #[tokio::test]

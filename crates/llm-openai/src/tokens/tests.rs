@@ -6,6 +6,7 @@ use std::{
 };
 
 use brain_core::llm::{Estimate, TokenCounter, Tokens};
+use brain_testkit::gateway::estimate_is_never_low;
 
 use super::{Encoding, MAX_TEXT, Pieces, Tables, encoding};
 
@@ -22,20 +23,6 @@ fn loaded(tables: &Tables, model: &str) -> std::sync::Arc<dyn TokenCounter> {
     }
 }
 
-fn json() -> String {
-    let row = |it: u32| {
-        format!(
-            r#"{{"id":{it},"name":"user {it}","ok":true,"score":0.{},"tags":["a","b"],"at":"2026-01-01T00:00:00Z"}}"#,
-            it.wrapping_mul(0x9E37_79B9)
-        )
-    };
-    (0..60).map(row).collect::<Vec<_>>().join(",")
-}
-
-fn hexadecimal() -> String {
-    (0..200u64).map(|it| format!("{:016x}", it.wrapping_mul(0x9E37_79B9_7F4A_7C15))).collect()
-}
-
 const PROSE: &str = "It keeps every conversation, chooses and survives providers, runs tools safely, \
     streams what happens, and gives the memory back as plain JSON. Where both disagree, the issue \
     stands; design comes before reference, and where all are silent, build what people expect.\n";
@@ -44,34 +31,14 @@ const CODE: &str = "fn take(rest: &mut Peekable<Chars<'_>>, belongs: impl Fn(cha
     let mut count = 1;\n    while rest.next_if(|it| belongs(*it)).is_some() {\n        count += 1;\n    }\n}\n";
 
 #[test]
-fn the_estimate_is_above_both_tables() {
+fn the_estimate_is_above_both_tables_and_near_them_for_what_is_common() {
     let tables = Tables::default();
-    let samples = [
-        ("prose", PROSE.repeat(8), 1.0),
-        ("code", CODE.repeat(8), 1.0),
-        ("json", json(), 1.3),
-        ("small json", r#"{"a":1,"b":[2,3,{"c":null}],"d":true}"#.repeat(40), 1.3),
-        ("escaped json", json().replace('"', "\\\""), 1.3),
-        ("hexadecimal", hexadecimal(), 1.0),
-        ("base64", "aGVsbG8gd29ybGQsIHRoaXMgaXMgYmFzZTY0IQ9XkQz7Jm/Rt+".repeat(40), 1.0),
-        ("signs", "!@#$%^&*()_+{}|:<>?~`-=[];',./".repeat(40), 1.0),
-        ("german", "Über die Straße führt ein schöner Weg zum größten Gebäude. ".repeat(20), 1.0),
-        ("russian", "Сегодня хорошая погода, и мы пойдём гулять в парк. ".repeat(20), 1.0),
-        ("chinese", "今天天气很好我们去公园散步吧这是一个测试。".repeat(20), 1.0),
-        ("japanese", "今日は天気がいいから、公園へ散歩に行きましょう。".repeat(20), 1.0),
-        ("korean", "오늘은 날씨가 좋으니 공원에 산책하러 갑시다. ".repeat(20), 1.0),
-        ("hindi", "आज मौसम अच्छा है, चलो पार्क में टहलते हैं। ".repeat(20), 1.0),
-        ("thai", "วันนี้อากาศดีมากเราไปเดินเล่นในสวนกันเถอะ".repeat(20), 1.0),
-        ("amharic", "ሰላም እንዴት ነህ ዛሬ ".repeat(20), 1.0),
-        ("emoji", "👍🏽👩\u{200d}👩\u{200d}👧🎉😀🇩🇪".repeat(20), 1.0),
-    ];
     for model in ["gpt-4.1-mini", "gpt-4-turbo"] {
         let counter = loaded(&tables, model);
-        for (name, text, margin) in &samples {
-            let (exact, estimate) = (counter.text(text), Estimate.text(text));
-            assert!(exact.exact);
-            let ratio = estimate.count as f64 / exact.count as f64;
-            assert!(ratio >= *margin, "{name}: {} estimated as {}", exact.count, estimate.count);
+        estimate_is_never_low(&*counter);
+        for text in [PROSE, CODE] {
+            let (exact, estimate) = (counter.text(text).count, Estimate.text(text).count);
+            assert!(estimate * 4 <= exact * 9, "{exact} estimated as {estimate}: {text}");
         }
     }
 }
