@@ -236,13 +236,7 @@ fn hit(
     let mut found = statement.query((message, owner.as_str().as_bytes()))?;
     let Some(row) = found.next()? else { return Ok(None) };
     let session = SessionKey::new(owner.clone(), rows::session_id(row, 3)?);
-    match rows::entry(row, 0) {
-        Ok(entry) => Ok(Some(Hit { session, entry, score })),
-        Err(failure) => {
-            tracing::error!(?failure, "a stored entry is corrupt");
-            Ok(None)
-        }
-    }
+    Ok(rows::readable_entry(row, 0).map(|entry| Hit { session, entry, score }))
 }
 
 #[cfg(test)]

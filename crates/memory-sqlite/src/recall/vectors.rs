@@ -112,7 +112,8 @@ fn quantised(values: &[f32]) -> (f32, Vec<u8>) {
     (scale, values.iter().map(|it| byte(it).cast_unsigned()).collect())
 }
 
-/// Entries that `model` has not embedded, oldest first.
+/// Entries that `model` has not embedded, oldest first; those that do not decode are left out and
+/// reported in the log.
 pub(crate) fn unembedded(
     connection: &Connection,
     model: &str,
@@ -124,11 +125,14 @@ pub(crate) fn unembedded(
             "SELECT s.owner, s.name, m.seq, m.parent, m.json, e.message \
              FROM recall_entries e CROSS JOIN messages m ON m.id = e.message \
              CROSS JOIN sessions s ON s.id = m.session \
-             WHERE {which} AND s.owner <> X'' ORDER BY e.model, e.message LIMIT ?2"
+             WHERE {which} AND s.owner <> X'' ORDER BY e.model, e.message"
         );
         let mut statement = connection.prepare_cached(&sql)?;
-        let mut rows = statement.query((model, rows::limit(limit)))?;
-        while let Some(row) = rows.next()? {
+        let mut rows = statement.query([model])?;
+        let enough = found.len() + limit;
+        while found.len() < enough
+            && let Some(row) = rows.next()?
+        {
             found.extend(to_embed(row)?);
         }
     }
@@ -138,16 +142,10 @@ pub(crate) fn unembedded(
 
 fn to_embed(row: &Row<'_>) -> Outcome<Option<(i64, Unembedded)>> {
     let (session, message) = (rows::session_key(row)?, row.get(5)?);
-    match rows::entry(row, 2) {
-        Ok(entry) => {
-            let text = text_of(&entry.body);
-            Ok(text.map(|text| (message, Unembedded { session, seq: entry.seq, text })))
-        }
-        Err(failure) => {
-            tracing::error!(?failure, "a stored entry is corrupt");
-            Ok(None)
-        }
-    }
+    Ok(rows::readable_entry(row, 2).and_then(|entry| {
+        let text = text_of(&entry.body)?;
+        Some((message, Unembedded { session, seq: entry.seq, text }))
+    }))
 }
 
 #[cfg(test)]

@@ -72,6 +72,20 @@ async fn nothing_of_the_forgotten_stays_in_the_index() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn corrupt_entries_do_not_keep_others_from_being_embedded() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let drafts = (1..=42).map(|n| draft(&format!("number {n}"))).collect();
+    let append = Append { drafts, ..say("all", None, Expect::Absent) };
+    store.append(&key("s"), append).await.unwrap();
+    let connection = Connection::open(folder.path().join("memory.db")).unwrap();
+    connection.execute("UPDATE messages SET json = '{' WHERE seq <= 40", []).unwrap();
+    let texts: Vec<_> =
+        store.unembedded("m", 16).await.unwrap().into_iter().map(|it| it.text).collect();
+    assert_eq!(texts, ["number 41", "number 42"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_index_of_other_words_is_made_anew() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
