@@ -3,6 +3,9 @@
 //! Words are the core's; their hashes are all that is written. An entry costs what its own text
 //! costs, however long its session is.
 
+#[cfg(test)]
+mod tests;
+
 use std::{fmt::Write as _, sync::Arc};
 
 use brain_core::{

@@ -16,15 +16,15 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::{Chores, Writer};
 use crate::error::{Failure, Outcome};
 
-/// Nothing to do beside the jobs.
+/// Nothing to do beside the jobs; one number cannot be completed.
 #[derive(Debug)]
 struct Idle;
 
 impl Chores for Idle {
     fn complete(&self, connection: &Connection) -> Outcome<()> {
-        // Nothing may be left to the end where there is none.
-        assert!(!connection.is_autocommit());
-        Ok(())
+        let sql = "SELECT 1 FROM numbers WHERE number = 666";
+        let is_refused = connection.prepare_cached(sql)?.exists([])?;
+        if is_refused { Err(Failure::Refused(MemoryErrorKind::Conflict)) } else { Ok(()) }
     }
 
     fn step(&mut self, _: &Connection) -> Option<Duration> {
@@ -125,6 +125,15 @@ async fn a_refused_job_leaves_its_neighbours_alone() {
     let results = bench.together([12, 13, 14].map(|it| bench.insert(it, 0))).await;
     let kinds: Vec<_> = results.iter().map(|it| it.as_ref().map_err(MemoryError::kind)).collect();
     assert_eq!(kinds, [Ok(&()), Err(MemoryErrorKind::Conflict), Ok(&())]);
+    assert_eq!(bench.stored(), [12, 14]);
+}
+
+#[tokio::test]
+async fn what_cannot_be_completed_is_not_stored() {
+    let bench = Bench::new(1 << 20);
+    let results = bench.together([12, 14, 666].map(|it| bench.insert(it, 0))).await;
+    let kinds: Vec<_> = results.iter().map(|it| it.as_ref().map_err(MemoryError::kind)).collect();
+    assert_eq!(kinds, [Ok(&()), Ok(&()), Err(MemoryErrorKind::Conflict)]);
     assert_eq!(bench.stored(), [12, 14]);
 }
 
