@@ -19,13 +19,13 @@ use brain_core::{
     chat::Message,
     ids::{AppendId, Owner, SessionId, SessionKey},
     memory::{
-        Append, Draft, EntryBody, Expect, ExportPart, ExportedSession, Portable, Restored,
+        self, Append, Draft, EntryBody, Expect, ExportPart, ExportedSession, Portable, Restored,
         SessionLog,
     },
     time::Timestamp,
 };
 use brain_testkit::ManualClock;
-use futures_util::StreamExt;
+use futures_util::{StreamExt, TryStreamExt};
 use memory_sqlite::{SqliteConfig, SqliteStore};
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -114,8 +114,9 @@ fn a_million(runtime: &Runtime) {
 
 fn out_and_in(runtime: &Runtime) {
     let (store, _folder) = filled(runtime, LONG);
+    let store = Arc::new(store);
     let to = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let other = open(to.path());
+    let other = Arc::new(open(to.path()));
     let start = Instant::now();
     let (first, parsed) = runtime.block_on(async {
         let exported = document(&store).await;
@@ -138,15 +139,8 @@ fn out_and_in(runtime: &Runtime) {
 }
 
 /// Everything there is, as JSON.
-async fn document(store: &SqliteStore) -> Vec<u8> {
-    let mut sessions: Vec<(_, Vec<_>)> = Vec::new();
-    let mut parts = store.export(&Owner::local()).await.unwrap();
-    while let Some(part) = parts.next().await {
-        match part.unwrap() {
-            ExportPart::Session(head) => sessions.push((head, Vec::new())),
-            ExportPart::Entry(entry) => sessions.last_mut().unwrap().1.push(entry),
-        }
-    }
-    let sessions = sessions.into_iter().map(|(head, entries)| head.with(entries));
-    serde_json::to_vec(&sessions.collect::<Vec<_>>()).unwrap()
+async fn document(store: &Arc<SqliteStore>) -> Vec<u8> {
+    let store = Arc::clone(store);
+    let sessions: Vec<_> = memory::export(store, Owner::local()).try_collect().await.unwrap();
+    serde_json::to_vec(&sessions).unwrap()
 }
