@@ -203,10 +203,12 @@ impl RedisStore {
         let Some(mut page) = page else { return Ok(Ok(Found::Nothing)) };
         let Stored { session, state, .. } = page.stored.clone();
         let (mut entries, mut summary, mut passed) = (Vec::new(), None, false);
+        let mut unreadable = false;
         loop {
             if page.missing {
                 return Ok(Ok(Found::Until(entries.len() + page.found)));
             }
+            unreadable |= page.entries.len() < page.found;
             entries.append(&mut page.entries);
             summary = summary.or(page.summary.take());
             passed |= page.passed;
@@ -220,17 +222,18 @@ impl RedisStore {
         entries.reverse();
         let passed = passed && summary.is_none();
         let branch = Box::new(Branch { session, entries, summary });
-        Ok(Ok(Found::Branch { branch, passed }))
+        Ok(Ok(Found::Branch { branch, passed, unreadable }))
     }
 
-    /// The copy's branch; `None` if there is no copy, or if it does not reach that far.
+    /// The copy's branch; `None` if there is no copy, if it does not reach that far, or if some of
+    /// it cannot be read: the durable tier may have it whole.
     pub(crate) async fn read_copy(
         &self,
         key: &SessionKey,
         options: ReadOptions,
     ) -> Result<Option<Branch>, MemoryError> {
         match self.read_pages(key, &self.keys.copy(key), options).await? {
-            Ok(Found::Branch { branch, passed: false }) => Ok(Some(*branch)),
+            Ok(Found::Branch { branch, passed: false, unreadable: false }) => Ok(Some(*branch)),
             Ok(Found::Branch { .. } | Found::Nothing | Found::Until(_)) | Err(Changed) => Ok(None),
         }
     }
@@ -243,6 +246,8 @@ enum Found {
         branch: Box<Branch>,
         /// There is a summary, but none of what was read: in a copy an older one may be missing.
         passed: bool,
+        /// Entries were left out that cannot be read.
+        unreadable: bool,
     },
     /// After so many entries one is missing.
     Until(usize),

@@ -1,7 +1,8 @@
 //! Redis answers, but does not do what it was asked.
 
 use brain_core::memory::{
-    Catalog, Expect, MemoryErrorKind, MemoryStore, NewSession, ReadOptions, SessionLog,
+    Catalog, Expect, MemoryErrorKind, MemoryStore, NewSession, ReadOptions, SessionCache,
+    SessionLog,
 };
 use brain_testkit::redis::{Cluster, Reply, Server, Settings};
 
@@ -196,4 +197,21 @@ async fn a_node_of_a_cluster_is_no_single_server() {
     }
     assert!(moved > 0);
     assert!(cluster.nodes().iter().all(|it| contents(it).is_empty()));
+}
+
+#[tokio::test]
+async fn a_copy_that_cannot_be_read_whole_is_none() {
+    let a = key("a");
+    let server = Server::start();
+    let store = store(&server.url());
+    let after = begin(&store, "a").await;
+    store.append(&a, next(after, "more")).await.unwrap();
+    let whole = store.read(&a, ReadOptions::newest(9)).await.unwrap().unwrap();
+    store.fill(&a, &whole).await.unwrap();
+    let cached = store.cached(&a, ReadOptions::newest(9)).await.unwrap().unwrap();
+    assert_eq!(cached.entries, whole.entries);
+    let copy = server.ask(&["KEYS", "*:c:*"]).array()[0].text();
+    let spoilt = server.ask(&["HGET", &copy, "e:1"]).text().replacen('{', "?", 1);
+    assert_eq!(server.ask(&["HSET", &copy, "e:1", &spoilt]), Reply::Integer(0));
+    assert_eq!(store.cached(&a, ReadOptions::newest(9)).await.unwrap(), None);
 }
