@@ -16,7 +16,10 @@ use http::StatusCode;
 use serde::Serialize;
 use tokio::time::timeout;
 
-use crate::{api::App, error::ApiError};
+use crate::{
+    api::{App, routes},
+    error::ApiError,
+};
 
 /// How long one check may take.
 const CHECK_TIME: Duration = Duration::from_secs(2);
@@ -26,7 +29,7 @@ pub(crate) struct FrontPage {
     name: &'static str,
     version: String,
     documentation: &'static str,
-    routes: [&'static str; 5],
+    routes: Vec<&'static str>,
 }
 
 /// Names the service and where to go on.
@@ -35,7 +38,7 @@ pub(crate) async fn front_page(State(app): State<App>) -> Json<FrontPage> {
         name: "codexd",
         version: app.config.version.clone(),
         documentation: "docs/API.md",
-        routes: ["/chat", "/chat/ws", "/memory/sessions", "/models", "/health/ready"],
+        routes: routes().into_iter().map(|(path, _)| path).collect(),
     })
 }
 

@@ -6,7 +6,7 @@ use axum::{
     Router,
     extract::DefaultBodyLimit,
     middleware,
-    routing::{get, post},
+    routing::{MethodRouter, delete, get, post},
 };
 use brain_core::brain::Brain;
 use tokio::{net::TcpListener, sync::Semaphore};
@@ -24,11 +24,45 @@ pub(crate) struct App {
     pub(crate) requests: Arc<Semaphore>,
     /// A permit a byte of a request's body.
     pub(crate) held_bytes: Arc<Semaphore>,
+    /// How many imports there are, and whose turn it is.
     pub(crate) imports: Arc<memory::Imports>,
+    /// Whose turn it is to fork a session.
+    pub(crate) forks: Arc<memory::Forks>,
     /// Cancelled once the service is to end.
     pub(crate) draining: CancellationToken,
     /// WebSockets, which no longer belong to the connection they came on.
     pub(crate) sockets: TaskTracker,
+}
+
+/// A path, and what is done there.
+type Route = (&'static str, fn() -> MethodRouter<App>);
+
+/// Every route; `GET /` lists their paths.
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        ("/", || get(about::front_page)),
+        ("/chat", || post(chat::post)),
+        ("/chat/ws", || get(chat::socket)),
+        ("/chat/turns/{id}", || get(chat::turn)),
+        ("/chat/turns/{id}/events", || get(chat::events)),
+        ("/chat/turns/{id}/cancel", || post(chat::cancel)),
+        ("/memory", || delete(memory::forget_all)),
+        ("/memory/sessions", || {
+            get(memory::list).post(memory::create).patch(memory::patch).delete(memory::forget)
+        }),
+        ("/memory/sessions/{id}", || get(memory::read).patch(memory::patch).delete(memory::forget)),
+        ("/memory/sessions/{id}/entries", || get(memory::entries)),
+        ("/memory/sessions/{id}/entries/{seq}", || delete(memory::forget_entry)),
+        ("/memory/sessions/{id}/fork", || post(memory::fork)),
+        ("/memory/forgotten", || get(memory::pending)),
+        ("/memory/forgotten/{id}", || get(memory::pending)),
+        ("/memory/search", || get(memory::search)),
+        ("/memory/export", || get(memory::export)),
+        ("/memory/import", || post(memory::import)),
+        ("/models", || get(about::models)),
+        ("/health/live", || get(about::live)),
+        ("/health/ready", || get(about::ready)),
+    ]
 }
 
 /// The HTTP surface of one brain.
@@ -46,6 +80,7 @@ impl Api {
             requests: Arc::new(Semaphore::new(config.max_requests)),
             held_bytes: Arc::new(Semaphore::new(config.max_held_bytes)),
             imports: Arc::default(),
+            forks: Arc::default(),
             config: Arc::new(config),
             draining: CancellationToken::new(),
             sockets: TaskTracker::new(),
@@ -55,13 +90,9 @@ impl Api {
 
     /// Every route, behind everything that a request passes first.
     pub fn router(&self) -> Router {
-        Router::new()
-            .route("/", get(about::front_page))
-            .route("/models", get(about::models))
-            .route("/health/live", get(about::live))
-            .route("/health/ready", get(about::ready))
-            .merge(chat_routes())
-            .merge(memory_routes())
+        let add = |router: Router<App>, (path, methods): Route| router.route(path, methods());
+        let routes = routes().into_iter().fold(Router::new(), add);
+        routes
             .route_layer(middleware::from_fn(query::refuse_unknown_fields))
             .fallback(unknown_route)
             .method_not_allowed_fallback(wrong_method)
@@ -85,32 +116,6 @@ impl Api {
     ) -> io::Result<()> {
         server::serve(&self.app, self.router(), listener, shutdown).await
     }
-}
-
-fn chat_routes() -> Router<App> {
-    Router::new()
-        .route("/chat", post(chat::post))
-        .route("/chat/ws", get(chat::socket))
-        .route("/chat/turns/{id}", get(chat::turn))
-        .route("/chat/turns/{id}/events", get(chat::events))
-        .route("/chat/turns/{id}/cancel", post(chat::cancel))
-}
-
-fn memory_routes() -> Router<App> {
-    let sessions = get(memory::list).post(memory::create);
-    let session = get(memory::read).patch(memory::patch).delete(memory::forget);
-    Router::new()
-        .route("/memory", axum::routing::delete(memory::forget_all))
-        .route("/memory/sessions", sessions.patch(memory::patch).delete(memory::forget))
-        .route("/memory/sessions/{id}", session)
-        .route("/memory/sessions/{id}/entries", get(memory::entries))
-        .route("/memory/sessions/{id}/entries/{seq}", axum::routing::delete(memory::forget_entry))
-        .route("/memory/sessions/{id}/fork", post(memory::fork))
-        .route("/memory/forgotten", get(memory::pending))
-        .route("/memory/forgotten/{id}", get(memory::pending))
-        .route("/memory/search", get(memory::search))
-        .route("/memory/export", get(memory::export))
-        .route("/memory/import", post(memory::import))
 }
 
 async fn unknown_route() -> ApiError {

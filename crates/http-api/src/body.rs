@@ -1,24 +1,29 @@
 //! Reading the bodies of requests: bounded, one by one and all together, and JSON out of them.
 
+mod words;
+
 use std::{fmt, marker::PhantomData, sync::Arc};
 
 use axum::{body::Body, extract::Request};
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use serde::{
     Deserialize, Deserializer,
     de::{
-        DeserializeOwned, Error, IntoDeserializer, MapAccess, Visitor, value::MapAccessDeserializer,
+        DeserializeOwned, DeserializeSeed, Error, IgnoredAny, IntoDeserializer, MapAccess, Visitor,
+        value::MapAccessDeserializer,
     },
 };
 use serde_json::value::RawValue;
+use serde_path_to_error::Track;
 use tokio::{
     sync::OwnedSemaphorePermit,
     time::{Duration, timeout},
 };
 
+pub(crate) use self::words::{plain, without_place};
 use crate::{api::App, error::ApiError};
 
 /// How long a client may go on sending what is too much, so that it gets to read why.
@@ -34,12 +39,13 @@ pub(crate) struct Held {
 /// Reads a whole body of at most `max_bytes`.
 pub(crate) async fn read(app: &App, request: Request, max_bytes: usize) -> Result<Held, ApiError> {
     let waits = request.headers().contains_key(header::EXPECT);
+    let plain = check_encoding(request.headers());
     let mut body = request.into_body();
     let declared = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-    let read = if max_bytes < declared {
-        Err(ApiError::too_large(max_bytes))
-    } else {
-        read_frames(app, &mut body, max_bytes).await
+    let read = match plain {
+        Ok(()) if max_bytes < declared => Err(ApiError::too_large(max_bytes)),
+        Ok(()) => read_frames(app, &mut body, max_bytes).await,
+        Err(error) => Err(error),
     };
     // Whoever still sends would lose the answer with the connection; whoever waits for a sign
     // gets the answer instead.
@@ -47,6 +53,23 @@ pub(crate) async fn read(app: &App, request: Request, max_bytes: usize) -> Resul
         drop(timeout(LINGER, discard(&mut body)).await);
     }
     read
+}
+
+/// Refuses a body that is packed: nobody unpacks it here.
+fn check_encoding(headers: &HeaderMap) -> Result<(), ApiError> {
+    let packed = |it: &HeaderValue| !it.as_bytes().eq_ignore_ascii_case(b"identity");
+    if headers.get_all(header::CONTENT_ENCODING).iter().any(packed) {
+        return Err(unsupported_media_type("send the body as it is, without `content-encoding`"));
+    }
+    Ok(())
+}
+
+/// Refuses a body where none is taken: whoever sends one means something else.
+pub(crate) fn refuse(request: &Request) -> Result<(), ApiError> {
+    if request.body().is_end_stream() {
+        return Ok(());
+    }
+    Err(ApiError::invalid("this route takes no body; send none"))
 }
 
 async fn read_frames(app: &App, body: &mut Body, max_bytes: usize) -> Result<Held, ApiError> {
@@ -100,13 +123,16 @@ pub(crate) struct Pieces<'a> {
     app: &'a App,
     body: Body,
     waits: bool,
+    /// Why it is not read at all.
+    refused: Option<ApiError>,
 }
 
 impl<'a> Pieces<'a> {
     /// The body of `request`.
     pub(crate) fn of(app: &'a App, request: Request) -> Self {
         let waits = request.headers().contains_key(header::EXPECT);
-        Self { app, body: request.into_body(), waits }
+        let refused = check_encoding(request.headers()).err();
+        Self { app, body: request.into_body(), waits, refused }
     }
 
     /// How many bytes the body has at least, as far as it says so.
@@ -116,7 +142,10 @@ impl<'a> Pieces<'a> {
 
     /// The next piece; `None` at the end.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
-        next_chunk(self.app, &mut self.body).await
+        match self.refused.take() {
+            Some(refused) => Err(refused),
+            None => next_chunk(self.app, &mut self.body).await,
+        }
     }
 
     /// Takes more for a moment and forgets it, so that the client gets to read why.
@@ -156,9 +185,19 @@ pub(crate) fn media_type(headers: &HeaderMap) -> Option<String> {
 #[derive(Debug)]
 pub(crate) struct Object<T>(pub(crate) T);
 
-struct ObjectVisitor<T>(PhantomData<T>);
+/// Reads an object; the fields that somebody else reads are passed over.
+struct ObjectVisitor<'a, T> {
+    others: &'a [&'a str],
+    value: PhantomData<T>,
+}
 
-impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+impl<'a, T> ObjectVisitor<'a, T> {
+    fn without(others: &'a [&'a str]) -> Self {
+        Self { others, value: PhantomData }
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<'_, T> {
     type Value = Object<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -166,13 +205,41 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Object<T>, A::Error> {
+        let fields = Without { fields, others: self.others };
         T::deserialize(MapAccessDeserializer::new(fields)).map(Object)
     }
 }
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(ObjectVisitor(PhantomData))
+        deserializer.deserialize_map(ObjectVisitor::without(&[]))
+    }
+}
+
+/// The fields of an object but for some.
+struct Without<'a, A> {
+    fields: A,
+    others: &'a [&'a str],
+}
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for Without<'_, A> {
+    type Error = A::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, A::Error> {
+        while let Some(name) = self.fields.next_key::<String>()? {
+            if !self.others.contains(&name.as_str()) {
+                return seed.deserialize(name.into_deserializer()).map(Some);
+            }
+            self.fields.next_value::<IgnoredAny>()?;
+        }
+        Ok(None)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, A::Error> {
+        self.fields.next_value_seed(seed)
     }
 }
 
@@ -203,11 +270,18 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Word<T> {
 
 /// Reads one JSON object, naming the field that is wrong.
 pub(crate) fn parse<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, ApiError> {
-    let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let Object(value) = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        let path = error.path().to_string();
-        explain(bytes, &path, &error.into_inner())
-    })?;
+    parse_without(bytes, &[])
+}
+
+/// The same, where some fields are read by somebody else.
+pub(crate) fn parse_without<'de, T: Deserialize<'de>>(
+    bytes: &'de [u8],
+    others: &[&str],
+) -> Result<T, ApiError> {
+    let (mut reader, mut track) = (serde_json::Deserializer::from_slice(bytes), Track::new());
+    let tracked = serde_path_to_error::Deserializer::new(&mut reader, &mut track);
+    let read = tracked.deserialize_map(ObjectVisitor::without(others));
+    let Object(value) = read.map_err(|error| explain(bytes, &track.path().to_string(), &error))?;
     reader.end().map_err(|error| explain(bytes, ".", &error))?;
     Ok(value)
 }
@@ -216,7 +290,7 @@ fn explain(bytes: &[u8], path: &str, error: &serde_json::Error) -> ApiError {
     if let Some(error) = syntax_error(bytes) {
         return ApiError::invalid_json(format!("the body is not JSON: {error}"));
     }
-    match error.to_string() {
+    match plain(&error.to_string()) {
         text if text.starts_with("unknown field") => ApiError::unknown_field(text),
         text if path == "." => ApiError::invalid(text),
         text => ApiError::invalid(format!("`{path}`: {text}")),

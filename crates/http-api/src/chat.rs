@@ -12,20 +12,21 @@ use axum::{
     extract::{Request, State},
     response::{IntoResponse, Response},
 };
-use brain_core::brain::{StartedTurn, TurnRequest};
+use brain_core::brain::StartedTurn;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Deserialize;
 
-pub(crate) use self::{answer::EntryView, request::check_title_and_metadata, socket::socket};
+pub(crate) use self::{answer::EntryView, socket::socket};
 use self::{
     answer::{Answer, ViewOfTurn},
     request::ChatBody,
 };
+pub(crate) use crate::fields::check_title_and_metadata;
 use crate::{
     api::App,
     body,
     edge::RequestId,
-    error::ApiError,
+    error::{ApiError, REPLAYED},
     extract::{Caller, Params, TurnName, idempotency_key},
 };
 
@@ -40,11 +41,11 @@ pub(crate) async fn post(
     let wants_events = wants_events(request.headers());
     let body: ChatBody = body::json(&app, request).await?;
     let streams = body.stream.unwrap_or(wants_events);
-    let request = TurnRequest { idempotency_key: key, ..body.into_turn()? };
+    let asked = body.into_turn(key)?;
     if streams {
-        return stream::open(&app, caller, id, request).await;
+        return stream::open(&app, caller, id, asked).await;
     }
-    answer_whole(app.brain.chat(&caller.0, request).await?).await
+    answer_whole(asked.start(&app, &caller).await?).await
 }
 
 /// Waits for the end of a turn. Whoever leaves meanwhile drops this, and with it the listener.
@@ -56,12 +57,10 @@ async fn answer_whole(started: StartedTurn) -> Result<Response, ApiError> {
             .with_member("turn_id", turn.to_string())
             .with_member("session_id", session.as_str())
     })?;
-    let mut response = match Answer::whole(&last.kind)? {
-        Some(answer) => Json(answer).into_response(),
-        None => return Err(ApiError::internal()),
-    };
+    let answer = Answer::whole(&last.kind).map_err(|error| error.replayed(replayed))?;
+    let mut response = Json(answer.ok_or_else(ApiError::internal)?).into_response();
     if replayed {
-        response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
+        response.headers_mut().extend([REPLAYED]);
     }
     Ok(response)
 }
@@ -86,7 +85,9 @@ pub(crate) async fn cancel(
     State(app): State<App>,
     caller: Caller,
     TurnName(turn): TurnName,
+    request: Request,
 ) -> Result<Response, ApiError> {
+    body::refuse(&request)?;
     let view = app.brain.cancel(&caller.0, turn).await?.ok_or_else(ApiError::turn_not_found)?;
     Ok(Json(ViewOfTurn::of(&view)).into_response())
 }

@@ -10,9 +10,13 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use axum::response::{IntoResponse, Response};
 use brain_core::BoxError;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde_json::{Map, Value};
+
+/// What tells that a request came before and was not done again.
+pub(crate) const REPLAYED: (HeaderName, HeaderValue) =
+    (HeaderName::from_static("idempotent-replayed"), HeaderValue::from_static("true"));
 
 /// A request could not be answered as it was asked.
 #[derive(Debug)]
@@ -25,7 +29,14 @@ pub(crate) struct ApiError {
     source: Option<BoxError>,
     /// Whether whoever met the failure has logged it already.
     logged: bool,
+    /// Whether it is what the request ended with when it came first.
+    replayed: bool,
 }
+
+/// Most bytes of a sentence: what is quoted in it may be as long as a body.
+const MAX_DETAIL: usize = 640;
+/// How much of a longer sentence is kept, of its beginning and of its end.
+const KEPT: (usize, usize) = (200, 320);
 
 /// The body of an error: RFC 9457's problem details.
 #[derive(Debug, Serialize)]
@@ -46,7 +57,7 @@ impl ApiError {
         code: impl Into<Cow<'static, str>>,
         detail: impl Into<Cow<'static, str>>,
     ) -> Self {
-        let (code, detail) = (code.into(), detail.into());
+        let (code, detail) = (code.into(), cut(detail.into()));
         Self {
             status,
             code,
@@ -55,6 +66,7 @@ impl ApiError {
             retry_after: None,
             source: None,
             logged: false,
+            replayed: false,
         }
     }
 
@@ -88,6 +100,12 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, "session_not_found", detail)
     }
 
+    pub(crate) fn memory_mismatch() -> Self {
+        let detail = "`memory` is fixed when a session is made, and this one's is the other; leave \
+                      `memory` out, or name another session";
+        Self::new(StatusCode::CONFLICT, "memory_mismatch", detail)
+    }
+
     pub(crate) fn turn_not_found() -> Self {
         let detail = "there is no such turn; its id is in the answer that POST /chat gave";
         Self::new(StatusCode::NOT_FOUND, "turn_not_found", detail)
@@ -117,7 +135,7 @@ impl ApiError {
 
     /// The same with another sentence.
     pub(crate) fn with_detail(self, detail: String) -> Self {
-        Self { detail: detail.into(), ..self }
+        Self { detail: cut(detail.into()), ..self }
     }
 
     /// One member more in the problem's body.
@@ -139,6 +157,12 @@ impl ApiError {
     /// The same, for a failure that is in the log already.
     pub(crate) fn logged(mut self) -> Self {
         self.logged = true;
+        self
+    }
+
+    /// The same, for a request that came before and is not done again.
+    pub(crate) fn replayed(mut self, replayed: bool) -> Self {
+        self.replayed = replayed;
         self
     }
 
@@ -170,6 +194,9 @@ impl ApiError {
                 HeaderValue::try_from(seconds.to_string()).map(|it| (header::RETRY_AFTER, it)),
             );
         }
+        if self.replayed {
+            headers.insert(REPLAYED.0, REPLAYED.1);
+        }
         headers
     }
 
@@ -189,6 +216,16 @@ impl ApiError {
     }
 }
 
+/// A sentence without its middle, where that quotes too much.
+fn cut(detail: Cow<'static, str>) -> Cow<'static, str> {
+    if detail.len() <= MAX_DETAIL {
+        return detail;
+    }
+    let (start, end) = detail.split_at(detail.floor_char_boundary(KEPT.0));
+    let end = end.split_at(end.ceil_char_boundary(end.len() - KEPT.1)).1;
+    format!("{start} […] {end}").into()
+}
+
 /// An error and what caused it, in one line.
 fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let causes = std::iter::successors(Some(error), |it| it.source());
@@ -201,5 +238,23 @@ impl IntoResponse for ApiError {
         let mut response = self.status.into_response();
         response.extensions_mut().insert(Arc::new(self));
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ApiError, MAX_DETAIL};
+
+    #[test]
+    fn long_sentences_lose_their_middle() {
+        let whole = "é".repeat(MAX_DETAIL / 2);
+        assert_eq!(ApiError::invalid(whole.clone()).detail(), whole);
+        for quoted in ["z".repeat(5_000_000), "日".repeat(1_000), "é".repeat(MAX_DETAIL)] {
+            let error = ApiError::invalid(format!("unknown `{quoted}`, expected `a`"));
+            assert!(error.detail().len() < MAX_DETAIL, "{}", error.detail().len());
+            assert!(error.detail().starts_with("unknown `") && error.detail().contains(" […] "));
+            assert!(error.detail().ends_with("`, expected `a`"));
+            assert!(error.with_detail(quoted).detail().len() < MAX_DETAIL);
+        }
     }
 }

@@ -9,7 +9,7 @@
 //! | `server` | sockets: accepting, time-outs, draining |
 //! | `edge` | what every request passes: ids, hosts, limits, errors on the wire |
 //! | `error` | from every failure to a status, a code and a sentence |
-//! | `query`, `extract`, `body` | reading requests |
+//! | `query`, `extract`, `body`, `fields` | reading requests |
 //! | `chat` | turns as JSON, as events and over WebSocket |
 //! | `memory` | sessions, search, export and import |
 //! | `about` | models, health and the front page |
@@ -22,6 +22,7 @@ mod config;
 mod edge;
 mod error;
 mod extract;
+mod fields;
 mod memory;
 mod query;
 mod server;

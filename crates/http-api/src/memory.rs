@@ -16,7 +16,7 @@ use http_body::Body as _;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::{
-    branches::{forget_entry, fork},
+    branches::{Forks, forget_entry, fork},
     portable::{Imports, export, import},
     sessions::{create, entries, forget, list, patch, pending, read},
 };

@@ -10,6 +10,7 @@ use axum::{
     response::Response,
 };
 use http::Method;
+use percent_encoding::percent_decode_str;
 
 use crate::error::ApiError;
 
@@ -36,6 +37,10 @@ pub(crate) async fn refuse_unknown_fields(
 }
 
 fn check(request: &Request) -> Result<(), ApiError> {
+    let query = request.uri().query().unwrap_or_default();
+    percent_decode_str(query).decode_utf8().map_err(|_| {
+        ApiError::invalid("the query is not UTF-8; percent-encode the bytes of UTF-8")
+    })?;
     let Query(pairs): Query<Vec<(String, String)>> = Query::try_from_uri(request.uri())
         .map_err(|error| ApiError::invalid(format!("the query is wrong: {error}")))?;
     let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);

@@ -3,9 +3,9 @@
 use std::fmt;
 
 use brain_core::{
-    brain::{OnBusy, OnDisconnect, TurnInput, TurnRequest},
+    brain::{OnBusy, OnDisconnect, StartedTurn, TurnInput, TurnRequest},
     chat::Part,
-    ids::{Seq, SessionId},
+    ids::{IdempotencyKey, Seq, SessionId},
     json::RawJson,
     llm::GenerationOptions,
     memory::MemoryClass,
@@ -15,15 +15,18 @@ use serde::{
     de::{SeqAccess, Visitor, value::SeqAccessDeserializer},
 };
 
+use serde_json::value::RawValue;
+
 use crate::{
-    body::{Object, Word},
+    api::App,
+    body::{Object, Word, without_place},
     error::ApiError,
+    extract::Caller,
+    fields::{check_system, check_title, read_metadata},
 };
 
-/// Most bytes of a session's title.
-const MAX_TITLE_BYTES: usize = 1_024;
-/// Most bytes of a session's metadata.
-const MAX_METADATA_BYTES: usize = 64 * 1024;
+/// Most bytes of the name of a model.
+const MAX_MODEL_BYTES: usize = 512;
 /// Most texts that end an answer.
 const MAX_STOPS: usize = 16;
 
@@ -34,7 +37,7 @@ pub(super) struct ChatBody {
     message: Option<MessageBody>,
     session_id: Option<SessionId>,
     title: Option<String>,
-    metadata: Option<RawJson>,
+    metadata: Option<Box<RawValue>>,
     model: Option<String>,
     pub(super) stream: Option<bool>,
     system: Option<String>,
@@ -46,6 +49,28 @@ pub(super) struct ChatBody {
     regenerate: Option<Seq>,
     on_busy: Option<Word<OnBusy>>,
     on_disconnect: Option<Word<OnDisconnect>>,
+}
+
+/// A turn to open, and what the client takes its session for.
+#[derive(Debug)]
+pub(super) struct AskedTurn {
+    request: TurnRequest,
+    class: Option<MemoryClass>,
+}
+
+impl AskedTurn {
+    /// Opens it, unless its session is of another class than the client says: that one stays as it
+    /// was made.
+    pub(super) async fn start(self, app: &App, caller: &Caller) -> Result<StartedTurn, ApiError> {
+        let Self { request, class } = self;
+        if let (Some(class), Some(id)) = (class, &request.session) {
+            let session = app.brain.ports().store.session(&caller.key(id.clone())).await?;
+            if session.is_some_and(|it| it.class != class) {
+                return Err(ApiError::memory_mismatch());
+            }
+        }
+        Ok(app.brain.chat(&caller.0, request).await?)
+    }
 }
 
 /// A message: text, or content parts.
@@ -79,8 +104,11 @@ impl<'de> Visitor<'de> for MessageVisitor {
 
 impl ChatBody {
     /// The request as the brain takes it.
-    pub(super) fn into_turn(self) -> Result<TurnRequest, ApiError> {
-        check_title_and_metadata(self.title.as_deref(), self.metadata.as_ref())?;
+    pub(super) fn into_turn(self, key: Option<IdempotencyKey>) -> Result<AskedTurn, ApiError> {
+        check_title(self.title.as_deref())?;
+        check_system(self.system.as_deref())?;
+        check_model(self.model.as_deref())?;
+        let metadata = self.metadata.as_deref().map(read_metadata).transpose()?;
         if self.regenerate.is_some() && self.parent.is_some() {
             return Err(ApiError::invalid(
                 "`regenerate` names its place itself; leave `parent` out",
@@ -88,22 +116,24 @@ impl ChatBody {
         }
         let options = self.options.map(|Object(it)| it).unwrap_or_default();
         check_options(&options)?;
-        Ok(TurnRequest {
+        let class = self.memory.map(|Word(it)| it);
+        let request = TurnRequest {
             session: self.session_id,
             input: input(self.message, self.regenerate)?,
             parent: self.parent,
             title: self.title,
-            metadata: self.metadata,
+            metadata,
             model: self.model.filter(|it| !it.is_empty()),
             system: self.system,
             tools: self.tools,
             options,
-            class: self.memory.map(|Word(it)| it).unwrap_or_default(),
+            class: class.unwrap_or_default(),
             recall: self.recall,
             on_busy: self.on_busy.map(|Word(it)| it).unwrap_or_default(),
             on_disconnect: self.on_disconnect.map(|Word(it)| it).unwrap_or_default(),
-            idempotency_key: None,
-        })
+            idempotency_key: key,
+        };
+        Ok(AskedTurn { request, class })
     }
 }
 
@@ -134,6 +164,14 @@ fn check_part(part: &Part) -> Result<(), ApiError> {
     }
 }
 
+fn check_model(name: Option<&str>) -> Result<(), ApiError> {
+    if name.is_some_and(|it| MAX_MODEL_BYTES < it.len()) {
+        let detail = format!("`model` must have at most {MAX_MODEL_BYTES} bytes");
+        return Err(ApiError::invalid(detail));
+    }
+    Ok(())
+}
+
 /// Refuses what no provider takes, before it is stored.
 fn check_options(options: &GenerationOptions) -> Result<(), ApiError> {
     let within = |value: Option<f64>, range: std::ops::RangeInclusive<f64>| {
@@ -153,25 +191,14 @@ fn check_options(options: &GenerationOptions) -> Result<(), ApiError> {
             format!("`options.stop` must be at most {MAX_STOPS} texts, none of them empty");
         return Err(ApiError::invalid(detail));
     }
-    if options.response_format.as_ref().is_some_and(|it| !it.is_object()) {
-        return Err(ApiError::invalid("`options.response_format` must be a JSON object"));
-    }
-    Ok(())
+    options.response_format.as_ref().map_or(Ok(()), check_response_format)
 }
 
-/// Refuses a title or metadata that would make lists of sessions huge.
-pub(crate) fn check_title_and_metadata(
-    title: Option<&str>,
-    metadata: Option<&RawJson>,
-) -> Result<(), ApiError> {
-    if title.is_some_and(|it| MAX_TITLE_BYTES < it.len()) {
-        let detail = format!("`title` must have at most {MAX_TITLE_BYTES} bytes");
-        return Err(ApiError::invalid(detail));
+fn check_response_format(format: &RawJson) -> Result<(), ApiError> {
+    if !format.is_object() {
+        return Err(ApiError::invalid("`options.response_format` must be a JSON object"));
     }
-    if metadata.is_some_and(|it| !it.is_object() || MAX_METADATA_BYTES < it.as_str().len()) {
-        let detail =
-            format!("`metadata` must be a JSON object of at most {MAX_METADATA_BYTES} bytes");
-        return Err(ApiError::invalid(detail));
-    }
-    Ok(())
+    RawJson::parse_strict(format.as_str()).map(drop).map_err(|error| {
+        ApiError::invalid(format!("`options.response_format`: {}", without_place(&error)))
+    })
 }

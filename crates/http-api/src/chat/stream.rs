@@ -6,7 +6,7 @@ use axum::response::{
     IntoResponse, Response, Sse,
     sse::{Event, KeepAlive},
 };
-use brain_core::brain::{Listener, StartedTurn, TurnEvent, TurnRequest};
+use brain_core::brain::{Listener, StartedTurn, TurnEvent};
 use futures_util::{
     FutureExt, Stream, StreamExt,
     stream::{self, BoxStream},
@@ -14,8 +14,13 @@ use futures_util::{
 use http::{HeaderName, HeaderValue, StatusCode};
 use tokio::time::timeout;
 
-use super::answer::EventData;
-use crate::{api::App, edge::RequestId, error::ApiError, extract::Caller};
+use super::{answer::EventData, request::AskedTurn};
+use crate::{
+    api::App,
+    edge::RequestId,
+    error::{ApiError, REPLAYED},
+    extract::Caller,
+};
 
 /// What a heartbeat says, as a comment.
 const PING: &str = "ping";
@@ -34,22 +39,21 @@ pub(super) async fn open(
     app: &App,
     caller: Caller,
     id: RequestId,
-    request: TurnRequest,
+    asked: AskedTurn,
 ) -> Result<Response, ApiError> {
-    let brain = app.brain.clone();
-    let mut opening = Box::pin(async move { brain.chat(&caller.0, request).await });
+    let opener = app.clone();
+    let mut opening = Box::pin(async move { asked.start(&opener, &caller).await });
     if let Ok(opened) = timeout(app.config.heartbeat, &mut opening).await {
         let StartedTurn { events, replayed, .. } = opened?;
         let mut response = respond(app.config.heartbeat, frames(events));
         if replayed {
-            let yes = HeaderValue::from_static("true");
-            response.headers_mut().insert("idempotent-replayed", yes);
+            response.headers_mut().extend([REPLAYED]);
         }
         return Ok(response);
     }
     let late = opening.map(move |opened| match opened {
         Ok(started) => frames(started.events),
-        Err(error) => refusal(&error.into(), &id),
+        Err(error) => refusal(&error, &id),
     });
     let first = stream::iter([Ok(Event::default().comment(PING))]);
     Ok(respond(app.config.heartbeat, first.chain(late.flatten_stream()).boxed()))

@@ -190,10 +190,14 @@ impl ApiError {
             None => ("turn_failed".to_owned(), "the turn failed; the log says why".to_owned()),
         };
         let status = turn_status(&code);
-        Self::new(status, code, detail)
+        let problem = Self::new(status, code, detail)
             .logged()
             .with_member("turn_id", end.turn_id.to_string())
-            .with_member("session_id", end.session_id.as_str())
+            .with_member("session_id", end.session_id.as_str());
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            return problem.with_retry_after(SOON);
+        }
+        problem
     }
 }
 

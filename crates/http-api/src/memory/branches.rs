@@ -1,5 +1,7 @@
 //! What happens inside the tree of a session: forking a branch off, and forgetting one entry.
 
+use std::time::Duration;
+
 use axum::{
     Json,
     extract::{Path, Request, State},
@@ -10,15 +12,43 @@ use brain_core::{
     memory::{self, Forgotten, ReadFrom},
 };
 use serde::Deserialize;
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::timeout,
+};
 
 use super::sessions::{created, exists_or};
 use crate::{
     api::App,
     body,
-    chat::check_title_and_metadata,
     error::ApiError,
     extract::{Caller, SessionName, session_id},
+    fields::check_title,
 };
+
+/// How long a fork waits for those before it.
+const WAIT: Duration = Duration::from_secs(10);
+
+/// What forks share: one is made at a time, since it takes some times the length of its branch.
+#[derive(Debug)]
+pub(crate) struct Forks(Semaphore);
+
+impl Default for Forks {
+    fn default() -> Self {
+        Self(Semaphore::new(1))
+    }
+}
+
+impl Forks {
+    async fn turn(&self, wait: Duration) -> Result<SemaphorePermit<'_>, ApiError> {
+        match timeout(wait, self.0.acquire()).await {
+            Ok(permit) => permit.map_err(|error| ApiError::internal().with_source(error)),
+            Err(_) => {
+                Err(ApiError::overloaded("too many forks are under way; try again in a moment"))
+            }
+        }
+    }
+}
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -36,7 +66,8 @@ pub(crate) async fn fork(
     request: Request,
 ) -> Result<Response, ApiError> {
     let body: ForkBody = body::json(&app, request).await?;
-    check_title_and_metadata(body.title.as_deref(), None)?;
+    check_title(body.title.as_deref())?;
+    let _turn = app.forks.turn(WAIT).await?;
     let (ports, key) = (app.brain.ports(), caller.key(id));
     let now = ports.clock.now();
     let to = caller.key(body.id.unwrap_or_else(|| SessionId::generate(now)));
@@ -51,10 +82,29 @@ pub(crate) async fn forget_entry(
     State(app): State<App>,
     caller: Caller,
     Path((id, seq)): Path<(String, String)>,
+    request: Request,
 ) -> Result<Json<Forgotten>, ApiError> {
+    body::refuse(&request)?;
     let key = caller.key(session_id(id)?);
     let seq = seq.parse().map(Seq).map_err(|_| {
         ApiError::invalid("the last part of the path must be the `seq` of an entry, a number")
     })?;
     Ok(Json(app.brain.forget_entry(&key, seq).await?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Forks, WAIT};
+
+    #[tokio::test]
+    async fn forks_wait_for_each_other_and_not_for_ever() {
+        let forks = Forks::default();
+        let first = forks.turn(WAIT).await.unwrap();
+        let late = forks.turn(Duration::ZERO).await.unwrap_err();
+        assert_eq!(late.headers()["retry-after"], "1");
+        let (second, ()) = tokio::join!(forks.turn(WAIT), async { drop(first) });
+        assert!(second.is_ok());
+    }
 }

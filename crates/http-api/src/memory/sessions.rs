@@ -19,13 +19,15 @@ use brain_core::{
 use http::{StatusCode, header};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
 
 use crate::{
     api::App,
     body::{self, Word},
-    chat::{EntryView, check_title_and_metadata},
+    chat::EntryView,
     error::ApiError,
     extract::{Caller, Params, SessionName, bounded, session_id},
+    fields::{check_system, check_title, read_metadata},
 };
 
 /// Sessions of a page: by default, and at most.
@@ -127,7 +129,7 @@ fn read_cursor(cursor: &str) -> Result<PageKey, ApiError> {
 struct CreateBody {
     id: Option<SessionId>,
     title: Option<String>,
-    metadata: Option<RawJson>,
+    metadata: Option<Box<RawValue>>,
     system: Option<String>,
     recall: Option<bool>,
     memory: Option<Word<MemoryClass>>,
@@ -140,7 +142,9 @@ pub(crate) async fn create(
     request: Request,
 ) -> Result<Response, ApiError> {
     let body: CreateBody = body::json(&app, request).await?;
-    check_title_and_metadata(body.title.as_deref(), body.metadata.as_ref())?;
+    check_title(body.title.as_deref())?;
+    check_system(body.system.as_deref())?;
+    let metadata = body.metadata.as_deref().map(read_metadata).transpose()?;
     let ports = app.brain.ports();
     let class = body.memory.map(|Word(it)| it).unwrap_or_default();
     if class == MemoryClass::Ephemeral && !ports.store.capabilities().ephemeral {
@@ -149,7 +153,7 @@ pub(crate) async fn create(
     let key = caller.key(body.id.unwrap_or_else(|| SessionId::generate(ports.clock.now())));
     let new = NewSession {
         title: body.title,
-        metadata: body.metadata,
+        metadata,
         system: body.system,
         recall: body.recall.unwrap_or_default(),
         class,
@@ -252,7 +256,7 @@ struct PatchBody {
     #[serde(default, deserialize_with = "given")]
     title: Option<Option<String>>,
     #[serde(default, deserialize_with = "given")]
-    metadata: Option<Option<RawJson>>,
+    metadata: Option<Option<Box<RawValue>>>,
     #[serde(default, deserialize_with = "given")]
     system: Option<Option<String>>,
     recall: Option<bool>,
@@ -275,8 +279,10 @@ pub(crate) async fn patch(
     request: Request,
 ) -> Result<Response, ApiError> {
     let body: PatchBody = body::json(&app, request).await?;
-    let metadata = body.metadata.as_ref().and_then(Option::as_ref);
-    check_title_and_metadata(body.title.as_ref().and_then(Option::as_deref), metadata)?;
+    check_title(body.title.as_ref().and_then(Option::as_deref))?;
+    check_system(body.system.as_ref().and_then(Option::as_deref))?;
+    let metadata = body.metadata.map(|it| it.as_deref().map(read_metadata).transpose());
+    let metadata = metadata.transpose()?;
     let (store, key) = (&app.brain.ports().store, caller.key(id));
     store.session(&key).await?.ok_or_else(ApiError::session_not_found)?;
     match (body.head, body.token) {
@@ -287,8 +293,7 @@ pub(crate) async fn patch(
         (None, Some(_)) => return Err(ApiError::invalid("`token` goes with `head` only")),
         (None, None) => {}
     }
-    let (title, metadata, system) = (body.title, body.metadata, body.system);
-    let recall = body.recall;
+    let (title, system, recall) = (body.title, body.system, body.recall);
     let patch = SessionPatch { title, metadata, system, recall, ..SessionPatch::default() };
     let session = store.patch(&key, patch).await?.ok_or_else(ApiError::session_not_found)?;
     Ok(Json(SessionView::of(&session)).into_response())
@@ -299,7 +304,9 @@ pub(crate) async fn forget(
     State(app): State<App>,
     caller: Caller,
     SessionName(id): SessionName,
+    request: Request,
 ) -> Result<Json<Forgotten>, ApiError> {
+    body::refuse(&request)?;
     Ok(Json(app.brain.forget(&caller.key(id)).await?))
 }
 

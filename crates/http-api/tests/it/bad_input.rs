@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::{client::raw, server::Server};
+use crate::{client::raw, server::Server, socket::Client};
 
 const JSON: &str = "content-type: application/json\r\n";
 
@@ -19,7 +19,7 @@ const CASES: &[(&str, &str, &str)] = &[
     ("[]", "invalid_request", "expected a JSON object"),
     (r#"["hi"]"#, "invalid_request", "expected a JSON object"),
     ("null", "invalid_request", "null, expected a JSON object"),
-    (r#"{"message":"hi","options":[0.5]}"#, "invalid_request", "`options`: invalid type: sequence"),
+    (r#"{"message":"hi","options":[0.5]}"#, "invalid_request", "`options`: invalid type: array"),
     (r#"{"message":[["text",{"text":"hi"}]]}"#, "invalid_request", "`message[0]`"),
     ("{}", "invalid_request", "`message` is missing"),
     (r#"{"message":null}"#, "invalid_request", "`message` is missing"),
@@ -71,6 +71,13 @@ const CASES: &[(&str, &str, &str)] = &[
     (r#"{"message":"hi","tools":"clock"}"#, "invalid_request", "`tools`"),
     (r#"{"message":"hi","tools":["clock"]}"#, "unknown_tool", "clock"),
     (r#"{"message":"hi","metadata":[1]}"#, "invalid_request", "metadata"),
+    (r#"{"message":"hi","metadata":{"z":1e400}}"#, "invalid_request", "`metadata`: number out of"),
+    (r#"{"message":"hi","metadata":{"a":[{"b":1,"b":2}]}}"#, "invalid_request", "has `b` twice"),
+    (
+        r#"{"message":"hi","options":{"response_format":{"a":1e400}}}"#,
+        "invalid_request",
+        "`options.response_format`: number out of range",
+    ),
     (r#"{"message":"hi","memory":"ephemeral"}"#, "not_supported", "memory"),
     (r#"{"message":"hi","memory":"forever"}"#, "invalid_request", "`memory`"),
     (r#"{"message":"hi","on_busy":"queue"}"#, "invalid_request", "`on_busy`"),
@@ -107,8 +114,91 @@ async fn bad_chats_are_refused_by_name() {
     server.post("/chat", long).await.problem(400, "invalid_request");
     let long = json!({"message": "hi", "metadata": {"x": "x".repeat(70_000)}});
     server.post("/chat", long).await.problem(400, "invalid_request");
+    let long = json!({"message": "hi", "system": "x".repeat(64 * 1024 + 1)});
+    server.post("/chat", long).await.problem(400, "invalid_request");
+    let long = json!({"message": "hi", "model": "x".repeat(513)});
+    server.post("/chat", long).await.problem(400, "invalid_request");
     assert!(server.llm.requests().is_empty());
     assert_eq!(server.get("/memory/sessions").await.json()["sessions"], json!([]));
+}
+
+#[tokio::test]
+async fn what_others_could_not_read_is_no_metadata() {
+    let server = Server::echo().await;
+    server.post("/memory/sessions", json!({"id": "s", "metadata": {"a": 1}})).await;
+    let nested = |levels: usize| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
+    let deep = nested(64);
+    for value in ["1e400", r#"{"b":1,"b":1}"#, &deep] {
+        let body = format!(r#"{{"metadata":{{"z":{value}}}}}"#);
+        for (method, path) in [("POST", "/memory/sessions"), ("PATCH", "/memory/sessions/s")] {
+            let reply = server.send(&raw(method, path, JSON, body.as_bytes())).await;
+            let problem = reply.problem(400, "invalid_request");
+            assert!(problem["detail"].as_str().unwrap().starts_with("`metadata`: "), "{problem}");
+        }
+    }
+    let good = format!(r#"{{"metadata":{{"z":{},"y":1e300}}}}"#, nested(63));
+    let reply = server.send(&raw("PATCH", "/memory/sessions/s", JSON, good.as_bytes())).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let listed = server.get("/memory/sessions").await.json()["sessions"].clone();
+    assert_eq!((listed.as_array().unwrap().len(), &listed[0]["metadata"]["y"]), (1, &json!(1e300)));
+}
+
+#[tokio::test]
+async fn no_answer_is_as_long_as_what_it_refuses() {
+    let server = Server::echo().await;
+    let long = "z".repeat(1_000_000);
+    for body in [
+        json!({"message": "hi", "memory": long}),
+        json!({"message": "hi", "session_id": long}),
+        json!({"message": "hi", "tools": [long]}),
+        json!({"message": "hi", "options": {"temperature": long}}),
+        json!({"message": "hi", "options": {&long: 1}}),
+        json!({"message": "hi", &long: 1}),
+        json!({"message": [{"type": long}]}),
+    ] {
+        let reply = server.post("/chat", body).await;
+        assert_eq!(reply.status, 400);
+        assert!(reply.body.len() < 2_000, "{}", reply.body.len());
+    }
+    let mut client = Client::connect(&server).await;
+    for frame in [
+        json!({"type": "chat", "message": "hi", "memory": long}),
+        json!({"type": "chat", "message": "hi", &long: 1}),
+        json!({"type": "chat", "message": "hi", "ref": long}),
+        json!({"type": "cancel", "turn_id": long}),
+    ] {
+        client.say(frame).await;
+        let heard = client.hear().await;
+        assert_eq!(heard["event"], "error");
+        assert!(heard.to_string().len() < 2_000);
+    }
+}
+
+#[tokio::test]
+async fn packed_bodies_and_bodies_where_none_is_taken_are_refused() {
+    let server = Server::echo().await;
+    let turn = server.post("/chat", json!({"message": "hi", "session_id": "s"})).await.json();
+    let turn = turn["turn_id"].as_str().unwrap().to_owned();
+    for (method, path) in [
+        ("POST", format!("/chat/turns/{turn}/cancel")),
+        ("DELETE", "/memory/sessions/s".to_owned()),
+        ("DELETE", "/memory/sessions?id=s".to_owned()),
+        ("DELETE", "/memory/sessions/s/entries/1".to_owned()),
+        ("DELETE", "/memory".to_owned()),
+    ] {
+        let reply = server.send(&raw(method, &path, JSON, br#"{"dry_run":true}"#)).await;
+        reply.problem(400, "invalid_request");
+    }
+    let packed = format!("{JSON}content-encoding: gzip\r\n");
+    for path in ["/chat", "/memory/sessions", "/memory/sessions/s/fork", "/memory/import"] {
+        let reply = server.send(&raw("POST", path, &packed, b"{}")).await;
+        reply.problem(415, "unsupported_media_type");
+    }
+    let plain = format!("{JSON}content-encoding: identity\r\n");
+    let reply = server.send(&raw("POST", "/memory/sessions", &plain, br#"{"id":"t"}"#)).await;
+    assert_eq!(reply.status, 201);
+    assert_eq!(server.get("/memory/sessions/s").await.json()["session"]["entry_count"], 2);
+    assert_eq!(server.cancel(&turn).await.status, 200);
 }
 
 #[tokio::test]
@@ -146,6 +236,7 @@ async fn bad_session_requests_are_refused_by_name() {
         (json!({"memory": "ephemeral"}), "not_supported"),
         (json!({"memory": 1}), "invalid_request"),
         (json!({"recall": "yes"}), "invalid_request"),
+        (json!({"system": "x".repeat(64 * 1024 + 1)}), "invalid_request"),
     ];
     for (body, code) in cases {
         server.post("/memory/sessions", body).await.problem(400, code);
@@ -171,6 +262,8 @@ async fn bad_session_requests_are_refused_by_name() {
         "/memory/sessions/a/entries?after=x",
         "/memory/search",
         "/memory/search?q=a&limit=0",
+        "/memory/search?q=%ff",
+        "/memory/search?q=a%C3",
     ] {
         server.get(path).await.problem(400, "invalid_request");
     }

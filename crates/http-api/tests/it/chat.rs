@@ -110,9 +110,10 @@ async fn what_the_client_can_change_is_no_502() {
         (LlmErrorKind::Protocol, 502),
     ] {
         let server = Server::start([Answer::refused(kind, "change it")]).await;
-        let problem = server.post("/chat", json!({"message": "hi"})).await;
-        let problem = problem.problem(status, kind.code());
+        let reply = server.post("/chat", json!({"message": "hi"})).await;
+        let problem = reply.problem(status, kind.code());
         assert!(problem["turn_id"].is_string());
+        assert_eq!(reply.header("retry-after").is_some(), status == 503, "{kind:?}");
     }
 }
 
@@ -124,7 +125,7 @@ async fn a_stopped_turn_answers_with_what_there_is() {
         tokio::join!(server.post("/chat", json!({"message": "hi", "session_id": "s"})), async {
             gate.reached_by(1).await;
             let turn = running_turn(&server).await;
-            let view = server.post(&format!("/chat/turns/{turn}/cancel"), json!({})).await.json();
+            let view = server.cancel(&turn).await.json();
             assert_eq!(view["status"], "interrupted");
             assert_eq!(view["text"], "so far");
         });
@@ -145,7 +146,7 @@ async fn a_turn_stopped_before_it_said_anything_is_interrupted_too() {
         tokio::join!(server.post("/chat", json!({"message": "hi", "session_id": "s"})), async {
             gate.reached_by(1).await;
             let turn = running_turn(&server).await;
-            let view = server.post(&format!("/chat/turns/{turn}/cancel"), json!({})).await.json();
+            let view = server.cancel(&turn).await.json();
             assert_eq!(view["status"], "interrupted");
         });
     assert_eq!(reply.status, 200);
@@ -218,6 +219,35 @@ async fn one_key_is_one_turn() {
     assert_eq!(again.json(), first.json());
     let other = server.post_as("k1", "/chat", json!({"message": "other"})).await;
     other.problem(422, "idempotency_key_reused");
+}
+
+#[tokio::test]
+async fn a_turn_that_failed_is_replayed_as_it_failed() {
+    let server = Server::start([Answer::refused(LlmErrorKind::ModelNotFound, "no")]).await;
+    let ask = || server.post_as("k", "/chat", json!({"message": "hi", "model": "nope"}));
+    let (first, second) = (ask().await, ask().await);
+    let turns = [&first, &second].map(|it| it.problem(400, "model_not_found")["turn_id"].clone());
+    assert_eq!(turns[0], turns[1]);
+    let replayed = [&first, &second].map(|it| it.header("idempotent-replayed"));
+    assert_eq!(replayed, [None, Some("true")]);
+}
+
+#[tokio::test]
+async fn a_session_stays_of_the_class_it_was_made() {
+    let ttl = Some(Duration::from_secs(60));
+    let server = Server::with(ScriptedLlm::echo(), Wishes { ttl, ..Wishes::default() }).await;
+    for (session, class, other) in [("d", "durable", "ephemeral"), ("e", "ephemeral", "durable")] {
+        let ask = |class: &str| {
+            let body = json!({"message": "hi", "session_id": session, "memory": class});
+            server.post("/chat", body)
+        };
+        assert_eq!(ask(class).await.status, 200);
+        assert_eq!(ask(class).await.status, 200);
+        ask(other).await.problem(409, "memory_mismatch");
+        let body = json!({"message": "hi", "session_id": session});
+        assert_eq!(server.post("/chat", body).await.status, 200);
+        assert_eq!(history(&server, session).await.len(), 6);
+    }
 }
 
 #[tokio::test]

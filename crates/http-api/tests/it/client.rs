@@ -173,6 +173,11 @@ impl Server {
         self.send(&raw("DELETE", path, "", b"")).await
     }
 
+    /// Stops a turn.
+    pub(crate) async fn cancel(&self, turn: &str) -> Reply {
+        self.send(&raw("POST", &format!("/chat/turns/{turn}/cancel"), "", b"")).await
+    }
+
     pub(crate) async fn post(&self, path: &str, body: Value) -> Reply {
         self.send(&raw("POST", path, JSON, body.to_string().as_bytes())).await
     }

@@ -19,6 +19,10 @@ const CASES: &[(&str, &str, &str)] = &[
     ("GET", "/chat/turns/{turn}/events", "before"),
     ("POST", "/chat/turns/{turn}/cancel", "force"),
     ("DELETE", "/memory", "id"),
+    ("POST", "/memory/sessions/s/fork", "at"),
+    ("DELETE", "/memory/sessions/s/entries/1", "force"),
+    ("GET", "/memory/forgotten", "limit"),
+    ("GET", "/memory/forgotten/s", "id"),
     ("DELETE", "/memory", "dry_run"),
     ("GET", "/memory/sessions", "size"),
     ("POST", "/memory/sessions", "id"),
@@ -53,6 +57,27 @@ async fn unknown_fields_are_refused_by_name_everywhere_and_nothing_happens() {
     assert_eq!(server.open(&raw("HEAD", "/models?x=1", "", b"")).await.status, 400);
     assert_eq!(server.get("/memory/export").await.body, before);
     assert_eq!(server.get("/memory/sessions/s").await.json()["session"]["entry_count"], 2);
+}
+
+#[tokio::test]
+async fn no_route_is_left_out_above() {
+    let server = Server::echo().await;
+    let page = server.get("/").await.json();
+    let mut routes = Vec::new();
+    for route in page["routes"].as_array().unwrap() {
+        let route = route.as_str().unwrap();
+        let reply = server.send(&raw("PUT", &route.replace(['{', '}'], ""), "", b"")).await;
+        let path = route.replace("turns/{id}", "turns/{turn}");
+        let path = path.replace("{id}", "s").replace("{seq}", "1");
+        reply.problem(405, "method_not_allowed");
+        let methods = reply.header("allow").unwrap().split(',').filter(|it| *it != "HEAD");
+        routes.extend(methods.map(|method| (method.to_owned(), path.clone())));
+    }
+    assert_eq!(routes.len(), 25, "{routes:?}");
+    for (method, path) in routes {
+        let is_listed = CASES.iter().any(|it| (it.0, it.1) == (method.as_str(), path.as_str()));
+        assert!(is_listed, "{method} {path}");
+    }
 }
 
 #[tokio::test]

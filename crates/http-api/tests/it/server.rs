@@ -27,6 +27,8 @@ pub(crate) struct Wishes {
     pub(crate) api: ApiConfig,
     pub(crate) limits: Limits,
     pub(crate) tools: ToolBox,
+    /// How long ephemeral sessions last; none are made without.
+    pub(crate) ttl: Option<Duration>,
 }
 
 impl Server {
@@ -49,7 +51,8 @@ impl Server {
 
     pub(crate) async fn with(llm: ScriptedLlm, wishes: Wishes) -> Self {
         let clock = Arc::new(TokioClock::new());
-        let store = Arc::new(FaultyStore::new(Arc::new(InMemoryStore::new(clock.clone()))));
+        let store = InMemoryStore::new(clock.clone()).with_ttl(wishes.ttl);
+        let store = Arc::new(FaultyStore::new(Arc::new(store)));
         let ports = Ports {
             store: store.clone(),
             llm: Arc::new(llm.clone()),

@@ -107,6 +107,30 @@ async fn what_makes_no_sense_is_told_and_the_socket_stays() {
 }
 
 #[tokio::test]
+async fn fields_that_are_there_twice_are_refused_and_places_count_in_the_frame() {
+    let server = Server::echo().await;
+    let mut client = Client::connect(&server).await;
+    for (frame, names) in [
+        (r#"{"type":"chat","ref":"r","message":"a","message":""}"#, "duplicate field `message`"),
+        (r#"{"type":"chat","ref":"r","message":"a","ref":"s"}"#, "duplicate field `ref`"),
+        (r#"{"type":"chat","ref":"r","type":"cancel"}"#, "duplicate field `type`"),
+        (r#"{"type":"cancel","ref":"r","turn_id":"a","turn_id":"b"}"#, "duplicate field `turn_id`"),
+        (r#"{"type":"chat","ref":"r","options":{"stop":[],"stop":[]}}"#, "duplicate field `stop`"),
+        (r#"{"type":"chat",  "ref":"r","message":"a","parent":"1"}"#, "at line 1 column 53"),
+    ] {
+        client.say_text(frame.to_owned()).await;
+        let heard = client.hear().await;
+        assert_eq!(
+            (&heard["ref"], &heard["data"]["code"]),
+            (&json!("r"), &json!("invalid_request"))
+        );
+        let detail = heard["data"]["detail"].as_str().unwrap();
+        assert!(detail.contains(names), "{frame}: {detail}");
+    }
+    assert!(server.llm.requests().is_empty());
+}
+
+#[tokio::test]
 async fn turns_on_one_socket_are_bounded_and_can_still_be_stopped() {
     let loud = Loud::default();
     let _guard = tracing::subscriber::set_default(loud.clone());

@@ -43,7 +43,7 @@ async fn only_unknown_turns_are_not_found() {
     let server = Server::echo().await;
     for turn in ["0190a7c0-0000-7000-8000-000000000000", "none", "%FF", "1"] {
         server.get(&format!("/chat/turns/{turn}")).await.problem(404, "turn_not_found");
-        let cancel = server.post(&format!("/chat/turns/{turn}/cancel"), json!({})).await;
+        let cancel = server.cancel(turn).await;
         cancel.problem(404, "turn_not_found");
     }
 }

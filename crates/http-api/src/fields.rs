@@ -1,0 +1,59 @@
+//! What a client may give a session beside its entries: a title, a system prompt and metadata.
+
+use brain_core::json::RawJson;
+use serde_json::value::RawValue;
+
+use crate::{body::without_place, error::ApiError};
+
+/// Most bytes of a session's title.
+const MAX_TITLE_BYTES: usize = 1_024;
+/// Most bytes of a session's system prompt.
+const MAX_SYSTEM_BYTES: usize = 64 * 1024;
+/// Most bytes of a session's metadata.
+const MAX_METADATA_BYTES: usize = 64 * 1024;
+
+/// Refuses a title that would make lists of sessions huge.
+pub(crate) fn check_title(title: Option<&str>) -> Result<(), ApiError> {
+    if title.is_some_and(|it| MAX_TITLE_BYTES < it.len()) {
+        let detail = format!("`title` must have at most {MAX_TITLE_BYTES} bytes");
+        return Err(ApiError::invalid(detail));
+    }
+    Ok(())
+}
+
+/// Refuses a system prompt that leaves no model room for a message.
+pub(crate) fn check_system(system: Option<&str>) -> Result<(), ApiError> {
+    if system.is_some_and(|it| MAX_SYSTEM_BYTES < it.len()) {
+        let detail = format!(
+            "`system` must have at most {MAX_SYSTEM_BYTES} bytes; shorten it, and put long texts \
+             into messages"
+        );
+        return Err(ApiError::invalid(detail));
+    }
+    Ok(())
+}
+
+/// Reads metadata as a client sends it. What would keep others from reading a list of sessions is
+/// refused.
+pub(crate) fn read_metadata(metadata: &RawValue) -> Result<RawJson, ApiError> {
+    parse_metadata(metadata.get())
+}
+
+fn parse_metadata(text: &str) -> Result<RawJson, ApiError> {
+    if !text.starts_with('{') || MAX_METADATA_BYTES < text.len() {
+        let detail =
+            format!("`metadata` must be a JSON object of at most {MAX_METADATA_BYTES} bytes");
+        return Err(ApiError::invalid(detail));
+    }
+    RawJson::parse_strict(text)
+        .map_err(|error| ApiError::invalid(format!("`metadata`: {}", without_place(&error))))
+}
+
+/// Refuses what an import would put into lists of sessions and a client may not.
+pub(crate) fn check_title_and_metadata(
+    title: Option<&str>,
+    metadata: Option<&RawJson>,
+) -> Result<(), ApiError> {
+    check_title(title)?;
+    metadata.map_or(Ok(()), |it| parse_metadata(it.as_str()).map(drop))
+}
