@@ -5,6 +5,7 @@ use std::{
     net::{TcpListener, TcpStream},
     sync::{Arc, Mutex, mpsc},
     thread,
+    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -14,6 +15,8 @@ use serde_json::{Value, json};
 /// - `hold`: it says [`LONG`], and the rest once [`FakeModel::release`] is called;
 /// - `hang`: it says [`LONG`] and then nothing for ever;
 /// - `fail`: it refuses.
+///
+/// A title takes it [`THINKING`].
 pub(crate) struct FakeModel {
     pub(crate) url: String,
     requests: Arc<Mutex<Vec<Value>>>,
@@ -22,6 +25,8 @@ pub(crate) struct FakeModel {
 
 /// A beginning that is long enough to be stored before the answer is whole.
 pub(crate) const LONG: usize = 5_000;
+/// Longer than a command of ours takes to end.
+const THINKING: Duration = Duration::from_millis(200);
 
 impl FakeModel {
     pub(crate) fn start() -> Self {
@@ -94,6 +99,9 @@ fn answer(
     }
     let request: Value = serde_json::from_slice(&body)?;
     let said = request["messages"].as_array().unwrap().last().unwrap()["content"].clone();
+    if shown(&request).first().is_some_and(|it| it.1.starts_with("You name conversations.")) {
+        thread::sleep(THINKING);
+    }
     requests.lock().unwrap().push(request);
     let said = said.as_str().unwrap();
     if said == "fail" {

@@ -174,7 +174,7 @@ fn an_export_that_breaks_off_is_no_fault_of_the_disk_and_leaves_nothing() {
 fn an_export_replaces_neither_a_link_nor_a_device() {
     let home = filled();
     let whole = home.run(&["export"]).out;
-    assert_eq!(home.run(&["export", "--output", "/dev/stdout"]).out, whole);
+    assert_eq!(home.run(&["export", "--output", "/dev/fd/1"]).out, whole);
     let (file, link) = (home.path().join("m.json"), home.path().join("link.json"));
     std::os::unix::fs::symlink(&file, &link).unwrap();
     fs::write(&file, "old").unwrap();
