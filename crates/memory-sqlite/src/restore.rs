@@ -134,7 +134,9 @@ impl Restore {
 
     async fn encode(&self, first: usize) -> Result<Batch, MemoryError> {
         let import = Arc::clone(&self.import);
-        blocking(move || Batch::encode(&import, first)).await?
+        let mut batch = blocking(move || Batch::encode(&import, first)).await??;
+        batch.documents = documents(&batch.drafts).await?;
+        Ok(batch)
     }
 
     /// How many bytes there are beside the entries.
@@ -226,7 +228,6 @@ impl Batch {
                 break;
             }
         }
-        batch.documents = recall::documents(&batch.drafts);
         Ok(batch)
     }
 }
@@ -252,6 +253,18 @@ impl Drop for Staged<'_> {
         // It is queued by being polled. What finds no place in the queue is doomed at the next start.
         drop(self.writer.run(OPERATION, 0, work).now_or_never());
     }
+}
+
+/// What can be found of each of these entries; it takes longest of all, and so two threads do it.
+async fn documents(drafts: &[Draft]) -> Result<Vec<Option<Document>>, MemoryError> {
+    let take_apart = |drafts: &[Draft]| {
+        let drafts = drafts.to_vec();
+        blocking(move || recall::documents(&drafts))
+    };
+    let (first, second) = drafts.split_at(drafts.len() / 2);
+    let (mut documents, rest) = future::try_join(take_apart(first), take_apart(second)).await?;
+    documents.extend(rest);
+    Ok(documents)
 }
 
 async fn blocking<T: Send + 'static>(
