@@ -364,20 +364,15 @@ pub trait TurnIndex: fmt::Debug + Send + Sync + 'static {
 
 /// What background work asks, across owners.
 #[async_trait]
-pub trait Upkeep: Catalog + fmt::Debug + Send + Sync + 'static {
+pub trait Upkeep: fmt::Debug + Send + Sync + 'static {
     /// What [`Catalog::list`] gives, and the sessions whose content has expired but whose names are
     /// kept: forgetting all that an owner has goes by it.
     ///
     /// # Errors
     ///
     /// Only backend failures.
-    async fn named(
-        &self,
-        owner: &Owner,
-        options: ListOptions,
-    ) -> Result<Vec<Session>, MemoryError> {
-        self.list(owner, options).await
-    }
+    async fn named(&self, owner: &Owner, options: ListOptions)
+    -> Result<Vec<Session>, MemoryError>;
 
     /// Sessions without an open turn that have not changed since `before`, the longest first.
     ///

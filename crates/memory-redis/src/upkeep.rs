@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use brain_core::{
-    ids::{IdempotencyKey, SessionKey, TurnId},
-    memory::{MemoryError, TurnRecord, Upkeep},
+    ids::{IdempotencyKey, Owner, SessionKey, TurnId},
+    memory::{Catalog, ListOptions, MemoryError, Session, TurnRecord, Upkeep},
     time::Timestamp,
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -176,6 +176,14 @@ impl RedisStore {
 
 #[async_trait]
 impl Upkeep for RedisStore {
+    async fn named(
+        &self,
+        owner: &Owner,
+        options: ListOptions,
+    ) -> Result<Vec<Session>, MemoryError> {
+        self.list(owner, options).await
+    }
+
     async fn idle_since(
         &self,
         before: Timestamp,

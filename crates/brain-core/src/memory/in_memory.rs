@@ -268,6 +268,14 @@ impl TurnIndex for InMemoryStore {
 
 #[async_trait]
 impl Upkeep for InMemoryStore {
+    async fn named(
+        &self,
+        owner: &Owner,
+        options: ListOptions,
+    ) -> Result<Vec<Session>, MemoryError> {
+        self.list(owner, options).await
+    }
+
     async fn idle_since(
         &self,
         before: Timestamp,

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use brain_core::{
-    ids::SessionKey,
-    memory::{MemoryError, Upkeep},
+    ids::{Owner, SessionKey},
+    memory::{Catalog, ListOptions, MemoryError, Session, Upkeep},
     time::Timestamp,
 };
 use rusqlite::Connection;
@@ -15,6 +15,14 @@ use crate::{tombstones, upkeep};
 
 #[async_trait]
 impl Upkeep for SqliteStore {
+    async fn named(
+        &self,
+        owner: &Owner,
+        options: ListOptions,
+    ) -> Result<Vec<Session>, MemoryError> {
+        self.list(owner, options).await
+    }
+
     async fn idle_since(
         &self,
         before: Timestamp,

@@ -343,6 +343,14 @@ impl TurnIndex for Chaos {
 
 #[async_trait]
 impl Upkeep for Chaos {
+    async fn named(
+        &self,
+        owner: &Owner,
+        options: ListOptions,
+    ) -> Result<Vec<Session>, MemoryError> {
+        self.ask(self.store.named(owner, options)).await
+    }
+
     async fn idle_since(
         &self,
         before: Timestamp,
