@@ -30,15 +30,19 @@ type Gateway = Arc<dyn LlmGateway>;
 pub(crate) struct App {
     pub(crate) brain: Brain,
     pub(crate) spawner: TokioSpawner,
+    /// What `GET /health/ready` looks at besides memory; nothing that asks another machine.
+    pub(crate) checks: Vec<Arc<dyn HealthCheck>>,
 }
 
 /// Opens the store and joins the ports, on the current runtime.
 pub(crate) fn build(config: &Config) -> anyhow::Result<App> {
     let clock: Arc<dyn Clock> = Arc::new(TokioClock::new());
     let spawner = TokioSpawner::current();
+    let gateways = gateways(config)?;
+    let checks = checks(config, &gateways);
     let ports = Ports {
         store: open_store(config, Arc::clone(&clock), spawner.clone())?,
-        llm: Arc::new(router(config)?),
+        llm: Arc::new(router(config, gateways)?),
         tools: ToolBox::default(),
         clock,
         spawner: Arc::new(spawner.clone()),
@@ -52,7 +56,7 @@ pub(crate) fn build(config: &Config) -> anyhow::Result<App> {
         retention: config.retention,
         ..BrainConfig::default()
     };
-    Ok(App { brain: Brain::new(ports, brain_config), spawner })
+    Ok(App { brain: Brain::new(ports, brain_config), spawner, checks })
 }
 
 /// The store that is configured; needs a runtime.
@@ -116,8 +120,7 @@ pub(crate) fn redis_address(_: &str) -> Result<String, String> {
 }
 
 /// Every configured provider, the default one first.
-fn router(config: &Config) -> anyhow::Result<Router> {
-    let mut gateways = gateways(config)?;
+fn router(config: &Config, mut gateways: Vec<(Provider, Gateway)>) -> anyhow::Result<Router> {
     gateways.sort_by_key(|(provider, _)| *provider != config.provider);
     let mut gateways = gateways.into_iter().map(|(provider, gateway)| (provider.name(), gateway));
     let (name, first) = gateways.next().context("no provider is built into this codexd")?;
@@ -164,15 +167,17 @@ fn local(_: &Config) -> Option<(Provider, Gateway)> {
     None
 }
 
-/// What `GET /health/ready` looks at besides memory; nothing that asks another machine.
-pub(crate) fn checks(config: &Config) -> Vec<Arc<dyn HealthCheck>> {
-    let local = (config.provider == Provider::Local).then(|| config.local.chat_model.clone());
-    local.into_iter().map(|path| Arc::new(LocalModel(path)) as Arc<dyn HealthCheck>).collect()
+/// The local model, if it answers by default.
+fn checks(config: &Config, gateways: &[(Provider, Gateway)]) -> Vec<Arc<dyn HealthCheck>> {
+    let default = gateways.iter().filter(|(provider, _)| *provider == config.provider);
+    let local = default.filter(|(provider, _)| *provider == Provider::Local);
+    let file = &config.local.chat_model;
+    local.map(|(_, it)| Arc::new(LocalModel(file.clone(), Arc::clone(it))) as _).collect()
 }
 
-/// The file of the model that answers.
+/// The model that answers: its file, and what became of loading it.
 #[derive(Debug)]
-struct LocalModel(PathBuf);
+struct LocalModel(PathBuf, Gateway);
 
 #[async_trait]
 impl HealthCheck for LocalModel {
@@ -182,7 +187,8 @@ impl HealthCheck for LocalModel {
 
     async fn check(&self) -> Result<(), String> {
         let advice = || format!("there is no GGUF file {}; {GET_MODEL}", self.0.display());
-        pull::is_gguf(&self.0).then_some(()).ok_or_else(advice)
+        pull::is_gguf(&self.0).then_some(()).ok_or_else(advice)?;
+        self.1.models().await.map(drop).map_err(|error| error.to_string())
     }
 }
 

@@ -51,7 +51,7 @@ impl Daemon {
         lock.publish(Some(address))?;
         app.brain.start_upkeep();
         let stop = CancellationToken::new();
-        let api = Api::new(app.brain.clone(), api_config(config));
+        let api = Api::new(app.brain.clone(), api_config(config, &app));
         let stopped = stop.clone().cancelled_owned();
         let mut server = JoinSet::new();
         server.spawn(async move { api.serve(listener, stopped).await });
@@ -92,7 +92,7 @@ impl Daemon {
     }
 }
 
-fn api_config(config: &Config) -> ApiConfig {
+fn api_config(config: &Config, app: &App) -> ApiConfig {
     let default = ApiConfig::default();
     ApiConfig {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -101,7 +101,7 @@ fn api_config(config: &Config) -> ApiConfig {
         max_import_bytes: config.max_import_bytes,
         spool_dir: Some(config.data_dir.clone()),
         max_held_bytes: default.max_held_bytes.max(config.max_body_bytes),
-        checks: app::checks(config),
+        checks: app.checks.clone(),
         drain: config.drain + CLOSING,
         ..default
     }

@@ -24,6 +24,7 @@ use crate::{
     decode::TextDecoder,
     error,
     lane::{Ended, Outlet, Worker},
+    last_load::LastLoad,
     llama::Llama,
     request::Ask,
     template::ChatTemplate,
@@ -59,6 +60,8 @@ pub(crate) struct ChatSettings {
     pub(crate) loaded_context: Arc<AtomicU32>,
     /// Counts the loaded model's tokens.
     pub(crate) counter: LoadedCounter,
+    /// How the last attempt to load it ended.
+    pub(crate) last_load: LastLoad,
 }
 
 /// Answers chat requests; loads the model for the first of them.
@@ -83,7 +86,11 @@ impl Worker for ChatWorker {
     fn work(&mut self, ask: &Ask, outlet: &Outlet<ChatEvent>) -> Result<(), Ended> {
         let model = match &mut self.model {
             Some(model) => model,
-            empty @ None => empty.insert(ChatModel::load(&self.settings, outlet)?),
+            empty @ None => {
+                let loaded = ChatModel::load(&self.settings, outlet);
+                self.settings.last_load.ended(&self.settings.path, &loaded);
+                empty.insert(loaded?)
+            }
         };
         model.answer(&self.settings, ask, outlet)
     }

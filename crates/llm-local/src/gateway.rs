@@ -32,6 +32,7 @@ use crate::{
     embedder::{self, EmbedderSettings, EmbedderWorker},
     error,
     lane::{Inlet, Lane},
+    last_load::LastLoad,
     request::Ask,
     tokens::LoadedCounter,
 };
@@ -58,6 +59,7 @@ struct Chat {
     limit: u32,
     loaded_context: Arc<AtomicU32>,
     counter: LoadedCounter,
+    last_load: LastLoad,
     lane: Lane<ChatWorker>,
 }
 
@@ -165,6 +167,7 @@ impl Chat {
             answer_tokens: config.answer_tokens.max(1),
             loaded_context: Arc::clone(&loaded_context),
             counter: LoadedCounter::default(),
+            last_load: LastLoad::default(),
         };
         Self {
             id: settings.id.clone(),
@@ -172,6 +175,7 @@ impl Chat {
             limit: config.context_tokens,
             loaded_context,
             counter: settings.counter.clone(),
+            last_load: settings.last_load.clone(),
             lane: Lane::new("local-chat", config.queue, move || ChatWorker::new(settings.clone())),
         }
     }
@@ -236,6 +240,9 @@ impl LlmGateway for LocalGateway {
             Err(error) if error.kind() != LlmErrorKind::ModelNotFound => return Err(error),
             found => found.ok(),
         };
+        if let Some(failure) = chat.and_then(|it| it.last_load.failure(&it.path)) {
+            return Err(failure);
+        }
         let chat = chat.map(|it| ModelInfo { id: it.id.clone(), capabilities: it.capabilities() });
         let embedding = self.embedding("").ok();
         let embedding = embedding

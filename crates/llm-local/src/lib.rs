@@ -10,6 +10,7 @@
 //! |---|---|
 //! | `gateway` | the port, and the two lanes behind it |
 //! | `lane` | one OS thread and its bounded queue |
+//! | `last_load` | how loading the chat model failed, until another file is there |
 //! | `request` | a chat request, checked |
 //! | `chat_model` | loading, prompt evaluation, generation |
 //! | `llama` | the forward pass with a cache that can be rolled back |
@@ -25,6 +26,7 @@ mod embedder;
 mod error;
 mod gateway;
 mod lane;
+mod last_load;
 mod llama;
 #[cfg(test)]
 mod real_model;
