@@ -9,7 +9,7 @@ use brain_core::ids::{IdempotencyKey, Owner, SessionId, SessionKey, TurnId};
 use http::{HeaderMap, request::Parts};
 use serde::{Deserialize, de::DeserializeOwned};
 
-use crate::{edge::RequestId, error::ApiError};
+use crate::{body::plain, edge::RequestId, error::ApiError};
 
 /// Who asks. There are no keys yet, so everybody is the owner of everything.
 #[derive(Clone, Debug)]
@@ -51,7 +51,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
             Err(error) => {
                 use std::error::Error as _;
                 let cause = error.source().map_or_else(|| error.to_string(), ToString::to_string);
-                Err(ApiError::invalid(format!("the query is wrong: {cause}")))
+                Err(ApiError::invalid(format!("the query is wrong: {}", plain(&cause))))
             }
         }
     }

@@ -20,11 +20,20 @@ const EXPECTED: &[(&str, &str)] = &[
     ("a map", "an object"),
 ];
 const WHOLE: &str = "a whole number, 0 or more";
+/// What is said of text that is no number.
+const NO_NUMBER: &[&str] = &[
+    "invalid digit found in string",
+    "cannot parse integer from empty string",
+    "number too large to fit in target type",
+];
 const PLACE: &str = " at line ";
 
 /// The sentence of an error in the words of JSON.
 pub(crate) fn plain(text: &str) -> String {
-    let Some((found, expected)) = text.rsplit_once(", expected ") else { return text.to_owned() };
+    let Some((found, expected)) = text.rsplit_once(", expected ") else {
+        let field = NO_NUMBER.iter().find_map(|end| text.strip_suffix(end));
+        return field.map_or_else(|| text.to_owned(), |field| format!("{field}expected {WHOLE}"));
+    };
     let (word, place) = match expected.rsplit_once(PLACE) {
         Some((word, place)) => (word, format!("{PLACE}{place}")),
         None => (expected, String::new()),
@@ -59,6 +68,7 @@ mod tests {
             ),
             ("unknown field `a map`, expected `b`", "unknown field `a map`, expected `b`"),
             ("number out of range at line 1 column 2", "number out of range at line 1 column 2"),
+            ("limit: invalid digit found in string", "limit: expected a whole number, 0 or more"),
         ] {
             assert_eq!(plain(text), json);
         }
