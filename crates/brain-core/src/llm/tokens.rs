@@ -82,8 +82,8 @@ pub trait TokenCounter: fmt::Debug + Send + Sync + 'static {
 ///
 /// No tokenizer that reads bytes has more tokens than bytes, and a small vocabulary has nearly as
 /// many for digits, hexadecimal and scripts that it was not taught. It is held against SmolLM's
-/// tokenizer and tiktoken's `o200k` and `cl100k` where those are: it is never below them, and about
-/// 1.8 times what they give for English prose and code, 2 times for JSON.
+/// tokenizer and tiktoken's `o200k` and `cl100k` where those are: it is never below them, about twice
+/// what they give for English prose, code and JSON, and up to 8 times for other languages.
 ///
 /// ```
 /// use brain_core::llm::{Estimate, TokenCounter};
