@@ -25,21 +25,32 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// The longest.
 const LAST_RETRY: Duration = Duration::from_secs(300);
 
+/// How it has gone so far.
+struct Course {
+    /// What the last batch began with.
+    first: Option<(SessionKey, Seq)>,
+    /// How many batches before it began with the same.
+    repeats: u32,
+    /// Texts of the next batch.
+    size: usize,
+}
+
 /// Embeds whatever comes, for as long as it is polled.
 pub(super) async fn run(inner: Arc<Inner>) {
     let Some(model) = inner.config.embedding_model.clone() else { return };
-    let mut last = None;
+    let mut course = Course { first: None, repeats: 0, size: BATCH };
     let mut retry = FIRST_RETRY;
     loop {
         let said = inner.background.said();
-        let outcome = batch(&inner, &model, &mut last).await;
+        let outcome = batch(&inner, &model, &mut course).await;
+        if outcome.is_ok() && course.repeats == 0 {
+            retry = FIRST_RETRY;
+        }
         match inner.background.embeddings.note("embed what was said", outcome) {
             Some(0) => {
-                retry = FIRST_RETRY;
                 future::select(said, inner.ports.clock.sleep(LOOK_EVERY)).await;
             }
             Some(_) => {
-                retry = FIRST_RETRY;
                 if inner.live.running_count() > 0 {
                     inner.wait_at_most(GIVE_WAY, inner.live.idle()).await;
                 }
@@ -52,24 +63,26 @@ pub(super) async fn run(inner: Arc<Inner>) {
     }
 }
 
-/// Embeds one batch; returns how many texts that were. `last` is what the batch before began with.
-async fn batch(
-    inner: &Inner,
-    model: &str,
-    last: &mut Option<(SessionKey, Seq)>,
-) -> Result<usize, Failure> {
+/// Embeds one batch; returns how many texts that were. One that comes again is a failure every
+/// other time, so that it is tried again, but ever more seldom.
+async fn batch(inner: &Inner, model: &str, course: &mut Course) -> Result<usize, Failure> {
     let store = &inner.ports.store;
-    let due = store.unembedded(model, BATCH).await?;
+    let due = store.unembedded(model, course.size).await?;
     let first = due.first().map(|it| (it.session.clone(), it.seq));
-    if first.is_some() && first == *last {
-        *last = None;
+    course.repeats = if first.is_some() && first == course.first { course.repeats + 1 } else { 0 };
+    course.first = first;
+    if course.repeats % 2 == 1 {
         return Err(Failure::NotKept);
     }
     let count = due.len();
     if count > 0 {
         let embedded = recall::embed(&**store, &*inner.ports.llm, model, due);
-        within(inner, DEADLINE, embedded).await.ok_or(Failure::Late)??;
+        let Some(embedded) = within(inner, DEADLINE, embedded).await else {
+            course.size = (course.size / 2).max(1);
+            return Err(Failure::Late);
+        };
+        embedded?;
+        course.size = BATCH;
     }
-    *last = first;
     Ok(count)
 }
