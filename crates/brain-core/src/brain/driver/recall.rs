@@ -73,7 +73,8 @@ impl Driver {
             let session_id = hit.session.id.clone();
             let is_here = hit.session == *here;
             if !is_here && !titles.contains_key(&session_id) {
-                let session = store.session(&hit.session).await?;
+                // One that has expired, or cannot be asked for, has no title to show.
+                let session = store.session(&hit.session).await.unwrap_or_default();
                 titles.insert(session_id.clone(), session.and_then(|it| it.title));
             }
             let title = titles.get(&session_id).cloned().flatten();
