@@ -116,6 +116,13 @@ pub(super) const CASES: &[Case] = &[
                 "crates/memory-sqlite/tests/it/crash.rs",
                 &["processes_that_read_and_append_lose_nothing"],
             ),
+            (
+                "bins/codexd/tests/it/tiers/daemons.rs",
+                &[
+                    "daemons_on_one_redis_lose_and_double_nothing",
+                    "daemons_that_take_turns_on_one_database_are_shown_nothing_old",
+                ],
+            ),
         ],
     },
     Case {
@@ -351,10 +358,20 @@ pub(super) const CASES: &[Case] = &[
     Case {
         number: 30,
         what: "ten thousand sessions are listed by an index, without the expired",
-        tests: &[(
-            "crates/memory-redis/tests/it/indexes.rs",
-            &["a_listing_shows_no_expired_session_and_walks_over_no_keys"],
-        )],
+        tests: &[
+            (
+                "crates/memory-redis/tests/it/indexes.rs",
+                &["a_listing_shows_no_expired_session_and_walks_over_no_keys"],
+            ),
+            (
+                "crates/brain-testkit/tests/it/tiered/ephemeral.rs",
+                &["a_listing_passes_over_what_has_expired_and_stays_full"],
+            ),
+            (
+                "bins/codexd/tests/it/tiers.rs",
+                &["what_has_expired_is_not_listed_and_its_name_can_be_taken"],
+            ),
+        ],
     },
     Case {
         number: 31,
