@@ -214,7 +214,8 @@ mod tests {
         for text in ["1 x", r#"{"a":"\ud800"}"#, "{", ""] {
             assert!(RawJson::parse_strict(text).is_err(), "{text}");
         }
-        let good = r#"{"a":[1.0,-1e-400,1.7e308,12345678901234567890123],"b":[{"a":"\u0000"},null]}"#;
+        let good =
+            r#"{"a":[1.0,-1e-400,1.7e308,12345678901234567890123],"b":[{"a":"\u0000"},null]}"#;
         for text in [good, "true", "\"x\"", &nested(32)] {
             assert_eq!(RawJson::parse_strict(text).unwrap().as_str(), text);
         }
