@@ -21,7 +21,6 @@ use self::{
     answer::{Answer, ViewOfTurn},
     request::ChatBody,
 };
-pub(crate) use crate::fields::check_title_and_metadata;
 use crate::{
     api::App,
     body,

@@ -1,6 +1,9 @@
 //! What a client may give a session beside its entries: a title, a system prompt and metadata.
 
-use brain_core::json::RawJson;
+use brain_core::{
+    json::RawJson,
+    memory::{ExportedEntry, ExportedSession},
+};
 use serde_json::value::RawValue;
 
 use crate::{body::without_place, error::ApiError};
@@ -49,11 +52,20 @@ fn parse_metadata(text: &str) -> Result<RawJson, ApiError> {
         .map_err(|error| ApiError::invalid(format!("`metadata`: {}", without_place(&error))))
 }
 
-/// Refuses what an import would put into lists of sessions and a client may not.
-pub(crate) fn check_title_and_metadata(
-    title: Option<&str>,
-    metadata: Option<&RawJson>,
-) -> Result<(), ApiError> {
-    check_title(title)?;
-    metadata.map_or(Ok(()), |it| parse_metadata(it.as_str()).map(drop))
+/// Refuses a session of an import that no client could make, or not everybody could read.
+pub(crate) fn check_session(session: &ExportedSession) -> Result<(), ApiError> {
+    check_title(session.title.as_deref())?;
+    check_system(session.system.as_deref())?;
+    if let Some(metadata) = &session.metadata {
+        parse_metadata(metadata.as_str())?;
+    }
+    session.entries.iter().try_for_each(check_extra)
+}
+
+fn check_extra(entry: &ExportedEntry) -> Result<(), ApiError> {
+    let Some(extra) = &entry.entry.message.extra else { return Ok(()) };
+    RawJson::parse_strict(extra.as_str()).map(drop).map_err(|error| {
+        let (seq, why) = (entry.seq, without_place(&error));
+        ApiError::invalid(format!("`extra` of entry {seq}: {why}"))
+    })
 }

@@ -184,11 +184,19 @@ async fn what_cannot_be_made_here_is_not_imported_either() {
         session.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         session
     };
+    let deep = (0..64).fold(json!(1), |inner, _| json!([inner]));
     let sessions = [
         session("list", json!({"metadata": [1]})),
         session("text", json!({"metadata": "x"})),
         session("large", json!({"metadata": {"x": "x".repeat(70_000)}})),
         session("long", json!({"title": "x".repeat(1_025)})),
+        session("prompt", json!({"system": "x".repeat(64 * 1024 + 1)})),
+        session("deep", json!({"metadata": {"a": deep}})),
+        session(
+            "extra",
+            json!({"entries": [{"seq": 1, "entry": {"v": 1, "created_at": time,
+            "message": {"role": "user", "content": [], "extra": {"a": deep}}}}]}),
+        ),
         session("good", json!({"title": "x".repeat(1_024), "metadata": {"a": 1}})),
         session("brief", json!({"class": "ephemeral"})),
     ];
@@ -209,6 +217,9 @@ async fn what_cannot_be_made_here_is_not_imported_either() {
             ("text", "invalid_request"),
             ("large", "invalid_request"),
             ("long", "invalid_request"),
+            ("prompt", "invalid_request"),
+            ("deep", "invalid_request"),
+            ("extra", "invalid_request"),
             ("brief", "not_supported"),
         ];
         assert_eq!(refused, expected.map(|(id, code)| (json!(id), json!(code))));

@@ -26,9 +26,9 @@ use super::{NDJSON, spool::spool};
 use crate::{
     api::App,
     body,
-    chat::check_title_and_metadata,
     error::ApiError,
     extract::{Caller, Params},
+    fields::check_session,
 };
 
 /// Imports at once, most of which wait for their body.
@@ -160,7 +160,7 @@ fn refusal(session: &ExportedSession, capabilities: MemoryCapabilities) -> Optio
         let why = "the session is ephemeral, and this service has no short-term memory".to_owned();
         return Some(Refused { id, code: "not_supported", why });
     }
-    let error = check_title_and_metadata(session.title.as_deref(), session.metadata.as_ref()).err();
+    let error = check_session(session).err();
     error.map(|it| Refused { id, code: "invalid_request", why: it.detail().to_owned() })
 }
 
