@@ -44,14 +44,11 @@ impl Settings {
                 return self.problems.push(problem + "make it a text file, or move it away");
             }
         };
-        for pair in dotenvy::from_read_iter(text.trim_start_matches('\u{feff}').as_bytes()) {
-            if let Ok((name, value)) = &pair {
-                self.set(name, value.as_str(), ".env");
-            }
-            // Text in memory cannot fail in another way.
-            let Err(dotenvy::Error::LineParse(bad, _)) = pair else { continue };
-            let bad = bad.lines().next().unwrap_or_default().trim();
-            let line = 1 + text.lines().take_while(|it| !it.contains(bad)).count();
+        let text = text.trim_start_matches('\u{feff}');
+        for (name, value) in dotenvy::from_read_iter(text.as_bytes()).flatten() {
+            self.set(&name, value, ".env");
+        }
+        for line in unreadable(text) {
             // The line itself may hold a secret.
             self.problems.push(format!(
                 "{}: line {line} cannot be read; write NAME=value, with quotes around values that \
@@ -87,6 +84,36 @@ impl Settings {
     /// The names that are set.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.values.keys().map(String::as_str)
+    }
+}
+
+/// The numbers of the lines, from 1, where something begins that cannot be read.
+fn unreadable(text: &str) -> Vec<usize> {
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let (mut bad, mut first) = (Vec::new(), 0);
+    while first < lines.len() {
+        // A value in quotes may go on for lines; where they never close, the next line begins anew.
+        let read = |end| statement(&lines.get(first..end).unwrap_or_default().concat());
+        let whole = (first + 1..=lines.len()).map(|end| (end, read(end)));
+        let (end, is_good) = match whole.into_iter().find(|(_, it)| it.is_some()) {
+            Some((end, Some(is_good))) => (end, is_good),
+            Some((_, None)) | None => (first + 1, false),
+        };
+        if !is_good {
+            bad.push(first + 1);
+        }
+        first = end;
+    }
+    bad
+}
+
+/// Whether a statement can be read; `None` if it is not whole.
+fn statement(text: &str) -> Option<bool> {
+    match dotenvy::from_read_iter(text.as_bytes()).next() {
+        // The reader leaves the end of the line away, unless it looked for more.
+        Some(Err(dotenvy::Error::LineParse(bad, _))) if bad.ends_with('\n') => None,
+        Some(Err(_)) => Some(false),
+        Some(Ok(_)) | None => Some(true),
     }
 }
 

@@ -32,6 +32,15 @@ fn what_cannot_be_read_is_named_and_not_repeated() {
 }
 
 #[test]
+fn every_line_that_cannot_be_read_is_named_by_its_own_number() {
+    let text = "# it's\nB C\nA=1\nB C\nD='two\nlines'\nE=\"never closed\nF G\nC\nH=$A # why\n";
+    let (settings, problems) = file(text.as_bytes());
+    let lines = problems.lines().filter_map(|it| it.split("line ").nth(1)?.split(' ').next());
+    assert_eq!(lines.collect::<Vec<_>>(), ["2", "4", "7", "8", "9"], "{problems}");
+    assert_eq!(settings.get("D"), Some("two\nlines"));
+}
+
+#[test]
 fn a_folder_is_no_file_and_none_is_none() {
     let folder = tempfile::TempDir::new().unwrap();
     let mut settings = Settings::default();
