@@ -76,7 +76,7 @@ pub(crate) fn report(ending: &Ending) -> u8 {
         return exit::OK;
     }
     let error = ending.data.get("error").unwrap_or(&Value::Null);
-    terminal::warn(format_args!("codexd: {}\n", text_of(error, "message")));
+    terminal::warn(format_args!("codexd: {}\n", terminal::harmless(text_of(error, "message"))));
     if ending.interrupted { exit::INTERRUPTED } else { exit::FAILED }
 }
 
@@ -129,7 +129,7 @@ impl Printer {
                 self.shows_progress = false;
                 if self.shows_text {
                     self.in_line = !text.ends_with('\n');
-                    terminal::print(format_args!("{text}"))?;
+                    terminal::print(format_args!("{}", terminal::shown(text)))?;
                 }
             }
             Piece::Started { .. } | Piece::Progress { .. } => {}

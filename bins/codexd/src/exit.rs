@@ -23,7 +23,7 @@ pub(crate) fn report(error: &anyhow::Error) -> u8 {
         // Whoever read our output has seen enough.
         return OK;
     }
-    terminal::warn(format_args!("codexd: {error:#}\n"));
+    terminal::warn(format_args!("codexd: {}\n", terminal::harmless(&format!("{error:#}"))));
     if error.is::<Problems>() {
         USAGE
     } else if error.is::<Held>() {

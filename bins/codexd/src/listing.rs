@@ -5,15 +5,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http_client::{Client, array_of, text_of};
+use anyhow::ensure;
+use http_client::{Client, ClientError, ClientErrorKind, array_of, text_of};
 use serde_json::Value;
 use url::Url;
 
 use crate::{
     cli::Sessions,
-    config::Config,
+    config::{Config, GET_MODEL},
     connection, exit,
-    terminal::{self, Look, Style},
+    terminal::{self, Look, Style, harmless},
 };
 
 /// How much of a message a hit shows, in characters.
@@ -37,7 +38,7 @@ pub(crate) fn sessions(
     Ok(exit::OK)
 }
 
-/// Prints one line a session, the newest first.
+/// Prints one line a session, by when they were made, the newest first.
 pub(crate) fn list_sessions(client: &Client, style: Style) -> anyhow::Result<()> {
     let mut cursor = None;
     loop {
@@ -45,8 +46,9 @@ pub(crate) fn list_sessions(client: &Client, style: Style) -> anyhow::Result<()>
         let page = client.get("memory/sessions", query.as_slice())?;
         for session in array_of(&page, "sessions") {
             let id = style.paint(Look::Bold, text_of(session, "id"));
-            let time = style.paint(Look::Dim, text_of(session, "updated_at"));
-            terminal::print(format_args!("{id}  {time}  {}\n", text_of(session, "title")))?;
+            let time = style.paint(Look::Dim, text_of(session, "created_at"));
+            let title = harmless(text_of(session, "title"));
+            terminal::print(format_args!("{id}  {time}  {title}\n"))?;
         }
         let Some(next) = page.get("next_cursor").and_then(Value::as_str) else { return Ok(()) };
         cursor = Some(next.to_owned());
@@ -61,8 +63,8 @@ fn search(client: &Client, words: &str, limit: u32, style: Style) -> anyhow::Res
         let id = style.paint(Look::Bold, text_of(hit, "session_id"));
         let time = style.paint(Look::Dim, text_of(entry, "created_at"));
         let said: String = said(entry).split_whitespace().collect::<Vec<_>>().join(" ");
-        let short: String = said.chars().take(WIDTH).collect();
-        let more = if short.len() < said.len() { "..." } else { "" };
+        let short: String = harmless(&said).chars().take(WIDTH).collect();
+        let more = if WIDTH < said.chars().count() { "..." } else { "" };
         terminal::print(format_args!("{id}  {time}  {}: {short}{more}\n", text_of(entry, "role")))?;
     }
     Ok(())
@@ -76,7 +78,7 @@ fn delete(client: &Client, id: &str, wait: bool) -> anyhow::Result<()> {
     terminal::print(format_args!("erased {} messages of {id}\n", number(&answer, "erased")))?;
     let (mut pending, deadline) = (number(&answer, "pending"), Instant::now() + PROOF);
     while wait && 0 < pending {
-        anyhow::ensure!(Instant::now() < deadline, "copies that are not erased yet: {pending}");
+        ensure!(Instant::now() < deadline, "copies that are not erased yet: {pending}");
         thread::sleep(Duration::from_millis(200));
         pending = number(&client.get("memory/forgotten", name)?, "pending");
     }
@@ -96,7 +98,10 @@ fn said(entry: &Value) -> String {
 
 /// A session with the newest entries of its branch.
 pub(crate) fn session(client: &Client, id: &str) -> anyhow::Result<Value> {
-    Ok(client.get("memory/sessions", &[("id", id)])?)
+    let found = client.get("memory/sessions", &[("id", id)]);
+    let absent = |it: &ClientError| it.kind() == ClientErrorKind::Refused(404);
+    ensure!(!found.as_ref().is_err_and(absent), "there is no such session; see `codexd sessions`");
+    Ok(found?)
 }
 
 /// Prints the end of the conversation of a session.
@@ -111,17 +116,21 @@ pub(crate) fn show_session(client: &Client, id: &str, style: Style) -> anyhow::R
             other => style.paint(Look::Yellow, &format!(" ({other})")),
         };
         let role = style.paint(Look::Bold, text_of(entry, "role"));
-        terminal::print(format_args!("{role}{status}: {}\n", said(entry)))?;
+        terminal::print(format_args!("{role}{status}: {}\n", harmless(&said(entry))))?;
     }
     Ok(())
 }
 
 /// Prints one line a model, and which is the default.
 pub(crate) fn list_models(client: &Client) -> anyhow::Result<()> {
-    for model in array_of(&client.get("models", &[])?, "models") {
+    let found = client.get("models", &[])?;
+    if array_of(&found, "models").is_empty() {
+        terminal::warn(format_args!("codexd: there is no model; {GET_MODEL}\n"));
+    }
+    for model in array_of(&found, "models") {
         let default = model.get("default").is_some_and(|it| it == true);
         let mark = if default { "  (default)" } else { "" };
-        terminal::print(format_args!("{}{mark}\n", text_of(model, "id")))?;
+        terminal::print(format_args!("{}{mark}\n", harmless(text_of(model, "id"))))?;
     }
     Ok(())
 }
