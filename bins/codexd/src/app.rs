@@ -169,9 +169,8 @@ fn local(_: &Config) -> Option<(Provider, Gateway)> {
 
 /// The local model, if it answers by default.
 fn checks(config: &Config, gateways: &[(Provider, Gateway)]) -> Vec<Arc<dyn HealthCheck>> {
-    let default = gateways.iter().filter(|(provider, _)| *provider == config.provider);
-    let local = default.filter(|(provider, _)| *provider == Provider::Local);
-    let file = &config.local.chat_model;
+    let (file, default) = (&config.local.chat_model, config.provider);
+    let local = gateways.iter().filter(|it| it.0 == default && default == Provider::Local);
     local.map(|(_, it)| Arc::new(LocalModel(file.clone(), Arc::clone(it))) as _).collect()
 }
 
@@ -186,9 +185,10 @@ impl HealthCheck for LocalModel {
     }
 
     async fn check(&self) -> Result<(), String> {
-        let advice = || format!("there is no GGUF file {}; {GET_MODEL}", self.0.display());
-        pull::is_gguf(&self.0).then_some(()).ok_or_else(advice)?;
-        self.1.models().await.map(drop).map_err(|error| error.to_string())
+        if pull::is_gguf(&self.0) {
+            return self.1.models().await.map(drop).map_err(|error| error.to_string());
+        }
+        Err(format!("there is no GGUF file {}; {GET_MODEL}", self.0.display()))
     }
 }
 

@@ -46,7 +46,7 @@ pub(crate) fn embeddings(config: &Config) -> String {
     match (&config.embeddings, config.embeddings.model()) {
         (Embeddings::Off, _) => "off (search by words)".to_owned(),
         (_, Some(model)) => model,
-        (_, None) => "there is no model yet, search is by words: scripts/get-model".to_owned(),
+        (_, None) => "no model, search is by words: scripts/get-model, then start again".to_owned(),
     }
 }
 

@@ -90,7 +90,7 @@ pub(crate) struct Redis {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Embeddings {
     Off,
-    /// The model in this folder, which may be missing, and may come later.
+    /// The model in this folder, which is looked for at the start only.
     Local(PathBuf),
     /// A model of a provider, as `provider/model`.
     Provider(String),

@@ -91,6 +91,10 @@ fn with_settings(command: Command, started: Instant) -> anyhow::Result<u8> {
         Command::Import { file, on_conflict, target } => {
             transfer::import(&config, target.url, &file, on_conflict)
         }
+        Command::Models { command: Some(Models::Pull(_)), target } if target.url.is_some() => {
+            terminal::warn(format_args!("codexd: models pull asks no daemon; leave --url away\n"));
+            Ok(exit::USAGE)
+        }
         Command::Models { command: Some(Models::Pull(pull)), .. } => pull::run(&config, &pull),
         Command::Models { target, .. } => {
             connection::with(target.url, &config, listing::list_models).map(|()| exit::OK)

@@ -62,7 +62,7 @@ impl DataLock {
         in_database
             .and_then(|()| fs::write(&temporary, &holder))
             .and_then(|()| fs::rename(&temporary, &self.card))
-            .with_context(|| format!("cannot write {}", self.card.display()))
+            .with_context(|| format!("cannot write {}; is its disk full?", self.card.display()))
     }
 }
 
