@@ -24,8 +24,13 @@ const EMPTY: &[&str] = &[
 #[must_use]
 pub fn words(text: &str) -> Vec<String> {
     let mut reader = Reader::new();
-    for character in text.chars().flat_map(char::to_lowercase) {
-        reader.read(character);
+    for character in text.chars() {
+        // Most text is ASCII, which this is much faster for.
+        if character.is_ascii() {
+            reader.read(character.to_ascii_lowercase());
+        } else {
+            character.to_lowercase().for_each(|it| reader.read(it));
+        }
     }
     reader.end();
     reader.words
@@ -90,15 +95,22 @@ impl Reader {
         {
             self.word.truncate(end);
         }
-        let word = std::mem::take(&mut self.word);
-        if word.is_empty() || EMPTY.binary_search(&word.as_str()).is_ok() {
-            return;
+        if !self.word.is_empty() && EMPTY.binary_search(&self.word.as_str()).is_err() {
+            let word = self.known_as();
+            self.words.push(word);
         }
-        let end = word.char_indices().nth(MAX_CHARS).map_or(word.len(), |(at, _)| at);
-        let word = word.get(..end).unwrap_or(&word);
+        self.word.clear();
+    }
+
+    /// The word as the index knows it.
+    fn known_as(&self) -> String {
+        let end = match self.word.len() {
+            0..=MAX_CHARS => self.word.len(),
+            len => self.word.char_indices().nth(MAX_CHARS).map_or(len, |(at, _)| at),
+        };
+        let word = self.word.get(..end).unwrap_or(&self.word);
         let is_english = word.bytes().all(|it| it.is_ascii_lowercase());
-        let stem = if is_english { self.stemmer.stem(word) } else { word.into() };
-        self.words.push(stem.into_owned());
+        if is_english { self.stemmer.stem(word).into_owned() } else { word.to_owned() }
     }
 }
 
