@@ -31,6 +31,8 @@ pub(crate) struct ChunkDecoder {
     reason: Option<FinishReason>,
     /// Something of the answer has been handed on.
     begun: bool,
+    /// Something came that is no piece of an answer.
+    skipped: bool,
 }
 
 impl ChunkDecoder {
@@ -38,7 +40,14 @@ impl ChunkDecoder {
     /// unique.
     pub(crate) fn new(endpoint: Arc<Endpoint>, model: &str, call_prefix: String) -> Self {
         let calls = Calls::new(call_prefix);
-        Self { endpoint, model: model.to_owned(), calls, reason: None, begun: false }
+        Self {
+            endpoint,
+            model: model.to_owned(),
+            calls,
+            reason: None,
+            begun: false,
+            skipped: false,
+        }
     }
 
     /// Takes one chunk's JSON; a whole `chat.completion` will do as well.
@@ -49,6 +58,7 @@ impl ChunkDecoder {
     ) -> Result<(), LlmError> {
         if !json.trim_start().starts_with('{') {
             tracing::debug!("a piece of the answer is no object; it is skipped");
+            self.skipped |= json.trim() != "null";
             return Ok(());
         }
         let json = repair_surrogates(json);
@@ -108,12 +118,16 @@ impl ChunkDecoder {
     ///
     /// # Errors
     ///
-    /// [`LlmErrorKind::Interrupted`] when neither a mark nor a `finish_reason` was seen.
+    /// [`LlmErrorKind::Interrupted`] when neither a mark nor a `finish_reason` was seen;
+    /// [`LlmErrorKind::Protocol`] when all that came was no piece of an answer.
     pub(crate) fn end(
         &mut self,
         marked: bool,
         events: &mut VecDeque<ChatEvent>,
     ) -> Result<(), LlmError> {
+        if self.skipped && !self.begun {
+            return Err(self.endpoint.misspoke("sent nothing that is a piece of an answer"));
+        }
         let said = match self.reason {
             Some(reason) => reason,
             None if marked => FinishReason::Stop,

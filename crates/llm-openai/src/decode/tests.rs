@@ -96,6 +96,17 @@ fn empty_text_makes_no_event_and_finished_is_last() {
 }
 
 #[test]
+fn what_is_no_piece_of_an_answer_is_skipped_beside_one_and_fails_alone() {
+    let (word, stop) = (delta(r#"{"content":"a"}"#), finish("stop"));
+    assert_eq!(decode(&["ping", &word, "not json", &stop], true).1, None);
+    assert_eq!(decode(&["null", &stop], true).1, None);
+    for alone in ["not json", "[1]", "\"a\""] {
+        assert_eq!(decode(&[alone, &stop], true).1, Some(LlmErrorKind::Protocol), "{alone}");
+        assert_eq!(decode(&[alone], true).1, Some(LlmErrorKind::Protocol), "{alone}");
+    }
+}
+
+#[test]
 fn odd_shapes_are_skipped() {
     assert_eq!(
         text_of(&[
@@ -119,7 +130,6 @@ fn odd_shapes_are_skipped() {
     let chunks = [
         "null",
         "{}",
-        "ping",
         r#"{"choices":null,"usage":null,"error":null}"#,
         r#"{"choices":{}}"#,
         r#"{"choices":[{"index":1,"delta":{"content":"no"}}],"usage":{"prompt_tokens":0}}"#,
