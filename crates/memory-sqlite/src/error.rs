@@ -51,6 +51,13 @@ pub enum OpenError {
         /// Why.
         source: io::Error,
     },
+    /// The file is a database, but does not hold together.
+    #[error(
+        "`{path}` is damaged; put a backup in its place, or save what can be read with \
+         `sqlite3 {path} .recover`",
+        path = .0.display()
+    )]
+    Damaged(PathBuf),
     /// SQLite refused.
     #[error("the database `{path}` could not be opened", path = .path.display())]
     Database {
@@ -140,11 +147,18 @@ impl Failure {
 
 /// Whether an error, or what led to it, is that there is no room left.
 pub(crate) fn is_full(error: &(dyn Error + 'static)) -> bool {
-    let sqlite = error.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error);
+    let sqlite = error.downcast_ref::<ffi::Error>();
     let full = sqlite.is_some_and(|it| {
         it.code == ErrorCode::DiskFull || it.extended_code == ffi::SQLITE_IOERR_SHMSIZE
     });
     full || error.source().is_some_and(is_full)
+}
+
+/// Whether an error, or what led to it, is that the file does not hold together.
+pub(crate) fn is_corrupt(error: &(dyn Error + 'static)) -> bool {
+    let sqlite = error.downcast_ref::<ffi::Error>();
+    sqlite.is_some_and(|it| kind_of_code(it.code) == MemoryErrorKind::Corrupt)
+        || error.source().is_some_and(is_corrupt)
 }
 
 pub(crate) fn is_busy(error: &rusqlite::Error) -> bool {
@@ -196,7 +210,7 @@ mod tests {
     use brain_core::memory::MemoryErrorKind;
     use rusqlite::ffi;
 
-    use super::{Failure, OpenError};
+    use super::{Failure, OpenError, is_corrupt, is_full};
 
     fn sqlite(code: i32) -> rusqlite::Error {
         rusqlite::Error::SqliteFailure(ffi::Error::new(code), Some("the driver's words".into()))
@@ -213,6 +227,14 @@ mod tests {
         ] {
             assert_eq!(Failure::from(sqlite(code)).kind(), kind);
         }
+    }
+
+    #[test]
+    fn a_damaged_file_is_told_from_other_trouble() {
+        let found = |code| is_corrupt(&Failure::from(sqlite(code)).during("open"));
+        assert!(found(ffi::SQLITE_CORRUPT) && found(ffi::SQLITE_NOTADB));
+        assert!(!found(ffi::SQLITE_IOERR));
+        assert!(is_full(&Failure::from(sqlite(ffi::SQLITE_FULL)).during("open")));
     }
 
     #[test]

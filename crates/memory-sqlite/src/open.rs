@@ -14,7 +14,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig};
 
 use crate::{
     OpenError, SqliteConfig,
-    error::{is_busy, is_full},
+    error::{is_busy, is_corrupt, is_full},
     hidden, recall,
     schema::{APPLICATION_ID, MIGRATIONS, VERSION},
 };
@@ -60,6 +60,8 @@ fn database_error(config: &SqliteConfig, source: impl Error + Send + Sync + 'sta
     let path = config.path.clone();
     if is_full(&source) {
         OpenError::Full(path)
+    } else if is_corrupt(&source) {
+        OpenError::Damaged(path)
     } else {
         OpenError::Database { path, source: source.into() }
     }
