@@ -58,6 +58,8 @@ pub(super) struct Driver {
     /// Why it stopped.
     finish_reason: Option<FinishReason>,
     context: Option<ContextReport>,
+    /// Whether a model took a request.
+    is_asked: bool,
     /// Tokens of system prompt and tools.
     fixed_tokens: u64,
     appends: u32,
@@ -122,6 +124,7 @@ impl Driver {
             model: None,
             finish_reason: None,
             context: None,
+            is_asked: false,
             fixed_tokens: 0,
             appends: 0,
             calls: 0,

@@ -63,6 +63,20 @@ async fn a_stream_that_just_ends_is_no_success() {
     );
 }
 
+#[tokio::test]
+async fn only_what_a_model_took_has_a_cost() {
+    let cut = Answer::new().say("half");
+    let brain = brain(in_memory(), Arc::new(ScriptedLlm::new([cut])));
+    for (model, costs) in [(Some("no such model"), false), (None, true)] {
+        let mut request = TurnRequest::text(Some(id("s")), "hi");
+        request.model = model.map(str::to_owned);
+        let mut started = brain.chat(&owner(), request).await.unwrap();
+        let seen = until(&mut started.events, "turn.failed").await;
+        let end = seen.last().unwrap().kind.end().unwrap();
+        assert_eq!(end.usage.is_some_and(|it| it.estimated), costs, "{end:?}");
+    }
+}
+
 /// An adapter that is broken beyond errors.
 #[derive(Debug)]
 struct Panics;

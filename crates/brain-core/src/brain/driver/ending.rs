@@ -187,7 +187,8 @@ impl Driver {
         !self.partial.is_empty() || self.turn.answer().is_some()
     }
 
-    /// What the turn cost: the provider's figures, or an estimate where it gave none.
+    /// What the turn cost: the provider's figures, or an estimate where it gave none;
+    /// `None` if no model took a request.
     fn usage(&self) -> Option<Usage> {
         let told = self.turn.usage().into_iter().chain(self.partial.usage());
         let told = told.reduce(|mut sum, usage| {
@@ -195,11 +196,12 @@ impl Driver {
             sum
         });
         told.or_else(|| {
+            let context = self.context.as_ref().filter(|_| self.is_asked)?;
             let mut counting = Counting::estimate();
             let partial = self.partial.clone().into_partial_message();
             let answer = self.turn.answer().unwrap_or(&partial);
             Some(Usage {
-                input_tokens: self.context.as_ref()?.used_tokens,
+                input_tokens: context.used_tokens,
                 output_tokens: counting.message(answer).count,
                 cached_tokens: 0,
                 estimated: true,
