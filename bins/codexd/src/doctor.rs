@@ -22,7 +22,7 @@ use crate::{
     config::{Config, GET_MODEL, Provider},
     connection, daemon, exit,
     lock::DataLock,
-    terminal::{self, Look, Style},
+    terminal::{self, Look, Style, harmless},
 };
 
 /// How long memory and providers may take to answer.
@@ -54,7 +54,7 @@ impl Report {
         let mark = self.style.paint(mark.0, mark.1);
         let what = self.style.paint(Look::Bold, &format!("{what:<8}"));
         let advice = if advice.is_empty() { String::new() } else { format!("{:16}{advice}\n", "") };
-        terminal::print(format_args!("{mark}  {what}  {it}\n{advice}"))
+        terminal::print(format_args!("{mark}  {what}  {}\n{advice}", harmless(&it.to_string())))
     }
 
     fn tiers(&mut self, tiers: &[TierHealth]) -> io::Result<()> {

@@ -1,6 +1,8 @@
 //! `codexd chat` from a pipe, and the command line around it.
 
-use crate::daemon::Home;
+use std::{fs::OpenOptions, os::unix::fs::FileExt as _};
+
+use crate::daemon::{Ended, Home};
 
 #[test]
 fn each_line_of_a_pipe_is_a_message_of_one_session() {
@@ -35,4 +37,50 @@ fn without_a_command_there_is_help() {
     assert_eq!(home.run(&["nonsense"]).code, 64);
     assert!(home.run(&["completions", "bash"]).out.contains("_codexd"));
     assert!(home.run(&["--version"]).out.starts_with("codexd "));
+}
+
+#[test]
+fn stored_text_moves_no_terminal() {
+    let home = Home::new();
+    home.run_with_input(&["chat", "--session", "s"], "gone \u{1b}[2J\u{1b}]0;title\u{7}\n");
+    for arguments in
+        [&["sessions"][..], &["sessions", "show", "s"], &["sessions", "search", "gone"]]
+    {
+        let ended = home.run(arguments);
+        assert!(ended.out.contains("gone"), "{arguments:?}: {}", ended.out);
+        assert!(!ended.out.contains(['\u{1b}', '\u{7}']), "{arguments:?}: {:?}", ended.out);
+    }
+}
+
+#[test]
+fn what_is_missing_or_wrong_is_said_in_words_of_the_command_line() {
+    let home = Home::new();
+    let ended = home.run(&["sessions", "show", "nope"]);
+    assert_eq!(ended.code, 1);
+    assert!(ended.err.contains("`codexd sessions`") && !ended.err.contains("GET"), "{}", ended.err);
+    let ended = home.run(&["models", "pull", "--url", "http://127.0.0.1:1", "a.gguf"]);
+    assert_eq!(ended.code, 64);
+    assert!(ended.err.contains("--url"), "{}", ended.err);
+    let ended = Ended::of(
+        &home
+            .codexd(&["models"])
+            .env_remove("OPENAI_BASE_URL")
+            .env_remove("MODEL")
+            .output()
+            .unwrap(),
+    );
+    assert_eq!((ended.code, ended.out.as_str()), (0, ""));
+    assert!(ended.err.contains("scripts/get-model"), "{}", ended.err);
+}
+
+#[test]
+fn a_damaged_database_is_called_so_once() {
+    let home = Home::new();
+    home.run(&["sessions"]);
+    let file = OpenOptions::new().write(true).open(home.database()).unwrap();
+    file.write_all_at(&[0xa5; 4000], 100).unwrap();
+    let ended = home.run(&["sessions"]);
+    assert_eq!(ended.code, 1);
+    assert_eq!(ended.err.matches("damaged").count(), 1, "{}", ended.err);
+    assert!(!ended.err.contains("malformed"), "{}", ended.err);
 }
