@@ -58,8 +58,8 @@ pub(super) struct Driver {
     /// Why it stopped.
     finish_reason: Option<FinishReason>,
     context: Option<ContextReport>,
-    /// Whether a model took a request.
-    is_asked: bool,
+    /// Requests that a model took.
+    taken: u32,
     /// Tokens of system prompt and tools.
     fixed_tokens: u64,
     appends: u32,
@@ -124,7 +124,7 @@ impl Driver {
             model: None,
             finish_reason: None,
             context: None,
-            is_asked: false,
+            taken: 0,
             fixed_tokens: 0,
             appends: 0,
             calls: 0,

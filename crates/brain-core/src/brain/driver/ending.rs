@@ -196,7 +196,7 @@ impl Driver {
             sum
         });
         told.or_else(|| {
-            let context = self.context.as_ref().filter(|_| self.is_asked)?;
+            let context = self.context.as_ref().filter(|_| 0 < self.taken)?;
             let mut counting = Counting::estimate();
             let partial = self.partial.clone().into_partial_message();
             let answer = self.turn.answer().unwrap_or(&partial);

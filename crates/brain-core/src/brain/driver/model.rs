@@ -24,7 +24,7 @@ impl Driver {
         self.partial = PartialReply::default();
         let inner = Arc::clone(&self.inner);
         let mut stream = inner.ports.llm.stream(request).await?.fuse();
-        self.is_asked = true;
+        self.taken += 1;
         let (mut saving, mut due) = (Fuse::terminated(), Fuse::terminated());
         loop {
             select_biased! {
