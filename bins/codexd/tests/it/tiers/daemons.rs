@@ -33,7 +33,7 @@ fn check(daemon: &Daemon, homes: &[Home; 2]) -> usize {
         .collect();
     let mut said: Vec<&str> = Vec::new();
     for (at, round) in history.chunks(2).enumerate() {
-        let [(user, text), (assistant, answer)] = round else { panic!("{text:?}", text = round) };
+        let [(user, text), (assistant, answer)] = round else { panic!("{round:?}") };
         assert_eq!((&**user, &**assistant), ("user", "assistant"));
         assert_eq!(*answer, format!("So you say: {text}"));
         let home = &homes[usize::from(!text.starts_with('0'))];
