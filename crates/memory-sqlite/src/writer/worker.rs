@@ -1,9 +1,11 @@
 //! What the thread does: groups, savepoints, and what becomes of a group that fails.
 //!
-//! A group takes what is queued while it runs and never waits for more, so that a lone job is
-//! committed at once and many share one trip to the disk.
+//! A group takes what is queued while it runs. If it has fewer jobs than the last one had, it waits
+//! for more, but no longer than that one's commit took: a lone job is committed at once, and many
+//! who write again as soon as they are answered share one trip to the disk.
 
 use std::{
+    cell::Cell,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
@@ -30,6 +32,15 @@ pub(super) struct Worker {
     chores: Box<dyn Chores>,
     queue: Arc<Queue<Box<dyn Job>>>,
     flags: Arc<Flags>,
+    pace: Cell<Pace>,
+}
+
+/// What the last group was like.
+#[derive(Clone, Copy, Default)]
+struct Pace {
+    jobs: usize,
+    /// How long its commit took.
+    commit: Duration,
 }
 
 /// Jobs that share a transaction.
@@ -65,7 +76,7 @@ impl Worker {
         queue: Arc<Queue<Box<dyn Job>>>,
         flags: Arc<Flags>,
     ) -> Self {
-        Self { connection, chores, queue, flags }
+        Self { connection, chores, queue, flags, pace: Cell::default() }
     }
 
     /// Works until the queue is closed and empty; chores that are not done then stay undone.
@@ -93,15 +104,31 @@ impl Worker {
         let start = Instant::now();
         let mut group = Group::default();
         group.push(job, bytes);
+        let mut patience = self.pace.get().commit;
         let end = self.transact(&mut group, |group| {
             let more = group.jobs.len() < GROUP_JOBS
                 && group.bytes < GROUP_BYTES
                 && start.elapsed() < GROUP_TIME;
-            if more { self.queue.try_take() } else { None }
+            if more { self.next(group.jobs.len(), &mut patience) } else { None }
         });
+        self.pace.set(Pace { jobs: group.jobs.len(), ..self.pace.get() });
         self.settle(&mut group, end);
         self.queue.release(group.bytes);
         group.jobs.into_iter().for_each(|job| job.answer());
+    }
+
+    /// The next job for a group that has so many; `patience` is how long it may still wait.
+    fn next(&self, jobs: usize, patience: &mut Duration) -> Option<(Box<dyn Job>, usize)> {
+        if self.pace.get().jobs <= jobs || patience.is_zero() {
+            return self.queue.try_take();
+        }
+        let start = Instant::now();
+        let taken = self.queue.take(Some(*patience));
+        *patience = patience.saturating_sub(start.elapsed());
+        match taken {
+            Taken::Item(job, bytes) => Some((job, bytes)),
+            Taken::Idle | Taken::Closed => None,
+        }
     }
 
     /// Runs the jobs of `group` and those that `next` adds to it, in one transaction.
@@ -131,9 +158,11 @@ impl Worker {
         if let Err(failure) = self.chores.complete(&self.connection) {
             return self.roll_back(failure);
         }
+        let start = Instant::now();
         if let Err(failure) = self.execute("COMMIT") {
             return self.roll_back(failure.in_commit());
         }
+        self.pace.set(Pace { commit: start.elapsed(), ..self.pace.get() });
         if changes != self.connection.total_changes() {
             self.flags.faulty.store(false, Ordering::Release);
         }
