@@ -20,11 +20,13 @@ use brain_core::{
     time::Timestamp,
 };
 use brain_testkit::ManualClock;
-use futures_util::future::join_all;
 use memory_sqlite::{SqliteConfig, SqliteStore, Synchronous};
 use rusqlite::Connection;
 use tempfile::TempDir;
-use tokio::runtime::{Builder, Runtime};
+use tokio::{
+    runtime::{Builder, Runtime},
+    task::JoinSet,
+};
 
 const WRITERS: usize = 64;
 /// How long each side appends, in each round.
@@ -59,26 +61,14 @@ fn compare(synchronous: Synchronous) -> f64 {
     ratio
 }
 
-struct Bench {
-    runtime: Runtime,
-    store: SqliteStore,
+/// Who appends.
+#[derive(Clone)]
+struct Client {
+    store: Arc<SqliteStore>,
     draft: Draft,
-    synchronous: Synchronous,
-    folder: TempDir,
 }
 
-impl Bench {
-    fn new(synchronous: Synchronous) -> Self {
-        let runtime = Builder::new_multi_thread().worker_threads(2).build().unwrap();
-        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        let config =
-            SqliteConfig { synchronous, ..SqliteConfig::new(folder.path().join("memory.db")) };
-        let store = SqliteStore::open(&config, Arc::new(ManualClock::new())).unwrap();
-        let message = Message::user("five hundred bytes of text ".repeat(18));
-        let draft = Draft::new(EntryBody::complete(message, Timestamp::from_millis(0))).unwrap();
-        Self { runtime, store, draft, synchronous, folder }
-    }
-
+impl Client {
     async fn append(&self, writer: usize, number: i32, parent: Option<Seq>) -> Option<Seq> {
         let append = Append {
             parent,
@@ -90,6 +80,36 @@ impl Bench {
         self.store.append(&key(writer), append).await.unwrap().last
     }
 
+    /// Returns how many appends that were.
+    async fn appends_until(self, writer: usize, end: Instant) -> i32 {
+        let (mut parent, mut number) = (None, 0);
+        while Instant::now() < end {
+            parent = self.append(writer, number, parent).await;
+            number += 1;
+        }
+        number
+    }
+}
+
+struct Bench {
+    runtime: Runtime,
+    client: Client,
+    synchronous: Synchronous,
+    folder: TempDir,
+}
+
+impl Bench {
+    fn new(synchronous: Synchronous) -> Self {
+        let runtime = Builder::new_multi_thread().worker_threads(2).build().unwrap();
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let config =
+            SqliteConfig { synchronous, ..SqliteConfig::new(folder.path().join("memory.db")) };
+        let store = Arc::new(SqliteStore::open(&config, Arc::new(ManualClock::new())).unwrap());
+        let message = Message::user("five hundred bytes of text ".repeat(18));
+        let draft = Draft::new(EntryBody::complete(message, Timestamp::from_millis(0))).unwrap();
+        Self { runtime, client: Client { store, draft }, synchronous, folder }
+    }
+
     /// Appends a second by one caller, who waits for each.
     fn alone(&self) -> f64 {
         self.runtime.block_on(async {
@@ -97,7 +117,7 @@ impl Bench {
             let (start, mut number) = (Instant::now(), 0);
             while start.elapsed() < TIME {
                 for (writer, parent) in parents.iter_mut().enumerate() {
-                    *parent = self.append(writer, number, *parent).await;
+                    *parent = self.client.append(writer, number, *parent).await;
                     number += 1;
                 }
             }
@@ -109,15 +129,14 @@ impl Bench {
     fn shared(&self) -> f64 {
         self.runtime.block_on(async {
             let start = Instant::now();
-            let writers = (0..WRITERS).map(|writer| async move {
-                let (mut parent, mut number) = (None, 0);
-                while start.elapsed() < TIME {
-                    parent = self.append(writer, number, parent).await;
-                    number += 1;
-                }
-                number
-            });
-            rate(join_all(writers).await.into_iter().sum(), start)
+            let mut writers: JoinSet<i32> = (0..WRITERS)
+                .map(|writer| self.client.clone().appends_until(writer, start + TIME))
+                .collect();
+            let mut appended = 0;
+            while let Some(number) = writers.join_next().await {
+                appended += number.unwrap();
+            }
+            rate(appended, start)
         })
     }
 
@@ -140,7 +159,7 @@ impl Bench {
         let mut insert = connection.prepare(sql).unwrap();
         let (start, mut number) = (Instant::now(), 0);
         while start.elapsed() < TIME {
-            let json = self.draft.json().as_ref();
+            let json = self.client.draft.json().as_ref();
             insert.execute((number % 64, number / 64, json)).unwrap();
             number += 1;
         }
