@@ -1,8 +1,6 @@
 //! Everything an owner has, written as the store gives it: one JSON document, or a session a line
 //! and a last line that tells how many there are.
 
-use std::pin::Pin;
-
 use axum::{
     body::Body,
     extract::State,
@@ -10,11 +8,12 @@ use axum::{
 };
 use brain_core::memory::{
     Document, ExportPart, ExportedEntry, ExportedSession, FormatVersion, LastLine, MemoryError,
+    MemoryErrorKind,
 };
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::{
     StreamExt, TryStreamExt,
-    stream::{self, BoxStream, Peekable},
+    stream::{self, BoxStream},
 };
 use http::{HeaderMap, header};
 use serde::Serialize;
@@ -38,21 +37,17 @@ pub(crate) async fn export(
     caller: Caller,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let mut parts = app.brain.ports().store.export(&caller.0).await?.peekable();
-    // What fails before the first byte gets a status; later it breaks the body off.
-    if let Some(Err(_)) = Pin::new(&mut parts).peek().await
-        && let Some(Err(error)) = parts.next().await
-    {
-        return Err(error.into());
-    }
+    let parts = app.brain.ports().store.export(&caller.0).await?;
     let form = if wants_lines(&headers) { Form::Lines } else { Form::Document };
     let media_type = match form {
         Form::Lines => NDJSON,
         Form::Document => "application/json",
     };
-    let chunks = Writer::new(parts, form).chunks().inspect_err(|error| {
-        tracing::error!(error = &**error as &dyn std::error::Error, "an export broke off");
-    });
+    let mut writer = Writer::new(parts, form);
+    // What fails before the first chunk is full gets a status; later it breaks the body off.
+    let first = writer.next_chunk().await?.map(Ok);
+    let rest = writer.chunks().inspect_err(|error| tracing::error!(%error, "an export broke off"));
+    let chunks = stream::iter(first).chain(rest);
     Ok(([(header::CONTENT_TYPE, media_type)], Body::from_stream(chunks)).into_response())
 }
 
@@ -80,7 +75,7 @@ enum At {
     End,
 }
 
-type Parts = Peekable<BoxStream<'static, Result<ExportPart, MemoryError>>>;
+type Parts = BoxStream<'static, Result<ExportPart, MemoryError>>;
 
 /// Writes the bytes of [`Document`], or the lines, without ever holding a session.
 struct Writer {
@@ -96,7 +91,7 @@ impl Writer {
         Self { parts, form, at: At::Start, sessions: 0, buffer: BytesMut::new() }
     }
 
-    fn chunks(self) -> BoxStream<'static, Result<Bytes, axum::BoxError>> {
+    fn chunks(self) -> BoxStream<'static, Result<Bytes, MemoryError>> {
         stream::try_unfold(self, |mut writer| async move {
             let chunk = writer.next_chunk().await?;
             Ok(chunk.map(|chunk| (chunk, writer)))
@@ -104,7 +99,7 @@ impl Writer {
         .boxed()
     }
 
-    async fn next_chunk(&mut self) -> Result<Option<Bytes>, axum::BoxError> {
+    async fn next_chunk(&mut self) -> Result<Option<Bytes>, MemoryError> {
         if self.at == At::Start {
             self.begin()?;
         }
@@ -119,7 +114,7 @@ impl Writer {
         Ok((!chunk.is_empty()).then_some(chunk))
     }
 
-    fn begin(&mut self) -> Result<(), serde_json::Error> {
+    fn begin(&mut self) -> Result<(), MemoryError> {
         self.at = At::Sessions;
         match self.form {
             Form::Document => {
@@ -136,7 +131,7 @@ impl Writer {
     }
 
     /// Begins a session; `head` has no entries yet.
-    fn session(&mut self, head: &ExportedSession) -> Result<(), serde_json::Error> {
+    fn session(&mut self, head: &ExportedSession) -> Result<(), MemoryError> {
         self.end_session();
         if self.form == Form::Document && 0 < self.sessions {
             self.text(",");
@@ -148,7 +143,7 @@ impl Writer {
         Ok(())
     }
 
-    fn entry(&mut self, entry: &ExportedEntry) -> Result<(), serde_json::Error> {
+    fn entry(&mut self, entry: &ExportedEntry) -> Result<(), MemoryError> {
         if self.at == (At::Entries { is_first: false }) {
             self.text(",");
         }
@@ -163,7 +158,7 @@ impl Writer {
         }
     }
 
-    fn end(&mut self) -> Result<(), serde_json::Error> {
+    fn end(&mut self) -> Result<(), MemoryError> {
         self.end_session();
         self.at = At::End;
         match self.form {
@@ -176,8 +171,11 @@ impl Writer {
         Ok(())
     }
 
-    fn json(&mut self, value: &impl Serialize) -> Result<(), serde_json::Error> {
-        serde_json::to_writer((&mut self.buffer).writer(), value)
+    fn json(&mut self, value: &impl Serialize) -> Result<(), MemoryError> {
+        let written = serde_json::to_writer((&mut self.buffer).writer(), value);
+        written.map_err(|error| {
+            MemoryError::new("write the export", MemoryErrorKind::Corrupt).with_source(error)
+        })
     }
 
     fn text(&mut self, text: &str) {
