@@ -163,8 +163,11 @@ pub(crate) async fn create(
 
 /// The answer to a request that made a session.
 pub(super) fn created(session: &Session) -> Response {
-    let path = utf8_percent_encode(session.id.as_str(), NON_ALPHANUMERIC);
-    let location = [(header::LOCATION, format!("/memory/sessions/{path}"))];
+    let id = session.id.as_str();
+    // Clients take these away from a path, however they are written.
+    let sign = if matches!(id, "." | "..") { "?id=" } else { "/" };
+    let name = utf8_percent_encode(id, NON_ALPHANUMERIC);
+    let location = [(header::LOCATION, format!("/memory/sessions{sign}{name}"))];
     (StatusCode::CREATED, location, Json(SessionView::of(session))).into_response()
 }
 

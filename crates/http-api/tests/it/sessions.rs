@@ -61,6 +61,7 @@ async fn ids_may_be_any_text() {
     let server = Server::echo().await;
     for id in ["a/b", "..", ".", "a?b#c", "%2F", "日本 語", "+", "\0", " "] {
         let reply = made(&server, id).await;
+        assert_eq!(reply.header("location").unwrap().contains("?id="), id.starts_with('.'), "{id}");
         let read = server.get(reply.header("location").unwrap()).await;
         assert_eq!(read.json()["session"]["id"], id);
         let query: String = id.bytes().map(|it| format!("%{it:02X}")).collect();
