@@ -75,7 +75,8 @@ fn delete(client: &Client, id: &str, wait: bool) -> anyhow::Result<()> {
     let name = &[("id", id)];
     let number = |answer: &Value, name: &str| answer.get(name).and_then(Value::as_u64).unwrap_or(0);
     let answer = client.delete("memory/sessions", name)?;
-    terminal::print(format_args!("erased {} messages of {id}\n", number(&answer, "erased")))?;
+    let (erased, shown) = (number(&answer, "erased"), harmless(id));
+    terminal::print(format_args!("erased {erased} messages of {shown}\n"))?;
     let (mut pending, deadline) = (number(&answer, "pending"), Instant::now() + PROOF);
     while wait && 0 < pending {
         ensure!(Instant::now() < deadline, "copies that are not erased yet: {pending}");
