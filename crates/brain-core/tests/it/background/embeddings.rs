@@ -98,6 +98,9 @@ async fn what_is_said_before_and_after_the_start_is_embedded() {
     brain.drain(Duration::from_secs(5)).await;
     let after = llm.asked();
     say_elsewhere(&store, &llm).await;
+    // Longer than the loop waits before it looks again.
+    tokio::time::pause();
+    tokio::time::sleep(Duration::from_secs(600)).await;
     assert_eq!(llm.asked(), after, "nothing goes on after the end");
 }
 
