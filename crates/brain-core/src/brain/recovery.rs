@@ -2,7 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{Inner, event::RESTARTED, turn};
+use super::{
+    Inner,
+    background::{self, Job, TitleJob},
+    event::RESTARTED,
+    turn,
+};
 use crate::{
     chat::{Message, Part, Role, ToolCall},
     ids::AppendId,
@@ -53,8 +58,16 @@ pub(super) async fn end_lapsed(inner: &Arc<Inner>, record: &TurnRecord) -> Resul
     }
 }
 
-async fn end(inner: &Inner, record: &TurnRecord, authority: Authority) -> Result<(), MemoryError> {
+async fn end(
+    inner: &Arc<Inner>,
+    record: &TurnRecord,
+    authority: Authority,
+) -> Result<(), MemoryError> {
     inner.ports.store.close(closing(inner, record, authority)?).await?;
+    if let Some(entry) = record.input.filter(|_| inner.config.titles) {
+        let title = Some(TitleJob { entry, model: None });
+        background::enqueue(inner, Job { session: record.session.clone(), title, summary: None });
+    }
     Ok(())
 }
 

@@ -11,12 +11,12 @@ use crate::{
     chat::Message,
     ids::{Seq, SessionKey},
     llm::{ChatRequest, GenerationOptions, PartialReply},
-    memory::{EntryStatus, ReadFrom, ReadOptions, SessionPatch},
+    memory::{EntryStatus, ReadOptions, Session, SessionPatch},
 };
 
 /// Most characters of a title.
 const MOST_CHARACTERS: usize = 60;
-/// Most bytes of what the user said that the model is shown.
+/// Most bytes of what the user said that a title is made of.
 const MOST_SHOWN: usize = 2_000;
 /// Most bytes of an answer before its end; a title is much shorter.
 const MOST_ANSWERED: usize = 4_000;
@@ -30,22 +30,24 @@ const PROMPT: &str = "You name conversations. Answer with a title of at most six
 /// What a title is made of.
 #[derive(Debug)]
 pub(in crate::brain) struct TitleJob {
-    /// What the user said.
-    pub(in crate::brain) text: String,
-    /// Where it stands.
+    /// What the user said first.
     pub(in crate::brain) entry: Seq,
     /// Who names the session; `None` for its own words.
     pub(in crate::brain) model: Option<String>,
 }
 
-/// Names the session after what the user said, and then as the model does, unless somebody chooses
-/// a name.
+/// Names a session that has no name after what the user said, and then as the model does, unless
+/// somebody chooses a name.
 pub(super) async fn give(inner: &Inner, key: &SessionKey, job: &TitleJob) -> Result<(), Failure> {
-    if let Some(title) = first_sentence(&job.text) {
+    let Some((session, text)) = said(inner, key, job.entry).await? else { return Ok(()) };
+    if session.title.is_some() {
+        return Ok(());
+    }
+    if let Some(title) = first_sentence(&text) {
         keep(inner, key, job, title).await?;
     }
     let Some(model) = &job.model else { return Ok(()) };
-    match from_model(inner, model, &job.text).await? {
+    match from_model(inner, model, &text).await? {
         Some(title) => keep(inner, key, job, title).await,
         None => Ok(()),
     }
@@ -59,31 +61,39 @@ async fn keep(
     job: &TitleJob,
     title: String,
 ) -> Result<(), Failure> {
-    if !is_there(inner, key, job.entry).await? {
+    if said(inner, key, job.entry).await?.is_none() {
         return Ok(());
     }
     let store = &inner.ports.store;
     let patch = SessionPatch { default_title: Some(title), ..SessionPatch::default() };
     let is_default = store.patch(key, patch).await?.is_some_and(|it| it.has_default_title);
-    if is_default && !is_there(inner, key, job.entry).await? {
+    if is_default && said(inner, key, job.entry).await?.is_none() {
         let patch = SessionPatch { title: Some(None), ..SessionPatch::default() };
         store.patch(key, patch).await?;
     }
     Ok(())
 }
 
-/// Whether the entry still says what it said.
-async fn is_there(inner: &Inner, key: &SessionKey, entry: Seq) -> Result<bool, Failure> {
-    let options = ReadOptions { from: ReadFrom::Entry(entry), limit: 1, unverified: false };
-    let found = inner.ports.store.read(key, options).await?;
-    Ok(found.is_some_and(|it| {
-        it.entries.iter().any(|it| it.seq == entry && it.body.status != EntryStatus::Forgotten)
+/// The session, and the beginning of what the entry says; `None` once either is forgotten.
+async fn said(
+    inner: &Inner,
+    key: &SessionKey,
+    entry: Seq,
+) -> Result<Option<(Session, String)>, Failure> {
+    let Some(branch) = inner.ports.store.read(key, ReadOptions::of_branch(entry, 1)).await? else {
+        return Ok(None);
+    };
+    let found = branch.entries.iter().find(|it| it.seq == entry);
+    let found = found.filter(|it| it.body.status != EntryStatus::Forgotten);
+    Ok(found.map(|it| {
+        let mut text = it.body.message.joined_text();
+        text.truncate(text.floor_char_boundary(MOST_SHOWN));
+        (branch.session, text)
     }))
 }
 
 async fn from_model(inner: &Inner, model: &str, text: &str) -> Result<Option<String>, Failure> {
-    let shown = text.get(..text.floor_char_boundary(MOST_SHOWN)).unwrap_or_default();
-    let messages = vec![Message::system(PROMPT).into(), Message::user(shown).into()];
+    let messages = vec![Message::system(PROMPT).into(), Message::user(text).into()];
     let options = GenerationOptions::default();
     let request = ChatRequest { model: model.to_owned(), messages, tools: Vec::new(), options };
     let asked = async {

@@ -11,14 +11,11 @@ use crate::{
     memory::{EntryStatus, TurnState},
 };
 
-/// Bytes of what the user said that a title may be made of.
-const TITLE_BYTES: usize = 2_000;
-
 impl Driver {
     /// Hands over what the ended turn leaves to be done.
     pub(super) fn leave_to_background(&self, state: TurnState) {
         self.inner.background.note_said();
-        let title = self.title_job().filter(|_| state == TurnState::Completed);
+        let title = self.title_job(state);
         let summary = self.summary_job();
         if title.is_some() || summary.is_some() {
             let session = self.record.session.clone();
@@ -26,16 +23,16 @@ impl Driver {
         }
     }
 
-    /// What the user said, if the session needs a title.
-    fn title_job(&self) -> Option<TitleJob> {
+    /// What the user said first, if the session needs a title. Where nobody could answer, nobody is
+    /// asked for a title.
+    fn title_job(&self, state: TurnState) -> Option<TitleJob> {
         if !self.is_untitled || !self.inner.config.titles {
             return None;
         }
         let said = |role: Role, status| role == Role::User && status == EntryStatus::Complete;
-        let entry = self.branch.iter().rfind(|it| said(it.body.message.role, it.body.status))?;
-        let text = entry.body.message.joined_text();
-        let text = text.get(..text.floor_char_boundary(TITLE_BYTES)).unwrap_or_default().to_owned();
-        Some(TitleJob { text, entry: entry.seq, model: self.summary_model() })
+        let entry = self.branch.iter().find(|it| said(it.body.message.role, it.body.status))?;
+        let model = self.summary_model().filter(|_| state != TurnState::Failed);
+        Some(TitleJob { entry: entry.seq, model })
     }
 
     /// How much room the session's windows have, if a summary may be due: the job knows better, since

@@ -4,9 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use brain_core::{
     brain::{Brain, BrainConfig, TurnRequest},
+    chat::Message,
     ids::Seq,
     llm::{Capabilities, LlmErrorKind, ModelInfo, Router},
-    memory::{Catalog, MemoryStore, SessionPatch},
+    memory::{
+        Catalog, EntryBody, ExportedEntry, ExportedSession, MemoryClass, MemoryStore, Portable,
+        SessionPatch, TurnState,
+    },
+    time::Timestamp,
 };
 use brain_testkit::{Answer, Gate, ScriptedLlm};
 
@@ -50,6 +55,64 @@ async fn a_model_names_it_and_a_model_that_fails_does_not_matter() {
         brain.drain(Duration::from_secs(5)).await;
         assert_eq!(title(&*store).await.as_deref(), Some(expected));
     }
+}
+
+#[tokio::test]
+async fn a_session_is_named_though_its_turn_fails() {
+    let away = || Answer::refused(LlmErrorKind::Unavailable, "away");
+    let (store, other) = (in_memory(), ScriptedLlm::new([]));
+    let summary_model = Some("other/scripted".to_owned());
+    let llm = Router::new("test", Arc::new(ScriptedLlm::new([away()])))
+        .with("other", Arc::new(other.clone()));
+    let config = BrainConfig { titles: true, summary_model, ..config() };
+    let brain = Brain::new(ports(store.clone(), Arc::new(llm)), config);
+    let asked = TurnRequest::text(Some(id("s")), "How far is the moon? I want to go there.");
+    let end = brain.chat(&owner(), asked).await.unwrap().events.end().await.unwrap();
+    assert_eq!(end.status, TurnState::Failed);
+    brain.drain(Duration::from_secs(5)).await;
+    assert_eq!(title(&*store).await.as_deref(), Some("How far is the moon?"));
+    assert!(other.requests().is_empty(), "nobody is asked where nobody could answer");
+}
+
+#[tokio::test]
+async fn a_session_is_named_though_its_daemon_died() {
+    let (store, gate) = (in_memory(), Gate::new());
+    let llm = Arc::new(ScriptedLlm::new([Answer::text("far").after(&gate)]));
+    let dead = Brain::new(ports(store.clone(), llm), config());
+    let asked = TurnRequest::text(Some(id("s")), "How far is the moon?");
+    let _started = dead.chat(&owner(), asked).await.unwrap();
+    gate.reached_by(1).await;
+    let next = titling(store.clone(), None);
+    assert_eq!(next.recover().await.unwrap(), 1);
+    next.drain(Duration::from_secs(5)).await;
+    assert_eq!(title(&*store).await.as_deref(), Some("How far is the moon?"));
+}
+
+#[tokio::test]
+async fn an_untitled_session_that_was_imported_is_named_when_it_is_used() {
+    let store = in_memory();
+    let brain = titling(store.clone(), None);
+    let time = Timestamp::from_millis(1);
+    let entry = EntryBody::complete(Message::user("What is a moon made of?"), time);
+    let import = ExportedSession {
+        id: id("s"),
+        title: None,
+        has_default_title: false,
+        metadata: None,
+        system: None,
+        recall: false,
+        class: MemoryClass::Durable,
+        created_at: time,
+        updated_at: time,
+        head: Some(Seq(1)),
+        summaries: Vec::new(),
+        entries: vec![ExportedEntry { seq: Seq(1), parent: None, entry }],
+    };
+    store.restore(&key("s"), &import).await.unwrap();
+    assert_eq!(title(&*store).await, None);
+    say(&brain, "s", "And the sun?").await;
+    brain.drain(Duration::from_secs(5)).await;
+    assert_eq!(title(&*store).await.as_deref(), Some("What is a moon made of?"));
 }
 
 #[tokio::test]
