@@ -14,11 +14,12 @@ use crate::{
     },
 };
 
-/// How often the opening is tried again when somebody else appends at the same moment.
+/// How often the opening is tried again at once when somebody else appends at the same moment;
+/// after that it waits in between.
 const CONFLICT_TRIES: u32 = 8;
 /// How often a turn is asked for again when the store did not say whether it is open.
 const UNKNOWN_TRIES: u32 = 2;
-/// How often a session that is busy elsewhere is looked at.
+/// How often a session that is busy elsewhere, or changes all the time, is looked at.
 const BUSY_POLL: Duration = Duration::from_millis(200);
 
 /// What became of a request.
@@ -91,9 +92,8 @@ pub(super) async fn open(
                 recovery::end_lapsed(inner, &turn).await?;
             }
             Ok(Opened::Busy { turn, lease_left }) => {
-                let waited = inner.ports.clock.elapsed().saturating_sub(started);
-                let left = inner.config.limits.busy_wait.saturating_sub(waited);
-                if request.on_busy == OnBusy::Reject || left.is_zero() {
+                let left = patience(inner, request, started);
+                if left.is_zero() {
                     return Err(ChatError::TurnInProgress { turn: turn.id, lease_left });
                 }
                 if inner.is_draining() {
@@ -101,12 +101,28 @@ pub(super) async fn open(
                 }
                 wait_for(inner, &turn, left).await;
             }
-            Err(error)
-                if error.kind() == MemoryErrorKind::Conflict && conflicts < CONFLICT_TRIES =>
-            {
+            Err(error) if error.kind() == MemoryErrorKind::Conflict => {
                 conflicts += 1;
+                if CONFLICT_TRIES < conflicts {
+                    let left = patience(inner, request, started);
+                    if left.is_zero() {
+                        return Err(error.into());
+                    }
+                    inner.ports.clock.sleep(BUSY_POLL.min(left)).await;
+                }
             }
             Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// How much longer a request that began at `started` waits for its session.
+fn patience(inner: &Inner, request: &TurnRequest, started: Duration) -> Duration {
+    match request.on_busy {
+        OnBusy::Reject => Duration::ZERO,
+        OnBusy::Wait => {
+            let waited = inner.ports.clock.elapsed().saturating_sub(started);
+            inner.config.limits.busy_wait.saturating_sub(waited)
         }
     }
 }

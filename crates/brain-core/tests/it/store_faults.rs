@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use brain_core::{
-    brain::{Brain, BrainConfig, CANCELLED, Limits, SUPERSEDED, TurnRequest},
+    brain::{Brain, BrainConfig, CANCELLED, Limits, OnBusy, SUPERSEDED, TurnRequest},
     memory::{MemoryErrorKind, TurnIndex, TurnState},
 };
 use brain_testkit::{Answer, FaultyStore, Gate, Operation, ScriptedLlm};
@@ -128,4 +128,30 @@ async fn draining_waits_for_a_turn_that_is_being_opened_and_stops_it() {
     );
     let end = started.unwrap().events.end().await.unwrap();
     assert_eq!(end.error.unwrap().code, CANCELLED);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_changes_all_the_time_is_waited_for() {
+    let (brain, store, _) = faulty_brain([Answer::text("yes")]);
+    for call in 1..=40 {
+        store.fail(Operation::Open, call, MemoryErrorKind::Conflict);
+    }
+    let request = |on_busy| TurnRequest { on_busy, ..TurnRequest::text(Some(id("s")), "hi") };
+    let refused = brain.chat(&owner(), request(OnBusy::Reject)).await.unwrap_err();
+    assert_eq!(refused.code(), "session_conflict");
+    assert!(store.calls(Operation::Open) < 40);
+    let started = brain.chat(&owner(), request(OnBusy::Wait)).await.unwrap();
+    assert_eq!(started.events.end().await.unwrap().status, TurnState::Completed);
+    assert_eq!(transcript(&*store, "s").await, ["user:complete:hi", "assistant:complete:yes"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_ever_for_a_session_that_changes_all_the_time() {
+    let (brain, store, _) = faulty_brain([]);
+    store.break_down(Operation::Open, MemoryErrorKind::Conflict);
+    let began = brain.ports().clock.elapsed();
+    let request = TurnRequest::text(Some(id("s")), "hi");
+    assert_eq!(brain.chat(&owner(), request).await.unwrap_err().code(), "session_conflict");
+    let waited = brain.ports().clock.elapsed() - began;
+    assert!(waited <= Duration::from_secs(31), "{waited:?}");
 }
