@@ -193,6 +193,11 @@ random_id! {
     HolderId
 }
 
+random_id! {
+    /// One database, from when it is made: what stands elsewhere for its sake is known by it.
+    DatabaseId
+}
+
 impl TurnId {
     /// A new turn.
     #[must_use]
@@ -211,6 +216,14 @@ impl Token {
 
 impl HolderId {
     /// A holder that nobody has seen.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(Uuid::new_v4())
+    }
+}
+
+impl DatabaseId {
+    /// A database that is made now.
     #[must_use]
     pub fn random() -> Self {
         Self(Uuid::new_v4())

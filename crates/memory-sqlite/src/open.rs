@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use brain_core::time::Timestamp;
+use brain_core::{ids::DatabaseId, time::Timestamp};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig};
 
 use crate::{
@@ -160,12 +160,30 @@ fn prepare(config: &SqliteConfig, connection: &Connection, now: Timestamp) -> ru
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     let sql = "INSERT OR IGNORE INTO metadata (key, value) VALUES ('created_at', ?1)";
     connection.execute(sql, [now.to_string()])?;
+    let sql = "INSERT OR IGNORE INTO metadata (key, value) VALUES ('database_id', ?1)";
+    connection.execute(sql, [DatabaseId::random().to_string()])?;
     hidden::doom_all(connection)?;
     // What a predecessor erased may still stand in the log that it left.
     if let Err(error) = truncate_log(connection, Duration::ZERO) {
         tracing::warn!(%error, "the log of the memory could not be emptied");
     }
     connection.busy_timeout(config.busy_timeout)
+}
+
+/// Which database this is; the same one after a migration, and so is a copy of its file.
+///
+/// # Errors
+///
+/// [`OpenError::Damaged`] when what stands there is no id, and those of the database.
+pub(crate) fn database_id(
+    config: &SqliteConfig,
+    connection: &Connection,
+) -> Result<DatabaseId, OpenError> {
+    let sql = "SELECT value FROM metadata WHERE key = 'database_id'";
+    let id: String = connection
+        .query_row(sql, [], |row| row.get(0))
+        .map_err(|source| database_error(config, source))?;
+    DatabaseId::parse(&id).ok_or_else(|| OpenError::Damaged(config.path.clone()))
 }
 
 /// Turns the write-ahead log on; SQLite does not always wait for others that look at the file.

@@ -8,13 +8,13 @@ use std::{fmt, path::PathBuf, pin::pin, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use brain_core::{
-    ids::{Owner, Seq, SessionKey, Token},
+    ids::{DatabaseId, Owner, Seq, SessionKey, Token},
     json::RawJson,
     memory::{
-        Append, Appended, Branch, Catalog, Draft, Embedded, Entry, Forgotten, Health, Hit,
-        ListOptions, MemoryCapabilities, MemoryError, MemoryErrorKind, MemoryStore, NewSession,
-        ReadOptions, Recall, Search, Session, SessionLog, SessionPatch, Summary, TierHealth,
-        Unembedded,
+        Append, Appended, Branch, Catalog, Draft, Edition, Embedded, Entry, Forget, Forgotten,
+        Health, Hit, ListOptions, MemoryCapabilities, MemoryError, MemoryErrorKind, MemoryStore,
+        NewSession, ReadOptions, Recall, Search, Session, SessionLog, SessionPatch, Summary,
+        TierHealth, Unembedded,
     },
     time::{Clock, Timestamp},
 };
@@ -53,6 +53,7 @@ pub struct SqliteStore {
     /// Where exports are laid aside.
     spool_folder: PathBuf,
     synchronous: Synchronous,
+    id: DatabaseId,
     clock: Arc<dyn Clock>,
 }
 
@@ -67,6 +68,7 @@ impl SqliteStore {
     /// Whatever [`OpenError`] says; then nothing was changed.
     pub fn open(config: &SqliteConfig, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
         let connection = open::open(config, clock.now())?;
+        let id = open::database_id(config, &connection)?;
         let (erasure, erased) = Erasure::new(config.busy_timeout);
         let writer = Writer::start(connection, config.queue_bytes, erasure)
             .map_err(|source| OpenError::Io { path: config.path.clone(), source })?;
@@ -77,8 +79,15 @@ impl SqliteStore {
             exports: Exports::new(),
             spool_folder: config.spool_folder(),
             synchronous: config.synchronous,
+            id,
             clock,
         })
+    }
+
+    /// Which database this is.
+    #[must_use]
+    pub fn database_id(&self) -> DatabaseId {
+        self.id
     }
 
     /// Does `work` in the writer's transaction, with the time at which it is done.
@@ -215,8 +224,11 @@ impl SessionLog for SqliteStore {
         .await
     }
 
-    async fn forget(&self, key: &SessionKey) -> Result<Forgotten, MemoryError> {
-        self.erase("forget the session", key, catalog::forget).await
+    async fn forget(&self, key: &SessionKey, forget: Forget) -> Result<Forgotten, MemoryError> {
+        let work = move |connection: &Connection, key: &SessionKey, now| {
+            catalog::forget(connection, key, forget, now)
+        };
+        self.erase("forget the session", key, work).await
     }
 
     async fn forget_entry(&self, key: &SessionKey, seq: Seq) -> Result<Forgotten, MemoryError> {
@@ -267,10 +279,15 @@ impl Catalog for SqliteStore {
         .await
     }
 
-    async fn keep_summary(&self, key: &SessionKey, summary: Summary) -> Result<(), MemoryError> {
+    async fn keep_summary(
+        &self,
+        key: &SessionKey,
+        edition: Edition,
+        summary: Summary,
+    ) -> Result<(), MemoryError> {
         let key = key.clone();
         self.write("keep the summary", summary.text.len(), move |connection, _| {
-            log::keep_summary(connection, &key, &summary)
+            log::keep_summary(connection, &key, edition, &summary)
         })
         .await
     }

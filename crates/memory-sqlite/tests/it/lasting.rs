@@ -16,7 +16,7 @@ use brain_core::{
     time::Timestamp,
 };
 use brain_testkit::ManualClock;
-use memory_sqlite::SqliteStore;
+use memory_sqlite::{SqliteConfig, SqliteStore};
 use rusqlite::Connection;
 
 use crate::{config, draft, key, open, say};
@@ -160,4 +160,24 @@ async fn a_corrupt_entry_is_left_out_and_counts_for_nothing() {
     let error = store.scan(&key("s"), Seq(0), 9).await.unwrap_err();
     assert_eq!(error.kind(), MemoryErrorKind::Corrupt);
     store.append(&key("s"), say("six", Some(Seq(5)), Expect::Attach)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_keeps_its_id_and_has_it_from_nobody() {
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let [one, other] = folders.each_ref().map(|it| open(it.path()).database_id());
+    assert_ne!(one, other);
+    let file = config(folders[0].path()).path;
+    let copy = folders[1].path().join("copy.db");
+    fs::copy(&file, &copy).unwrap();
+    let copied = SqliteStore::open(&SqliteConfig::new(&copy), Arc::new(ManualClock::new()));
+    assert_eq!((open(folders[0].path()).database_id(), copied.unwrap().database_id()), (one, one));
+    // One from before there were ids gets its own.
+    let forget = "DELETE FROM metadata WHERE key = 'database_id'";
+    assert_eq!(Connection::open(&copy).unwrap().execute(forget, []).unwrap(), 1);
+    let [first, again] = [(), ()].map(|()| {
+        let opened = SqliteStore::open(&SqliteConfig::new(&copy), Arc::new(ManualClock::new()));
+        opened.unwrap().database_id()
+    });
+    assert!(first == again && first != one, "{first} {again} {one}");
 }
