@@ -5,8 +5,10 @@
 
 use async_trait::async_trait;
 use brain_core::{
-    ids::{SessionKey, Token},
-    memory::{Branch, Draft, Entry, Forgotten, MemoryError, ReadOptions, Session, SessionCache},
+    ids::{Owner, SessionKey, Token},
+    memory::{
+        Branch, Draft, Entry, Forget, Forgotten, MemoryError, ReadOptions, Session, SessionCache,
+    },
 };
 
 use crate::{
@@ -121,10 +123,19 @@ impl SessionCache for RedisStore {
     }
 
     async fn bury(&self, key: &SessionKey) -> Result<Forgotten, MemoryError> {
+        if let Some(alone) = &self.alone
+            && alone.stored(DROP, key).await?.is_some()
+        {
+            alone.erase(key, Forget::Always).await?;
+        }
         let keys = [self.keys.copy(key), self.keys.burial(key)];
         let args = vec![self.given_now(), millis(BURIAL)];
         let erased = self.pool.script(DROP, &scripts::BURY, &keys, args, true).await?;
         let erased = Reply(DROP).int(erased)?.unsigned_abs();
         Ok(Forgotten { erased, pending: 0 })
+    }
+
+    async fn take_over(&self, owner: &Owner) -> Result<u64, MemoryError> {
+        self.take_over_all(owner).await
     }
 }

@@ -70,9 +70,9 @@ impl RedisStore {
         };
         let ends = match self.ttl {
             Some(ttl) => {
-                format!("a session ends {} s after its last append", ttl.as_secs())
+                format!("what it holds of a session ends {} s after the last append", ttl.as_secs())
             }
-            None => "sessions have no TTL".to_owned(),
+            None => "what it holds has no TTL".to_owned(),
         };
         format!("{keeps}; {full}; {ends}")
     }

@@ -33,6 +33,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How many sessions are asked at once.
 pub(crate) const AT_ONCE: usize = 16;
 
+const END: &str = "end the turn";
 const FIND: &str = "find the turn";
 const CANCEL: &str = "cancel the turn";
 const UNFINISHED: &str = "find unfinished turns";
@@ -161,14 +162,25 @@ impl RedisStore {
     /// does it.
     pub(crate) async fn note_end(&self, turn: &TurnRecord) {
         let Some(ended) = turn.ended_at else { return };
-        let keys = [self.keys.open_turns(), self.keys.ended_turns()];
-        let member = member(&turn.session, turn.id).into_bytes();
-        let args = vec![ended.as_millis().to_string().into_bytes(), member];
-        let changed = self.note_changed("end the turn", &turn.session, ended);
-        let moved = self.pool.script("end the turn", &scripts::END, &keys, args, true);
+        let changed = self.note_changed(END, &turn.session, ended);
+        let moved = self.move_turn(END, (&turn.session, turn.id), ended);
         if let Err(error) = future::try_join(moved, changed).await {
             tracing::debug!(%error, "left a turn in an index that is over");
         }
+    }
+
+    /// Moves a turn from the open ones to those that are over.
+    pub(crate) async fn move_turn(
+        &self,
+        operation: &'static str,
+        (key, turn): (&SessionKey, TurnId),
+        ended: Timestamp,
+    ) -> Result<(), MemoryError> {
+        let keys = [self.keys.open_turns(), self.keys.ended_turns()];
+        let ended = ended.as_millis().to_string();
+        let args = [ended, member(key, turn)].map(String::into_bytes).into();
+        self.pool.script(operation, &scripts::END, &keys, args, true).await?;
+        Ok(())
     }
 
     /// Takes a turn that is gone out of the indexes.

@@ -15,7 +15,9 @@
 //! | `P:sessions` | sorted set | sessions by when they were last known to change |
 //! | `P:forgotten` | sorted set | sessions whose copies elsewhere are not known to be erased |
 //!
-//! `P` is the configured prefix. Names stand in them as base64url, so that no character of theirs
+//! `P` is the configured prefix. In front of a database it is the prefix, a colon and the database's
+//! id, so that databases never meet; what a Redis alone has kept is moved there before it is used.
+//! Names stand in them as base64url, so that no character of theirs
 //! means anything, and two names never make one key. A session's own keys share a hash tag and so
 //! a node of a cluster. What is not a session's own is an index: it is written before the session
 //! and checked when it is read, so that it may hold too much, never too little.
@@ -37,7 +39,9 @@
 //! | `r` | who restores a session, while it is put together |
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use brain_core::ids::{AppendId, IdempotencyKey, Owner, Seq, SessionId, SessionKey, TurnId};
+use brain_core::ids::{
+    AppendId, DatabaseId, IdempotencyKey, Owner, Seq, SessionId, SessionKey, TurnId,
+};
 
 /// The keys of one installation.
 #[derive(Clone, Debug)]
@@ -68,6 +72,11 @@ pub(crate) fn parse_name(name: &str) -> Option<SessionKey> {
 impl Keys {
     pub(crate) fn new(prefix: &str) -> Self {
         Self { prefix: prefix.to_owned() }
+    }
+
+    /// The keys of an installation that is in front of this database.
+    pub(crate) fn before(&self, database: DatabaseId) -> Self {
+        Self { prefix: format!("{}:{database}", self.prefix) }
     }
 
     fn of_session(&self, kind: char, key: &SessionKey) -> Vec<u8> {
@@ -183,7 +192,7 @@ pub(crate) fn turn(id: TurnId) -> [Vec<u8>; 4] {
 
 #[cfg(test)]
 mod tests {
-    use brain_core::ids::{Owner, SessionId, SessionKey};
+    use brain_core::ids::{DatabaseId, Owner, SessionId, SessionKey};
 
     use super::{Keys, name_of, parse_name};
 
@@ -200,6 +209,20 @@ mod tests {
             let text = String::from_utf8(Keys::new("p").session(&key)).unwrap();
             assert_eq!(text.matches(['{', '}']).count(), 2, "{text}");
         }
+    }
+
+    #[test]
+    fn a_session_of_a_database_has_the_hash_tag_of_one_without() {
+        let tag = |keys: &Keys| {
+            let text = String::from_utf8(keys.session(&key("ann", "s"))).unwrap();
+            let (before, tag) = text.split_once('{').unwrap();
+            (before.to_owned(), tag.to_owned())
+        };
+        let alone = Keys::new("p");
+        let [one, other] = [(), ()].map(|()| alone.before(DatabaseId::random()));
+        let names = [&alone, &one, &other].map(tag);
+        assert!(names.iter().all(|it| it.1 == names[0].1), "{names:?}");
+        assert!(names[0].0 != names[1].0 && names[1].0 != names[2].0, "{names:?}");
     }
 
     #[test]

@@ -24,6 +24,7 @@
 //! | `index`, `known`, `upkeep` | what is found without a session's name |
 //! | `recall`, `embeddings` | search |
 //! | `cache` | copies of sessions that live elsewhere |
+//! | `take_over` | sessions from a time without a database |
 //! | `health` | how Redis is |
 
 mod branch;
@@ -48,6 +49,7 @@ mod scripts;
 mod state;
 mod store;
 mod summaries;
+mod take_over;
 mod turns;
 mod upkeep;
 mod value;

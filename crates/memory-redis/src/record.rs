@@ -103,18 +103,20 @@ pub(crate) fn put_checkpoint(
     Ok(())
 }
 
-/// What leaves with a turn that is erased.
+/// What a turn leaves outside of its session.
 #[derive(Debug)]
 pub(crate) struct Outline {
     pub(crate) id: TurnId,
     pub(crate) idempotency: Option<Idempotency>,
     pub(crate) input: Option<Seq>,
+    pub(crate) opened_at: Timestamp,
+    pub(crate) ended_at: Option<Timestamp>,
 }
 
 /// The outline of a turn, by its record alone.
 pub(crate) fn outline(reply: Reply, id: TurnId, record: &[u8]) -> Result<Outline, MemoryError> {
-    let Record { idempotency, input, .. } = reply.json(record)?;
-    Ok(Outline { id, idempotency, input })
+    let Record { idempotency, input, opened_at, ended_at, .. } = reply.json(record)?;
+    Ok(Outline { id, idempotency, input, opened_at, ended_at })
 }
 
 /// The turn of these four fields; `None` without a record.

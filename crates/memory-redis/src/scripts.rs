@@ -38,6 +38,7 @@ scripts! {
     VOID = "lua/void.lua";
     CLAIM = "lua/claim.lua";
     NOTE = "lua/note.lua";
+    MOVE = "lua/move.lua";
     TOUCH = "lua/touch.lua";
     PRUNE = "lua/prune.lua";
     PAGE = "lua/page.lua";

@@ -10,7 +10,7 @@ use std::{
 };
 
 use brain_core::{
-    ids::{Seq, SessionKey, TurnId},
+    ids::{DatabaseId, Seq, SessionKey, TurnId},
     memory::{MemoryError, MemoryErrorKind},
     time::{Clock, Timestamp},
 };
@@ -52,6 +52,8 @@ pub struct RedisStore {
     pub(crate) known: Arc<KnownTurns>,
     pub(crate) embedded: Arc<Embedded>,
     pub(crate) touched: Arc<Touched>,
+    /// What this Redis has kept while it was in front of no database, if it is in front of one.
+    pub(crate) alone: Option<Arc<Self>>,
     made: Instant,
 }
 
@@ -63,7 +65,7 @@ impl RedisStore {
     ///
     /// Those of [`UrlError`].
     pub fn new(config: &RedisConfig, clock: RedisClock) -> Result<Self, UrlError> {
-        Ok(Self {
+        let alone = Self {
             pool: Pool::new(config)?,
             keys: Keys::new(&config.prefix),
             ttl: config.ttl.map(|it| it.clamp(Duration::from_millis(1), MAX_TTL)),
@@ -71,8 +73,25 @@ impl RedisStore {
             known: Arc::default(),
             embedded: Arc::default(),
             touched: Arc::default(),
+            alone: None,
             made: Instant::now(),
+        };
+        Ok(match config.database {
+            Some(database) => alone.before(database),
+            None => alone,
         })
+    }
+
+    /// The store in front of a database, on the same connections.
+    fn before(self, database: DatabaseId) -> Self {
+        Self {
+            keys: self.keys.before(database),
+            known: Arc::default(),
+            embedded: Arc::default(),
+            touched: Arc::default(),
+            alone: Some(Arc::new(self.clone())),
+            ..self
+        }
     }
 
     /// The TTL as scripts take it: milliseconds, `0` for none.

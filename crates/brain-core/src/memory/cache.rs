@@ -8,7 +8,7 @@ use std::fmt;
 use async_trait::async_trait;
 
 use super::{Branch, Entry, Forgotten, MemoryError, MemoryStore, ReadOptions, Session};
-use crate::ids::{SessionKey, Token};
+use crate::ids::{Owner, SessionKey, Token};
 
 /// Copies of sessions.
 ///
@@ -55,12 +55,22 @@ pub trait SessionCache: fmt::Debug + Send + Sync + 'static {
     /// Only backend failures.
     async fn evict(&self, key: &SessionKey) -> Result<(), MemoryError>;
 
-    /// Erases the copy, and for a day refuses copies of a session that was made before now.
+    /// Erases the copy, and what of the name waits to be [taken over](Self::take_over); for a day
+    /// refuses copies of a session that was made before now.
     ///
     /// # Errors
     ///
     /// Only backend failures; then the copy may still be there.
     async fn bury(&self, key: &SessionKey) -> Result<Forgotten, MemoryError>;
+
+    /// Makes sessions its own which it has kept for the owner in a time when it was in front of no
+    /// other store, and which are apart from its own until then; returns how many. Where several
+    /// do so at once, each session goes to one of them. One whose name is taken stays.
+    ///
+    /// # Errors
+    ///
+    /// Only backend failures; then some may be its own already.
+    async fn take_over(&self, owner: &Owner) -> Result<u64, MemoryError>;
 }
 
 /// A tier in front of a durable one: it holds copies of durable sessions, and ephemeral sessions

@@ -2,6 +2,8 @@
 
 use std::{fmt, time::Duration};
 
+use brain_core::ids::DatabaseId;
+
 use super::{target::Target, url_error::UrlError};
 
 /// How to reach Redis, and how to use it.
@@ -23,6 +25,9 @@ pub struct RedisConfig {
     pub ttl: Option<Duration>,
     /// What every key begins with, so that others may use the same Redis.
     pub prefix: String,
+    /// The database that the store is in front of: its sessions and copies are apart from those of
+    /// any other. `None` where Redis is all of memory.
+    pub database: Option<DatabaseId>,
     /// Longest that a call may take, with waiting for a connection and connecting.
     pub command_timeout: Duration,
     /// Longest that connecting may take, name resolution, TLS and login included.
@@ -32,8 +37,8 @@ pub struct RedisConfig {
 }
 
 impl RedisConfig {
-    /// The settings for this URL: no TTL, the prefix `codexd`, 2 s a call, 1 s to connect, 16
-    /// connections. Reads the certificates that the URL names, and connects to nothing.
+    /// The settings for this URL: no TTL, the prefix `codexd`, no database, 2 s a call, 1 s to
+    /// connect, 16 connections. Reads the certificates that the URL names, and connects to nothing.
     ///
     /// # Errors
     ///
@@ -43,6 +48,7 @@ impl RedisConfig {
             target: Target::parse(url)?,
             ttl: None,
             prefix: "codexd".to_owned(),
+            database: None,
             command_timeout: Duration::from_secs(2),
             connect_timeout: Duration::from_secs(1),
             pool_size: 16,
@@ -62,6 +68,7 @@ impl fmt::Debug for RedisConfig {
             .field("address", &self.address())
             .field("ttl", &self.ttl)
             .field("prefix", &self.prefix)
+            .field("database", &self.database)
             .field("command_timeout", &self.command_timeout)
             .field("connect_timeout", &self.connect_timeout)
             .field("pool_size", &self.pool_size)

@@ -1,7 +1,8 @@
 //! Moving what the hot tier holds as a store of its own to the durable one.
 //!
 //! Such sessions are from a time without a durable tier. Each owner's are moved once in a process,
-//! before anything else is done for the owner.
+//! before anything else is done for the owner. A hot tier that several durable ones share keeps them
+//! apart from what it has for each; they are this one's once they are taken over.
 
 use std::{
     collections::HashMap,
@@ -86,11 +87,16 @@ impl Tiers {
         }
         let mut before = None;
         loop {
-            let list = self.hot.tier.list(owner, ListOptions { before, limit: PAGE });
+            let list = self.hot.tier.list(owner, ListOptions { before: before.take(), limit: PAGE });
             let page = self.hot_copy(WRITE, list).await?;
-            let Some(last) = page.last() else { return Some(()) };
-            before = Some(PageKey::from(last));
             let left = LONGEST.checked_sub(self.clock.elapsed().saturating_sub(since))?;
+            let Some(last) = page.last() else {
+                match self.hot_copy(left, self.hot.tier.take_over(owner)).await? {
+                    0 => return Some(()),
+                    _ => continue,
+                }
+            };
+            before = Some(PageKey::from(last));
             let adopted = self.hot.within(left, self.adopt_page(owner, &page)).await;
             adopted.map_err(|error| put_off(owner, &error)).ok()?;
         }

@@ -53,13 +53,8 @@ impl TurnIndex for TieredMemory {
         found.iter().for_each(|it| tiers.known.saw(it, MemoryClass::Durable));
         // Where the hot tier is down, whoever finds such a turn later ends it.
         let live = tiers.hot_copy(WRITE, tiers.hot.tier.unfinished()).await.unwrap_or_default();
-        for turn in live {
-            // Another daemon, with a database of its own, may use the same hot tier.
-            if tiers.is_ephemeral(&turn.session).await? {
-                tiers.known.saw(&turn, MemoryClass::Ephemeral);
-                found.push(turn);
-            }
-        }
+        live.iter().for_each(|it| tiers.known.saw(it, MemoryClass::Ephemeral));
+        found.extend(live);
         Ok(found)
     }
 }
