@@ -52,7 +52,9 @@ pub use self::{
 use crate::{
     ids::{HolderId, Owner, Seq, SessionId, SessionKey, TurnId},
     llm::LlmGateway,
-    memory::{Checkpoint, Entry, Forgotten, MemoryClass, MemoryError, MemoryStore, TurnRecord},
+    memory::{
+        Checkpoint, Entry, Forget, Forgotten, MemoryClass, MemoryError, MemoryStore, TurnRecord,
+    },
     task::Spawner,
     time::Clock,
     tool::{ToolBox, ToolClass},
@@ -330,7 +332,7 @@ impl Brain {
                 self.inner.wait_at_most(Duration::from_secs(2), live.log.ended()).await;
             }
         }
-        let forgotten = self.inner.ports.store.forget(key).await?;
+        let forgotten = self.inner.ports.store.forget(key, Forget::Always).await?;
         self.inner.live.forget(key);
         Ok(forgotten)
     }

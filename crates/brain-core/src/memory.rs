@@ -43,8 +43,8 @@ pub use self::{
     },
     search::{Embedded, Hit, QueryVector, Search, Unembedded},
     session::{
-        Append, Appended, Branch, Expect, Forgotten, ListOptions, MemoryClass, NewSession, PageKey,
-        ReadFrom, ReadOptions, Restored, Session, SessionPatch, Summary,
+        Append, Appended, Branch, Edition, Expect, Forget, Forgotten, ListOptions, MemoryClass,
+        NewSession, PageKey, ReadFrom, ReadOptions, Restored, Session, SessionPatch, Summary,
     },
     tiered::{TieredMemory, TieredPorts},
     tool_round::inside_tool_round,
@@ -127,16 +127,19 @@ pub trait SessionLog: fmt::Debug + Send + Sync + 'static {
     ) -> Result<Session, MemoryError>;
 
     /// Erases a session with its entries, summaries, turns, append ids and idempotency keys, an
-    /// open turn too. Erasing an unknown session succeeds, and tells what is still pending.
+    /// open turn too, if the session is as `forget` says. Erasing an unknown session succeeds, and
+    /// tells what is still pending.
     ///
     /// # Errors
     ///
-    /// Only backend failures.
-    async fn forget(&self, key: &SessionKey) -> Result<Forgotten, MemoryError>;
+    /// [`MemoryErrorKind::Conflict`] when the session is not as `forget` says; then nothing is
+    /// erased.
+    async fn forget(&self, key: &SessionKey, forget: Forget) -> Result<Forgotten, MemoryError>;
 
     /// Erases what one entry says; [what is left](EntryBody::forgotten) keeps its place in the
     /// tree. Every summary made there or at a later position goes too, and so does the record of
-    /// the turn that it was the input of; the session has a new token. Erasing an unknown entry, or one that was erased before, succeeds.
+    /// the turn that it was the input of; the session has a new token and [edition](Session::edition).
+    /// Erasing an unknown entry, or one that was erased before, succeeds.
     ///
     /// # Errors
     ///
@@ -181,13 +184,19 @@ pub trait Catalog: fmt::Debug + Send + Sync + 'static {
     ) -> Result<Option<Session>, MemoryError>;
 
     /// Keeps a summary in place of one that was made at the same entry. Changes neither the token
-    /// nor the times of the session.
+    /// nor the times of the session. `edition` is the session's from before that was read which the
+    /// summary was made of: it may repeat what was forgotten since.
     ///
     /// # Errors
     ///
-    /// [`MemoryErrorKind::Conflict`] when there is no such session,
+    /// [`MemoryErrorKind::Conflict`] when there is no session of this edition,
     /// [`MemoryErrorKind::UnknownParent`] when it has no such entry.
-    async fn keep_summary(&self, key: &SessionKey, summary: Summary) -> Result<(), MemoryError>;
+    async fn keep_summary(
+        &self,
+        key: &SessionKey,
+        edition: Edition,
+        summary: Summary,
+    ) -> Result<(), MemoryError>;
 
     /// The session's summaries, by position; empty if there is no such session.
     ///

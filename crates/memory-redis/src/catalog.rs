@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use brain_core::{
     ids::{Owner, SessionId, SessionKey},
     memory::{
-        Catalog, ListOptions, MemoryError, MemoryErrorKind, NewSession, PageKey, Session,
+        Catalog, Edition, ListOptions, MemoryError, MemoryErrorKind, NewSession, PageKey, Session,
         SessionPatch, Summary,
     },
     time::Timestamp,
@@ -192,8 +192,13 @@ impl Catalog for RedisStore {
         }
     }
 
-    async fn keep_summary(&self, key: &SessionKey, summary: Summary) -> Result<(), MemoryError> {
-        self.put_summary(key, &summary).await
+    async fn keep_summary(
+        &self,
+        key: &SessionKey,
+        edition: Edition,
+        summary: Summary,
+    ) -> Result<(), MemoryError> {
+        self.put_summary(key, edition, &summary).await
     }
 
     async fn summaries(&self, key: &SessionKey) -> Result<Vec<Summary>, MemoryError> {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use brain_core::{
-    ids::{Seq, SessionKey, Token, TurnId},
-    memory::{Draft, EntryStatus, Forgotten, MemoryError, MemoryErrorKind},
+    ids::{Seq, SessionKey, TurnId},
+    memory::{Draft, EntryStatus, Forget, Forgotten, MemoryError, MemoryErrorKind},
 };
 
 use futures_util::{StreamExt, stream};
@@ -15,7 +15,7 @@ use crate::{
     record::{self, Outline},
     reply::Reply,
     scripts,
-    state::Description,
+    state::{Description, Stored},
     store::{Attempts, Change, Committed, Look, RedisStore, Seen, millis},
     summaries, value,
 };
@@ -27,9 +27,17 @@ pub(crate) const BURIAL: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl RedisStore {
     /// [`brain_core::memory::SessionLog::forget`]: erases session and copy, and leaves a burial.
-    pub(crate) async fn erase(&self, key: &SessionKey) -> Result<Forgotten, MemoryError> {
+    pub(crate) async fn erase(
+        &self,
+        key: &SessionKey,
+        forget: Forget,
+    ) -> Result<Forgotten, MemoryError> {
+        let used = || MemoryError::new(FORGET, MemoryErrorKind::Conflict);
         let seen = self.look(FORGET, key, Look::default()).await?;
-        if seen.stored.is_some() {
+        if let Some(Stored { session, state, .. }) = &seen.stored {
+            if !session.may_be_forgotten(forget, state.held.is_some()) {
+                return Err(used());
+            }
             match self.note_forgotten(FORGET, (key, seen.now)).await {
                 // Forgetting makes room; that it is noted does not stand in its way.
                 Err(error) if error.kind() == MemoryErrorKind::Full => {
@@ -45,11 +53,17 @@ impl RedisStore {
             self.keys.staged(key),
             self.keys.burial(key),
         ];
-        let args = vec![self.given_now(), millis(BURIAL)];
+        let idle_since = match forget {
+            Forget::Always => Vec::new(),
+            Forget::IfIdleSince(before) => before.as_millis().to_string().into_bytes(),
+        };
+        let args = vec![self.given_now(), millis(BURIAL), idle_since];
         let erased = self.pool.script(FORGET, &scripts::FORGET, &keys, args, true).await?;
-        let erased = Reply(FORGET)
-            .optional_text(erased)?
-            .map_or(Ok(0), |it| it.parse().map_err(|_| Reply(FORGET).corrupt()))?;
+        let erased = match Reply(FORGET).optional_text(erased)?.as_deref() {
+            None => 0,
+            Some("used") => return Err(used()),
+            Some(count) => count.parse().map_err(|_| Reply(FORGET).corrupt())?,
+        };
         self.touched.forget(key);
         self.drop_turns(key, turns).await;
         self.prune_sessions(&key.owner, std::slice::from_ref(&key.id)).await;
@@ -57,7 +71,7 @@ impl RedisStore {
     }
 
     /// The turns that a session has, over or not.
-    async fn turns_in(
+    pub(crate) async fn turns_in(
         &self,
         operation: &'static str,
         key: &SessionKey,
@@ -84,7 +98,7 @@ impl RedisStore {
     }
 
     /// Frees the keys of turns that are gone, and takes them out of the indexes.
-    async fn drop_turns(&self, key: &SessionKey, turns: Vec<Outline>) {
+    pub(crate) async fn drop_turns(&self, key: &SessionKey, turns: Vec<Outline>) {
         let gone = turns.into_iter().map(|turn| async move {
             if let Some(known) = &turn.idempotency {
                 self.free_key(key, (turn.id, &known.key)).await;
@@ -138,9 +152,9 @@ fn without_entry(seen: &Seen, seq: Seq) -> Result<Option<Change>, MemoryError> {
     }
     let left = Draft::new(entry.body.forgotten())?;
     let description = (keys::DESCRIPTION.to_vec(), stored.description.clone());
-    stored.session.drop_default_title();
+    stored.session.forgot_entry(seen.now);
     stored.description = Description::of(FORGET_ENTRY, stored.state.born, &stored.session)?;
-    stored.changed(Token::random(), seen.now);
+    stored.changed(stored.session.token, seen.now);
     let mut sets = stored.sets();
     sets.push(stored.description_field());
     sets.push((keys::entry(seq), value::value(entry.parent, &left)));

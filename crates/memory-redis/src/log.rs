@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use brain_core::{
     ids::{Seq, SessionKey, Token},
     memory::{
-        Append, Appended, Branch, Entry, Expect, Fence, Forgotten, MemoryError, MemoryErrorKind,
-        NewSession, ReadOptions, Session, SessionLog, inside_tool_round,
+        Append, Appended, Branch, Entry, Expect, Fence, Forget, Forgotten, MemoryError,
+        MemoryErrorKind, NewSession, ReadOptions, Session, SessionLog, inside_tool_round,
     },
 };
 use redis::Value;
@@ -195,8 +195,8 @@ impl SessionLog for RedisStore {
         }
     }
 
-    async fn forget(&self, key: &SessionKey) -> Result<Forgotten, MemoryError> {
-        self.erase(key).await
+    async fn forget(&self, key: &SessionKey, forget: Forget) -> Result<Forgotten, MemoryError> {
+        self.erase(key, forget).await
     }
 
     async fn forget_entry(&self, key: &SessionKey, seq: Seq) -> Result<Forgotten, MemoryError> {

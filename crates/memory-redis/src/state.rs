@@ -6,7 +6,7 @@ use std::fmt;
 use brain_core::{
     ids::{HolderId, Seq, SessionKey, Token, TurnId},
     json::RawJson,
-    memory::{Appended, MemoryClass, MemoryError, Session},
+    memory::{Appended, Edition, MemoryClass, MemoryError, Session},
     time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
@@ -120,6 +120,8 @@ pub(crate) struct Description {
     recall: bool,
     #[serde(default)]
     class: MemoryClass,
+    #[serde(default)]
+    edition: Edition,
 }
 
 impl Description {
@@ -129,9 +131,10 @@ impl Description {
         born: Token,
         session: &Session,
     ) -> Result<Vec<u8>, MemoryError> {
-        let Session { title, metadata, system, recall, class, .. } = session.clone();
+        let Session { title, metadata, system, recall, class, edition, .. } = session.clone();
         let default_title = session.has_default_title;
-        let description = Self { born, title, default_title, metadata, system, recall, class };
+        let description =
+            Self { born, title, default_title, metadata, system, recall, class, edition };
         serde_json::to_vec(&description)
             .map_err(|error| Reply(operation).corrupt().with_source(error))
     }
@@ -160,18 +163,19 @@ impl Stored {
         };
         let state = reply.parsed(&line, State::parse)?;
         let updated = reply.parsed(&updated, |it| it.parse().ok())?;
-        let Description { title, default_title, metadata, system, recall, class, .. } =
-            reply.json(&description)?;
+        let described: Description = reply.json(&description)?;
+        let Description { title, metadata, system, recall, class, edition, .. } = described;
         let session = Session {
             id: key.id.clone(),
             title,
-            has_default_title: default_title,
+            has_default_title: described.default_title,
             metadata,
             system,
             recall,
             class,
             head: state.head,
             token: state.token,
+            edition,
             entries: state.entries,
             created_at: state.created_at,
             updated_at: Timestamp::from_millis(updated),

@@ -2,7 +2,7 @@
 
 use brain_core::{
     ids::{Seq, SessionKey},
-    memory::{MemoryError, MemoryErrorKind, Summary},
+    memory::{Edition, MemoryError, MemoryErrorKind, Summary},
 };
 
 use crate::{
@@ -46,6 +46,7 @@ impl RedisStore {
     pub(crate) async fn put_summary(
         &self,
         key: &SessionKey,
+        edition: Edition,
         summary: &Summary,
     ) -> Result<(), MemoryError> {
         let attempts = Attempts::new(KEEP);
@@ -55,6 +56,9 @@ impl RedisStore {
             let Some(stored) = &seen.stored else {
                 return Err(MemoryError::new(KEEP, self.absence(KEEP, key).await?));
             };
+            if stored.session.edition != edition {
+                return Err(MemoryError::new(KEEP, MemoryErrorKind::Conflict));
+            }
             if !seen.parent_exists {
                 return Err(MemoryError::new(KEEP, MemoryErrorKind::UnknownParent));
             }

@@ -2,7 +2,7 @@
 
 use brain_core::{
     ids::{Owner, SessionKey},
-    memory::{ListOptions, MemoryErrorKind, NewSession, Session, SessionPatch},
+    memory::{Forget, ListOptions, MemoryErrorKind, NewSession, Session, SessionPatch},
     time::Timestamp,
 };
 use rusqlite::{Connection, OptionalExtension};
@@ -12,6 +12,7 @@ use crate::{
     hidden,
     rows::{self, StoredSession, session_columns},
     tombstones::{self, Copies},
+    turns,
 };
 
 /// The session of this name.
@@ -63,7 +64,8 @@ pub(crate) fn insert(
 /// Writes everything of a session that can change.
 pub(crate) fn save(connection: &Connection, row: i64, session: &Session) -> Outcome<()> {
     let sql = "UPDATE sessions SET title = ?2, metadata = ?3, system = ?4, recall = ?5, \
-                   head = ?6, token = ?7, entries = ?8, updated_at = ?9, default_title = ?10 \
+                   head = ?6, token = ?7, entries = ?8, updated_at = ?9, default_title = ?10, \
+                   edition = ?11 \
                WHERE id = ?1";
     connection.prepare_cached(sql)?.execute((
         row,
@@ -76,6 +78,7 @@ pub(crate) fn save(connection: &Connection, row: i64, session: &Session) -> Outc
         rows::int(session.entries),
         session.updated_at.as_millis(),
         session.has_default_title,
+        rows::int(session.edition.bits()),
     ))?;
     Ok(())
 }
@@ -131,11 +134,20 @@ pub(crate) fn patch(
     Ok(Some(session))
 }
 
-/// Forgets a session with all that belongs to it; returns how many entries it had.
+/// Forgets a session with all that belongs to it, if it is as `forget` says; returns how many
+/// entries it had.
 ///
 /// Its turns are erased at once, since they are found by names of their own.
-pub(crate) fn forget(connection: &Connection, key: &SessionKey, now: Timestamp) -> Outcome<u64> {
+pub(crate) fn forget(
+    connection: &Connection,
+    key: &SessionKey,
+    forget: Forget,
+    now: Timestamp,
+) -> Outcome<u64> {
     let Some(StoredSession { row, session }) = find(connection, key)? else { return Ok(0) };
+    if !session.may_be_forgotten(forget, turns::open_of(connection, row)?.is_some()) {
+        return Err(MemoryErrorKind::Conflict.into());
+    }
     hidden::doom(connection, row)?;
     connection.prepare_cached("DELETE FROM turns WHERE session = ?1")?.execute([row])?;
     tombstones::bury(connection, key, (session.entries, Copies::Possible), now)?;

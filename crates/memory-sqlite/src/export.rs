@@ -7,7 +7,7 @@ use brain_core::{
     BoxError,
     ids::{Owner, Seq, Token},
     memory::{
-        Entry, ExportPart, ExportedEntry, ExportedHead, ExportedSession, MemoryError,
+        Edition, Entry, ExportPart, ExportedEntry, ExportedHead, ExportedSession, MemoryError,
         MemoryErrorKind, Session,
     },
 };
@@ -167,6 +167,7 @@ fn head(json: &str) -> Outcome<ExportedHead> {
         head: head.head,
         // No export has these.
         token: Token::random(),
+        edition: Edition::random(),
         entries: 0,
         created_at: head.created_at,
         updated_at: head.updated_at,

@@ -9,8 +9,8 @@ use brain_core::{
     chat::Role,
     ids::{AppendId, Seq, SessionKey, Token},
     memory::{
-        Append, Appended, Branch, Draft, Entry, EntryBody, EntryStatus, Expect, MemoryErrorKind,
-        NewSession, ReadFrom, ReadOptions, Session, Summary, inside_tool_round,
+        Append, Appended, Branch, Draft, Edition, Entry, EntryBody, EntryStatus, Expect,
+        MemoryErrorKind, NewSession, ReadFrom, ReadOptions, Session, Summary, inside_tool_round,
     },
     recall::Document,
     time::Timestamp,
@@ -328,9 +328,11 @@ pub(crate) fn move_head(
 pub(crate) fn keep_summary(
     connection: &Connection,
     key: &SessionKey,
+    edition: Edition,
     summary: &Summary,
 ) -> Outcome<()> {
-    let stored = catalog::find(connection, key)?.ok_or(MemoryErrorKind::Conflict)?;
+    let stored = catalog::find(connection, key)?.filter(|it| it.session.edition == edition);
+    let stored = stored.ok_or(MemoryErrorKind::Conflict)?;
     check_exists(connection, stored.row, Some(summary.at))?;
     summaries::keep(connection, stored.row, summary)
 }
@@ -353,9 +355,7 @@ pub(crate) fn forget_entry(
     }
     summaries::forget_from(connection, row, seq)?;
     turns::forget_input(connection, row, seq)?;
-    session.drop_default_title();
-    session.token = Token::random();
-    session.updated_at = now;
+    session.forgot_entry(now);
     catalog::save(connection, row, &session)?;
     tombstones::bury(connection, key, (1, Copies::None), now)?;
     Ok(1)

@@ -4,7 +4,9 @@ use brain_core::{
     BoxError,
     ids::{HolderId, IdempotencyKey, Owner, Seq, SessionId, SessionKey, Token, TurnId},
     json::RawJson,
-    memory::{Checkpoint, Entry, Idempotency, MemoryClass, Session, TurnRecord, TurnState},
+    memory::{
+        Checkpoint, Edition, Entry, Idempotency, MemoryClass, Session, TurnRecord, TurnState,
+    },
     time::Timestamp,
 };
 use rusqlite::{Error, Result, Row, types::Type};
@@ -16,7 +18,7 @@ use crate::error::{Failure, Outcome};
 macro_rules! session_columns {
     () => {
         "s.id, s.name, s.title, s.metadata, s.system, s.recall, s.class, s.head, s.token, \
-         s.entries, s.created_at, s.updated_at, s.default_title"
+         s.entries, s.created_at, s.updated_at, s.default_title, s.edition"
     };
 }
 pub(crate) use session_columns;
@@ -81,6 +83,7 @@ pub(crate) fn session(row: &Row<'_>) -> Result<StoredSession> {
         class: parsed(row, 6, class)?,
         head: seq(row, 7)?,
         token: parsed(row, 8, Token::parse)?,
+        edition: Edition::from_bits(unsigned(row, 13)?),
         entries: unsigned(row, 9)?,
         created_at: timestamp(row, 10)?,
         updated_at: timestamp(row, 11)?,

@@ -20,13 +20,16 @@ use std::{
 use async_trait::async_trait;
 use futures_util::stream::{self, BoxStream, StreamExt};
 
-use self::state::State;
+use self::{
+    recall::{Indexed, found_in, found_in_import},
+    state::State,
+};
 use super::{
-    Append, Appended, Branch, Catalog, Checkpoint, CloseTurn, Embedded, Entry, ExportPart,
-    ExportedSession, Fence, Forgotten, Health, Hit, ListOptions, LocalCache, MemoryCapabilities,
-    MemoryError, MemoryErrorKind, MemoryStore, NewSession, OpenTurn, Opened, Portable, ReadOptions,
-    Recall, Restored, Search, Session, SessionCache, SessionLog, SessionPatch, Signals, Summary,
-    TierHealth, TurnIndex, TurnRecord, Turns, Unembedded, Upkeep,
+    Append, Appended, Branch, Catalog, Checkpoint, CloseTurn, Edition, Embedded, Entry, ExportPart,
+    ExportedSession, Fence, Forget, Forgotten, Health, Hit, ListOptions, LocalCache,
+    MemoryCapabilities, MemoryError, MemoryErrorKind, MemoryStore, NewSession, OpenTurn, Opened,
+    Portable, ReadOptions, Recall, Restored, Search, Session, SessionCache, SessionLog,
+    SessionPatch, Signals, Summary, TierHealth, TurnIndex, TurnRecord, Turns, Unembedded, Upkeep,
 };
 use crate::{
     ids::{IdempotencyKey, Owner, Seq, SessionKey, Token, TurnId},
@@ -105,6 +108,7 @@ fn conflict(operation: &'static str) -> MemoryError {
 #[async_trait]
 impl SessionLog for InMemoryStore {
     async fn append(&self, key: &SessionKey, append: Append) -> Result<Appended, MemoryError> {
+        let append = Indexed { append: &append, found: found_in(&append) };
         self.state().append(key, &append, self.now())
     }
 
@@ -136,8 +140,8 @@ impl SessionLog for InMemoryStore {
         session.move_head(expect, head, self.now())
     }
 
-    async fn forget(&self, key: &SessionKey) -> Result<Forgotten, MemoryError> {
-        Ok(self.state().forget(key, self.now()))
+    async fn forget(&self, key: &SessionKey, forget: Forget) -> Result<Forgotten, MemoryError> {
+        self.state().forget(key, forget, self.now())
     }
 
     async fn forget_entry(&self, key: &SessionKey, seq: Seq) -> Result<Forgotten, MemoryError> {
@@ -167,8 +171,13 @@ impl Catalog for InMemoryStore {
         self.state().patch(key, patch, self.now())
     }
 
-    async fn keep_summary(&self, key: &SessionKey, summary: Summary) -> Result<(), MemoryError> {
-        self.state().keep_summary(key, summary)
+    async fn keep_summary(
+        &self,
+        key: &SessionKey,
+        edition: Edition,
+        summary: Summary,
+    ) -> Result<(), MemoryError> {
+        self.state().keep_summary(key, edition, summary)
     }
 
     async fn summaries(&self, key: &SessionKey) -> Result<Vec<Summary>, MemoryError> {
@@ -190,14 +199,16 @@ impl Portable for InMemoryStore {
         key: &SessionKey,
         session: &ExportedSession,
     ) -> Result<Restored, MemoryError> {
-        self.state().restore(key, session)
+        session.check_tree()?;
+        let found = found_in_import(session);
+        self.state().restore(key, (session, &found))
     }
 }
 
 #[async_trait]
 impl Recall for InMemoryStore {
     async fn search(&self, owner: &Owner, search: &Search) -> Result<Vec<Hit>, MemoryError> {
-        Ok(self.state().search(owner, search))
+        Ok(self.find(owner, search).await)
     }
 
     async fn unembedded(&self, model: &str, limit: usize) -> Result<Vec<Unembedded>, MemoryError> {
@@ -209,17 +220,15 @@ impl Recall for InMemoryStore {
         model: &str,
         embeddings: Vec<Embedded>,
     ) -> Result<(), MemoryError> {
-        let mut state = self.state();
-        state.weigh_embeddings(&embeddings);
-        state.keep_embeddings(model, embeddings);
-        Ok(())
+        self.state().keep_embeddings(model, embeddings)
     }
 }
 
 #[async_trait]
 impl Turns for InMemoryStore {
     async fn open(&self, open: OpenTurn) -> Result<Opened, MemoryError> {
-        self.state().open(open, self.now())
+        let found = found_in(&open.append);
+        self.state().open(open, found, self.now())
     }
 
     async fn take(&self, fence: Fence, lease: Duration) -> Result<TurnRecord, MemoryError> {
@@ -235,7 +244,8 @@ impl Turns for InMemoryStore {
     }
 
     async fn close(&self, close: CloseTurn) -> Result<TurnRecord, MemoryError> {
-        self.state().close(&close, self.now())
+        let found = found_in(&close.append);
+        self.state().close(&close, found, self.now())
     }
 }
 
@@ -346,5 +356,9 @@ impl SessionCache for InMemoryStore {
 
     async fn bury(&self, key: &SessionKey) -> Result<Forgotten, MemoryError> {
         self.copies.bury(key).await
+    }
+
+    async fn take_over(&self, owner: &Owner) -> Result<u64, MemoryError> {
+        self.copies.take_over(owner).await
     }
 }

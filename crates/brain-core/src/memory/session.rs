@@ -1,6 +1,7 @@
 //! Sessions, and what callers say when they append to, read and list them.
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::{
     ids::{AppendId, Seq, SessionId, Token},
@@ -18,6 +19,33 @@ pub enum MemoryClass {
     Durable,
     /// In the hot tier only, until its TTL ends.
     Ephemeral,
+}
+
+/// Tells apart what a session said before something of it was forgotten and after: another one when
+/// the session is made, and whenever an entry of it is forgotten. Compared for equality only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Edition(u64);
+
+impl Edition {
+    /// One that no session has had.
+    #[must_use]
+    pub fn random() -> Self {
+        let (_, bits) = Uuid::new_v4().as_u64_pair();
+        Self(bits >> 1)
+    }
+
+    /// As [`Self::bits`] gave it.
+    #[must_use]
+    pub fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    /// As a number for stores, below 2^63.
+    #[must_use]
+    pub fn bits(self) -> u64 {
+        self.0
+    }
 }
 
 /// A session without its entries.
@@ -41,6 +69,8 @@ pub struct Session {
     pub head: Option<Seq>,
     /// Its state; see [`Token`].
     pub token: Token,
+    /// What of it was forgotten by then; see [`Edition`].
+    pub edition: Edition,
     /// How many entries it has, on all branches.
     pub entries: u64,
     /// When it was made.
@@ -64,6 +94,7 @@ impl Session {
             class,
             head: None,
             token: Token::random(),
+            edition: Edition::random(),
             entries: 0,
             created_at: now,
             updated_at: now,
@@ -87,11 +118,23 @@ impl Session {
         self.updated_at = now;
     }
 
-    /// Takes a default title away, as every store does when an entry is forgotten: it may say what
-    /// the entry said.
-    pub fn drop_default_title(&mut self) {
+    /// Lets go of what may say what an entry said, as every store does when one is forgotten: of a
+    /// default title, and of what is being made of the entries now.
+    pub fn forgot_entry(&mut self, now: Timestamp) {
+        self.edition = Edition::random();
+        self.token = Token::random();
+        self.updated_at = now;
         if std::mem::take(&mut self.has_default_title) {
             self.title = None;
+        }
+    }
+
+    /// Whether [`Forget`] lets the session go, of which a turn is open or not.
+    #[must_use]
+    pub fn may_be_forgotten(&self, forget: Forget, has_open_turn: bool) -> bool {
+        match forget {
+            Forget::Always => true,
+            Forget::IfIdleSince(before) => !has_open_turn && self.updated_at < before,
         }
     }
 
@@ -281,6 +324,15 @@ pub struct ListOptions {
     pub before: Option<PageKey>,
     /// At most this many.
     pub limit: usize,
+}
+
+/// When a session is forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forget {
+    /// Whatever happens in it.
+    Always,
+    /// Only if it has no open turn and has not changed at that time or later.
+    IfIdleSince(Timestamp),
 }
 
 /// What forgetting erased.

@@ -6,7 +6,7 @@ use brain_core::{
     ids::{Owner, SessionId, SessionKey},
     json::RawJson,
     memory::{
-        ListOptions, MemoryClass, MemoryErrorKind, NewSession, PageKey, Search, Session,
+        Forget, ListOptions, MemoryClass, MemoryErrorKind, NewSession, PageKey, Search, Session,
         SessionPatch,
     },
     time::Clock,
@@ -89,7 +89,7 @@ pub async fn a_page_key_outlives_its_session(it: Subject) {
         it.say(&key(id), "hi").await;
     }
     let before = Some(PageKey::from(&it.session(&key("b")).await));
-    it.store.forget(&key("b")).await.unwrap();
+    it.store.forget(&key("b"), Forget::Always).await.unwrap();
     let page = it.store.list(&ann(), ListOptions { before, limit: 10 }).await.unwrap();
     assert_eq!(ids(&page), ["a"]);
 }
@@ -158,7 +158,7 @@ pub async fn owners_share_nothing(it: Subject) {
     assert!(!it.record(&turn).await.cancel_requested);
     let found = it.store.search(&bob(), &Search::words("secret", 10)).await.unwrap();
     assert_eq!(found.iter().map(|it| &it.session).collect::<Vec<_>>(), [&theirs]);
-    it.store.forget(&theirs).await.unwrap();
+    it.store.forget(&theirs, Forget::Always).await.unwrap();
     assert_eq!(it.texts(&mine).await, ["ann's secret", "more of ann"]);
     assert_eq!(it.store.list(&bob(), ListOptions { before: None, limit: 9 }).await.unwrap(), []);
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use brain_core::{
     ids::{Owner, Seq, SessionId, SessionKey},
     memory::{
-        Expect, ExportPart, ExportedEntry, ExportedHead, ExportedSession, ListOptions, MemoryError,
-        ReadOptions,
+        Expect, ExportPart, ExportedEntry, ExportedHead, ExportedSession, Forget, ListOptions,
+        MemoryError, ReadOptions,
     },
 };
 use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
@@ -42,7 +42,7 @@ async fn fill(it: &Subject) {
         it.add(&key, (0..=n).map(|n| draft(&n.to_string())).collect()).await;
         it.store.append(&key, append(None, Expect::Attach, "aside")).await.unwrap();
     }
-    it.store.keep_summary(&key("session 7"), super::summaries::summary(3, "s")).await.unwrap();
+    it.summarise(&key("session 7"), super::summaries::summary(3, "s")).await.unwrap();
     it.add(&key("long"), (0..1_500).map(|n| draft(&n.to_string())).collect()).await;
     let turn = it.start(&key("session 3"), "q").await;
     it.store.close(closing(&turn, "a")).await.unwrap();
@@ -120,7 +120,7 @@ pub async fn a_slow_reader_holds_nothing(it: Subject) {
     let ExportPart::Session(head) = first(&mut slow).await else { panic!("no session first") };
     let meanwhile = async {
         it.say(&key("session 24"), "meanwhile").await;
-        it.store.forget(&key("session 20")).await.unwrap();
+        it.store.forget(&key("session 20"), Forget::Always).await.unwrap();
         it.add(&key("new"), (0..500).map(|n| draft(&n.to_string())).collect()).await;
         it.store.read(&key("long"), ReadOptions::newest(9)).await.unwrap();
     };

@@ -3,8 +3,8 @@
 use brain_core::{
     ids::{IdempotencyKey, Seq, SessionKey},
     memory::{
-        Append, Expect, Forgotten, ListOptions, MemoryErrorKind, NewSession, OpenTurn, ReadOptions,
-        Search,
+        Append, Expect, Forget, Forgotten, ListOptions, MemoryErrorKind, NewSession, OpenTurn,
+        ReadOptions, Search,
     },
 };
 use tokio::task::JoinSet;
@@ -18,7 +18,7 @@ pub async fn forgetting_erases_everything(it: Subject) {
     let open = it.turn(&key, "canary three").await;
     let turn = it.started(OpenTurn { idempotency: Some(idempotency("k", "h")), ..open }).await;
     it.store.close(closing(&turn, "canary four")).await.unwrap();
-    assert_eq!(it.store.forget(&key).await.unwrap().erased, 4);
+    assert_eq!(it.store.forget(&key, Forget::Always).await.unwrap().erased, 4);
 
     assert_eq!(it.store.session(&key).await.unwrap(), None);
     assert_eq!(it.store.read(&key, ReadOptions::newest(9)).await.unwrap(), None);
@@ -34,9 +34,9 @@ pub async fn forgetting_erases_everything(it: Subject) {
 /// Forgetting what there is not succeeds, as often as one likes.
 pub async fn forgetting_nothing_succeeds(it: Subject) {
     it.say(&key("twice"), "a").await;
-    assert_eq!(it.store.forget(&key("twice")).await.unwrap().erased, 1);
+    assert_eq!(it.store.forget(&key("twice"), Forget::Always).await.unwrap().erased, 1);
     for id in ["twice", "never"] {
-        let forgotten = it.store.forget(&key(id)).await.unwrap();
+        let forgotten = it.store.forget(&key(id), Forget::Always).await.unwrap();
         assert_eq!(forgotten.erased, Forgotten::default().erased);
     }
 }
@@ -48,7 +48,7 @@ pub async fn forgetting_spares_other_sessions(it: Subject) {
     }
     let turn = it.start(&key("b"), "q").await;
     let kept = (it.read(&key("ab")).await, it.read(&key("b")).await);
-    it.store.forget(&key("a")).await.unwrap();
+    it.store.forget(&key("a"), Forget::Always).await.unwrap();
     assert_eq!((it.read(&key("ab")).await, it.read(&key("b")).await), kept);
     assert_eq!(it.record(&turn).await, turn);
 }
@@ -57,7 +57,7 @@ pub async fn forgetting_spares_other_sessions(it: Subject) {
 pub async fn old_tokens_write_nothing(it: Subject) {
     let key = key("old");
     let old = it.say(&key, "a").await;
-    it.store.forget(&key).await.unwrap();
+    it.store.forget(&key, Forget::Always).await.unwrap();
     let late = |expect| it.store.append(&key, append(old.head, expect, "late"));
     for expect in [Expect::At(old.token), Expect::Attach] {
         assert_eq!(kind(late(expect).await), MemoryErrorKind::Conflict);
@@ -75,11 +75,11 @@ pub async fn a_forgotten_name_is_free(it: Subject) {
     let first = append(None, Expect::Absent, "a");
     it.store.append(&key, first.clone()).await.unwrap();
     it.say(&key, "b").await;
-    it.store.forget(&key).await.unwrap();
+    it.store.forget(&key, Forget::Always).await.unwrap();
     let again = it.store.append(&key, first).await.unwrap();
     assert_eq!(again.last, Some(Seq(1)));
     assert_eq!(it.texts(&key).await, ["a"]);
-    it.store.forget(&key).await.unwrap();
+    it.store.forget(&key, Forget::Always).await.unwrap();
     it.store.create(&key, NewSession::default()).await.unwrap();
     assert_eq!(it.session(&key).await.entries, 0);
 }
@@ -89,7 +89,7 @@ pub async fn forgetting_ends_an_open_turn(it: Subject) {
     let key = key("running");
     let open = it.turn(&key, "q").await;
     let turn = it.started(OpenTurn { idempotency: Some(idempotency("k", "h")), ..open }).await;
-    assert_eq!(it.store.forget(&key).await.unwrap().erased, 1);
+    assert_eq!(it.store.forget(&key, Forget::Always).await.unwrap().erased, 1);
     for expect in [Expect::Attach, Expect::Absent] {
         let late = Append { fence: Some(fence(&turn)), ..append(None, expect, "late") };
         assert_eq!(kind(it.store.append(&key, late).await), MemoryErrorKind::Superseded);
@@ -114,7 +114,7 @@ pub async fn forgetting_meets_appends(it: Subject) {
             let (it, key) = (it.at(n), key.clone());
             writers.spawn(async move { append_pairs_until_refused(&it, &key).await });
         }
-        let erased = it.store.forget(&key).await.unwrap().erased;
+        let erased = it.store.forget(&key, Forget::Always).await.unwrap().erased;
         assert_eq!(erased % 2, 1, "whole batches and the first entry");
         while let Some(writer) = writers.join_next().await {
             writer.unwrap();

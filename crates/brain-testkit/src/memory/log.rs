@@ -10,8 +10,8 @@ use brain_core::{
     ids::{Owner, Seq, SessionId, SessionKey},
     json::RawJson,
     memory::{
-        Append, Draft, EntryBody, EntryError, EntryStatus, Expect, MemoryErrorKind, NewSession,
-        ReadFrom, ReadOptions,
+        Append, Draft, EntryBody, EntryError, EntryStatus, Expect, Forget, MemoryErrorKind,
+        NewSession, ReadFrom, ReadOptions,
     },
     time::{Clock, Timestamp},
 };
@@ -375,7 +375,7 @@ pub async fn ids_of_any_characters_are_different_sessions(it: Subject) {
     for id in ids {
         assert_eq!(it.texts(&key(id)).await, [format!("said in {id}")], "{id:?}");
         assert_eq!(it.session(&key(id)).await.id, SessionId::new(id).unwrap());
-        assert_eq!(it.store.forget(&key(id)).await.unwrap().erased, 1, "{id:?}");
+        assert_eq!(it.store.forget(&key(id), Forget::Always).await.unwrap().erased, 1, "{id:?}");
     }
 }
 
@@ -420,7 +420,7 @@ pub async fn what_was_read_stays_as_it_was(it: Subject) {
     let before = it.read(&key).await;
     let copy = before.clone();
     it.say(&key, "b").await;
-    it.store.forget(&key).await.unwrap();
+    it.store.forget(&key, Forget::Always).await.unwrap();
     assert_eq!(before, copy);
     assert_eq!(Arc::clone(&before.entries[0].body).message.joined_text(), "a");
 }

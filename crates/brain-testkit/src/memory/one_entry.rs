@@ -4,7 +4,7 @@ use brain_core::{
     chat::Message,
     ids::{IdempotencyKey, Seq},
     memory::{
-        EntryStatus, Expect, Forgotten, MemoryErrorKind, OpenTurn, ReadOptions, Search,
+        EntryStatus, Expect, Forget, Forgotten, MemoryErrorKind, OpenTurn, ReadOptions, Search,
         SessionPatch,
     },
 };
@@ -124,7 +124,7 @@ pub async fn summaries_of_a_forgotten_entry_go(it: Subject) {
     it.add(&key, ["1", "2", "3"].map(draft).into()).await;
     it.store.append(&key, append(Some(Seq(1)), Expect::Attach, "aside")).await.unwrap();
     for at in 1..=4 {
-        it.store.keep_summary(&key, summary(at, &format!("to {at}"))).await.unwrap();
+        it.summarise(&key, summary(at, &format!("to {at}"))).await.unwrap();
     }
     it.store.forget_entry(&key, Seq(2)).await.unwrap();
     assert_eq!(it.store.summaries(&key).await.unwrap(), [summary(1, "to 1")]);
@@ -190,7 +190,7 @@ pub async fn a_forgotten_entry_does_not_come_back(it: Subject) {
     assert_eq!(kind(it.store.restore(&key, &old).await), MemoryErrorKind::Conflict);
     let new = exported(&it, ann()).await.remove(0);
     assert!(!serde_json::to_string(&new).unwrap().contains("canary"));
-    it.store.forget(&key).await.unwrap();
+    it.store.forget(&key, Forget::Always).await.unwrap();
     it.store.restore(&key, &new).await.unwrap();
     assert_eq!(exported(&it, ann()).await, [new]);
     assert_eq!(it.texts(&key).await, ["1", "", "3"]);
@@ -202,13 +202,16 @@ pub async fn no_byte_of_the_forgotten_is_left(it: Subject) {
     for key in [&gone, &kept] {
         it.add(key, ["says canaryone", "says canarytwo"].map(draft).into()).await;
     }
-    it.store.keep_summary(&gone, summary(2, "canarythree")).await.unwrap();
+    it.summarise(&gone, summary(2, "canarythree")).await.unwrap();
     it.store.forget_entry(&gone, Seq(2)).await.unwrap();
     it.assert_holds("canarythree", false).await;
     it.store.forget_entry(&kept, Seq(2)).await.unwrap();
     it.assert_holds("canarytwo", false).await;
     it.assert_holds("canaryone", true).await;
-    let forgotten = [it.store.forget(&gone).await, it.store.forget(&kept).await];
+    let forgotten = [
+        it.store.forget(&gone, Forget::Always).await,
+        it.store.forget(&kept, Forget::Always).await,
+    ];
     assert_eq!(forgotten.map(|it| it.unwrap().erased), [2, 2]);
     it.assert_holds("canaryone", false).await;
 }

@@ -7,7 +7,7 @@ use brain_core::{
     ids::{Owner, Seq, SessionId, SessionKey},
     json::RawJson,
     memory::{
-        Draft, Embedded, EntryBody, EntryStatus, Expect, ExportedSession, Hit, NewSession,
+        Draft, Embedded, EntryBody, EntryStatus, Expect, ExportedSession, Forget, Hit, NewSession,
         QueryVector, Restored, Search, Unembedded,
     },
     recall::{embed_some, query_vector},
@@ -227,7 +227,7 @@ pub async fn the_forgotten_is_not_found(it: Subject) {
     it.say(&key("gone"), "canary").await;
     it.say(&key("kept"), "canary").await;
     it.say(&key("kept"), "nightingale").await;
-    it.store.forget(&key("gone")).await.unwrap();
+    it.store.forget(&key("gone"), Forget::Always).await.unwrap();
     let hits = it.found("canary").await;
     assert!(hits.iter().all(|it| it.session == key("kept")), "{hits:?}");
     it.store.forget_entry(&key("kept"), Seq(1)).await.unwrap();
@@ -272,7 +272,7 @@ pub async fn the_restored_is_found(it: Subject) {
     let whole = ExportedSession::of(&session, &entries, Vec::new());
     assert_eq!(it.store.restore(&key("new"), &half).await.unwrap(), Restored::Created);
     assert_eq!(it.store.restore(&key("new"), &whole).await.unwrap(), Restored::Extended(1));
-    it.store.forget(&key("old")).await.unwrap();
+    it.store.forget(&key("old"), Forget::Always).await.unwrap();
     for (query, seq) in [("heron", Seq(1)), ("stork", Seq(2))] {
         let hits = it.found(query).await;
         assert_eq!(hits.len(), 2, "the neighbour is found too: {hits:?}");
@@ -301,7 +301,7 @@ pub async fn what_is_not_embedded_is_named(it: Subject) {
 pub async fn vectors_of_the_gone_are_dropped(it: Subject) {
     it.say(&key("s"), "kept").await;
     it.say(&key("gone"), "gone").await;
-    it.store.forget(&key("gone")).await.unwrap();
+    it.store.forget(&key("gone"), Forget::Always).await.unwrap();
     it.embed(&key("gone"), &[[1.0, 0.0]]).await;
     it.embed(&key("s"), &[[1.0, 0.0], [1.0, 0.0]]).await;
     it.store.forget_entry(&key("s"), Seq(1)).await.unwrap();

@@ -17,7 +17,7 @@ use brain_core::{
     memory::{
         Append, Appended, Authority, Branch, CloseTurn, Draft, Entry, EntryBody, Expect, Fence,
         Idempotency, MemoryError, MemoryErrorKind, MemoryStore, NewSession, OpenTurn, Opened,
-        ReadOptions, Session, TurnRecord, TurnState,
+        ReadOptions, Session, Summary, TurnRecord, TurnState,
     },
     time::{Clock, Timestamp},
 };
@@ -259,6 +259,16 @@ impl Subject {
     /// The turn as it is stored.
     pub(super) async fn record(&self, turn: &TurnRecord) -> TurnRecord {
         self.store.turn(&turn.session.owner, turn.id).await.unwrap().unwrap()
+    }
+
+    /// Keeps a summary of the session as it is now.
+    pub(super) async fn summarise(
+        &self,
+        key: &SessionKey,
+        summary: Summary,
+    ) -> Result<(), MemoryError> {
+        let edition = self.store.session(key).await?.map(|it| it.edition).unwrap_or_default();
+        self.store.keep_summary(key, edition, summary).await
     }
 
     /// Appends one message for the turn, after what it has appended.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use brain_core::{
     ids::{Seq, SessionKey},
-    memory::{Expect, ListOptions, MemoryErrorKind, ReadFrom, ReadOptions, Summary},
+    memory::{Expect, Forget, ListOptions, MemoryErrorKind, ReadFrom, ReadOptions, Summary},
     time::{Clock, Timestamp},
 };
 
@@ -20,7 +20,7 @@ pub(super) fn summary(at: u64, text: &str) -> Summary {
 }
 
 async fn keep(it: &Subject, key: &SessionKey, at: u64, text: &str) {
-    it.store.keep_summary(key, summary(at, text)).await.unwrap();
+    it.summarise(key, summary(at, text)).await.unwrap();
 }
 
 /// What the summary says that comes with a branch.
@@ -38,7 +38,7 @@ pub async fn a_summary_is_read_with_its_branch(it: Subject) {
     let before = it.session(&key).await;
     it.clock.advance(Duration::from_secs(1));
     let kept = Summary { model: None, created_at: it.clock.now(), ..summary(2, "a \u{0}, b") };
-    it.store.keep_summary(&key, kept.clone()).await.unwrap();
+    it.summarise(&key, kept.clone()).await.unwrap();
     let branch = it.read(&key).await;
     assert_eq!(branch.summary, Some(kept));
     assert_eq!(branch.session, before);
@@ -96,13 +96,13 @@ pub async fn a_summary_at_the_same_entry_is_replaced(it: Subject) {
 /// A summary needs its entry; nothing is made for one that has none.
 pub async fn a_summary_needs_its_entry(it: Subject) {
     let key_of_none = key("nobody");
-    let nobody = it.store.keep_summary(&key_of_none, summary(1, "x")).await;
+    let nobody = it.summarise(&key_of_none, summary(1, "x")).await;
     assert_eq!(kind(nobody), MemoryErrorKind::Conflict);
     assert_eq!(it.store.session(&key_of_none).await.unwrap(), None);
     let key = key("needs");
     it.say(&key, "a").await;
     for at in [0, 2, u64::MAX] {
-        let refused = it.store.keep_summary(&key, summary(at, "x")).await;
+        let refused = it.summarise(&key, summary(at, "x")).await;
         assert_eq!(kind(refused), MemoryErrorKind::UnknownParent, "at {at}");
     }
     assert_eq!(it.read(&key).await.summary, None);
@@ -175,7 +175,7 @@ pub async fn summaries_are_exported_and_restored(it: Subject) {
     }
     let session = exported(&it, ann()).await.remove(0);
     assert_eq!(session.summaries, [summary(1, "1"), summary(3, "3")]);
-    it.store.forget(&key).await.unwrap();
+    it.store.forget(&key, Forget::Always).await.unwrap();
     it.store.restore(&key, &session).await.unwrap();
     assert_eq!(exported(&it, ann()).await, [session]);
     assert_eq!(it.read(&key).await.summary, Some(summary(3, "3")));
@@ -188,7 +188,7 @@ pub async fn summaries_are_forgotten_with_their_session(it: Subject) {
     let key = key("forgotten");
     it.say(&key, "a").await;
     keep(&it, &key, 1, "canary").await;
-    it.store.forget(&key).await.unwrap();
+    it.store.forget(&key, Forget::Always).await.unwrap();
     it.say(&key, "b").await;
     assert_eq!(it.read(&key).await.summary, None);
     assert_eq!(it.store.summaries(&key).await.unwrap(), []);

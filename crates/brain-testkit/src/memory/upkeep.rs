@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use brain_core::{
     ids::{IdempotencyKey, SessionId, SessionKey, TurnId},
-    memory::{CloseTurn, OpenTurn, TurnRecord, TurnState},
+    memory::{CloseTurn, Forget, OpenTurn, TurnRecord, TurnState},
     time::{Clock, Timestamp},
 };
 
@@ -49,7 +49,7 @@ pub async fn a_change_makes_a_session_fresh(it: Subject) {
     it.say(&key("appended"), "again").await;
     let token = it.session(&key("moved")).await.token;
     it.store.move_head(&key("moved"), token, None).await.unwrap();
-    it.store.forget(&key("forgotten")).await.unwrap();
+    it.store.forget(&key("forgotten"), Forget::Always).await.unwrap();
     assert_eq!(it.store.idle_since(border, 9).await.unwrap(), [key("idle")]);
 }
 
@@ -111,8 +111,8 @@ pub async fn the_forgotten_is_unsettled_until_it_is_settled(it: Subject) {
         it.say(&key, "canary").await;
     }
     assert_eq!(it.store.unsettled(9).await.unwrap(), []);
-    it.store.forget(&key("a")).await.unwrap();
-    it.store.forget(&bobs("a")).await.unwrap();
+    it.store.forget(&key("a"), Forget::Always).await.unwrap();
+    it.store.forget(&bobs("a"), Forget::Always).await.unwrap();
     assert_eq!(it.store.unsettled(1).await.unwrap().len(), 1);
     let unsettled = it.store.unsettled(9).await.unwrap();
     assert_eq!(unsettled.len(), 2);
@@ -133,7 +133,7 @@ pub async fn asking_what_is_pending_changes_nothing(it: Subject) {
     assert_eq!(it.store.pending(&s).await.unwrap(), 0);
     it.say(&s, "canary").await;
     assert_eq!(it.store.pending(&s).await.unwrap(), 0);
-    let forgotten = it.store.forget(&s).await.unwrap();
+    let forgotten = it.store.forget(&s, Forget::Always).await.unwrap();
     it.say(&s, "another").await;
     let pending = it.store.pending(&s).await.unwrap();
     assert!(pending <= forgotten.pending, "{pending} after {forgotten:?}");

@@ -6,7 +6,7 @@ use brain_core::{
     chat::Message,
     ids::{AppendId, Owner, SessionId, SessionKey},
     memory::{
-        Append, Catalog, Document, Draft, EntryBody, Expect, ExportPart, ExportedSession,
+        Append, Catalog, Document, Draft, EntryBody, Expect, ExportPart, ExportedSession, Forget,
         InMemoryStore, MemoryError, MemoryErrorKind, OnConflict, SessionLog, export,
         export_by_scan, import,
     },
@@ -64,7 +64,7 @@ async fn a_session_forgotten_meanwhile_is_left_out() {
     say(&store, "a", "one").await;
     say(&store, "b", "two").await;
     let sessions = exported(&store, async || {
-        store.forget(&key("a")).await.unwrap();
+        store.forget(&key("a"), Forget::Always).await.unwrap();
     })
     .await;
     assert_eq!(sessions.iter().map(|it| it.id.as_str()).collect::<Vec<_>>(), ["b"]);
@@ -86,7 +86,7 @@ async fn a_name_used_again_meanwhile_is_never_half_of_each() {
     say(&store, "a", "old one").await;
     say(&store, "a", "old two").await;
     let sessions = exported(&store, async || {
-        store.forget(&key("a")).await.unwrap();
+        store.forget(&key("a"), Forget::Always).await.unwrap();
         say(&store, "a", "new").await;
     })
     .await;

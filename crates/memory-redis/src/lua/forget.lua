@@ -1,8 +1,13 @@
 -- Erases a session, its copy and what is being restored of it, and leaves the time of it for a while.
--- KEYS: the session, its copy, the staged session, the burial. ARGV: now, how long the burial is kept.
--- Answers how many entries the session had, nothing without one.
+-- KEYS: the session, its copy, the staged session, the burial. ARGV: now, how long the burial is kept,
+-- since when the session must be without a change and an open turn (nothing: it need not).
+-- Answers how many entries the session had, nothing without one, `used` when it is not as it must be.
 
-local line = redis.call('HGET', KEYS[1], 's')
+local found = redis.call('HMGET', KEYS[1], 's', 'u')
+local state = found[1] and state_of(found[1])
+if state and ARGV[3] ~= '' then
+  if state.turn ~= '-' or tonumber(found[2]) >= tonumber(ARGV[3]) then return 'used' end
+end
 redis.call('UNLINK', KEYS[1], KEYS[2], KEYS[3])
 redis.call('SET', KEYS[4], millis(ARGV[1]), 'PX', ARGV[2])
-return line and state_of(line).entries
+return state and state.entries

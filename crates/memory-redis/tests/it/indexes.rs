@@ -6,8 +6,8 @@ use brain_core::{
     ids::{HolderId, IdempotencyKey, Owner, Seq, SessionKey, TurnId},
     json::RawJson,
     memory::{
-        Catalog, Embedded, Expect, Idempotency, ListOptions, MemoryErrorKind, NewSession, OpenTurn,
-        Opened, PageKey, ReadOptions, Recall, SessionLog, TurnIndex, Turns, Upkeep,
+        Catalog, Embedded, Expect, Forget, Idempotency, ListOptions, MemoryErrorKind, NewSession,
+        OpenTurn, Opened, PageKey, ReadOptions, Recall, SessionLog, TurnIndex, Turns, Upkeep,
     },
     time::Timestamp,
 };
@@ -97,7 +97,7 @@ async fn a_session_that_is_made_again_stays_in_the_index() {
     let server = Server::start();
     let store = store_on(&server, HOUR);
     make(&store, 1).await;
-    store.forget(&key("00000")).await.unwrap();
+    store.forget(&key("00000"), Forget::Always).await.unwrap();
     assert_eq!(listed(&store, 9).await, [""; 0]);
     make(&store, 1).await;
     assert_eq!(keys(&server, "codexd:d:*"), [""; 0]);
@@ -168,7 +168,7 @@ async fn a_key_claimed_by_the_dead_is_taken_and_they_come_too_late() {
     let late = store.open(dead.clone()).await.unwrap();
     assert!(matches!(late, Opened::Known(it) if it.id == living.id));
     // Even where nothing else stands in its way.
-    store.forget(&key("s")).await.unwrap();
+    store.forget(&key("s"), Forget::Always).await.unwrap();
     assert_eq!(server.ask(&["SET", name, &claim]).text(), "OK");
     let late = store.open(dead.clone()).await.unwrap_err();
     assert_eq!(late.kind(), MemoryErrorKind::Unavailable);

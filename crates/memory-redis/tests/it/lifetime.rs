@@ -12,9 +12,9 @@ use brain_core::{
     ids::{AppendId, HolderId, Seq, SessionKey, Token, TurnId},
     json::RawJson,
     memory::{
-        Append, Catalog, Checkpoint, Draft, EntryBody, Expect, Fence, ListOptions, MemoryError,
-        MemoryErrorKind, MemoryStore, NewSession, OpenTurn, Opened, ReadOptions, SessionLog,
-        SessionPatch, Summary, Turns,
+        Append, Catalog, Checkpoint, Draft, EntryBody, Expect, Fence, Forget, ListOptions,
+        MemoryError, MemoryErrorKind, MemoryStore, NewSession, OpenTurn, Opened, ReadOptions,
+        SessionLog, SessionPatch, Summary, Turns,
     },
     time::Timestamp,
 };
@@ -92,9 +92,10 @@ async fn what_happens_in_the_background_keeps_nobody_alive() {
     let store = store_on(&server, Some(HOUR));
     store.append(&key("s"), say("1", None, Expect::Absent)).await.unwrap();
     age(&server);
+    let edition = store.session(&key("s")).await.unwrap().unwrap().edition;
     let at = Timestamp::from_millis(0);
     let summary = Summary { at: Seq(1), text: "1".into(), model: None, created_at: at };
-    store.keep_summary(&key("s"), summary).await.unwrap();
+    store.keep_summary(&key("s"), edition, summary).await.unwrap();
     store.read(&key("s"), ReadOptions::newest(9)).await.unwrap();
     assert!(ttl(&server) <= LITTLE);
 }
@@ -168,7 +169,7 @@ async fn a_forgotten_session_conflicts_even_where_it_is_indexed() {
     let store = store_on(&server, Some(HOUR));
     let key = key("s");
     let old = store.append(&key, say("1", None, Expect::Absent)).await.unwrap();
-    store.forget(&key).await.unwrap();
+    store.forget(&key, Forget::Always).await.unwrap();
     let late = store.append(&key, say("2", old.head, Expect::At(old.token))).await;
     assert_eq!(kind(late), MemoryErrorKind::Conflict);
     let burial = &keys(&server, "codexd:x:*")[0];

@@ -3,7 +3,7 @@
 use brain_core::{
     ids::Seq,
     memory::{
-        Catalog, Embedded, Expect, ExportPart, ExportedEntry, MemoryError, MemoryErrorKind,
+        Catalog, Embedded, Expect, ExportPart, ExportedEntry, Forget, MemoryError, MemoryErrorKind,
         Portable, QueryVector, ReadOptions, Recall, Restored, Search, SessionLog, Summary,
     },
     time::Timestamp,
@@ -203,7 +203,7 @@ async fn what_is_forgotten_is_not_put_together_any_more() {
     let server = Server::start();
     let store = store(&server.url());
     let restoring = begin(&server, &store);
-    store.forget(&key("a")).await.unwrap();
+    store.forget(&key("a"), Forget::Always).await.unwrap();
     let failed = end(restoring).await;
     assert_eq!(failed.kind(), MemoryErrorKind::Unavailable, "{}", said(&failed));
     assert_eq!(entries(&store).await, None);

@@ -63,7 +63,9 @@ impl Bench {
         bench.last = log::append(&bench.connection, &bench.key, &append, now()).unwrap().last;
         let text = "in short".to_owned();
         let summary = Summary { at: Seq(1), text, model: None, created_at: now() };
-        log::keep_summary(&bench.connection, &bench.key, &summary).unwrap();
+        let edition =
+            crate::catalog::find(&bench.connection, &bench.key).unwrap().unwrap().session.edition;
+        log::keep_summary(&bench.connection, &bench.key, edition, &summary).unwrap();
         recall::complete(&bench.connection).unwrap();
         bench
     }

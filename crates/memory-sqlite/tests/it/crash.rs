@@ -16,7 +16,7 @@ use brain_core::{
     ids::{AppendId, HolderId, Owner, Seq, SessionId, SessionKey, TurnId},
     json::RawJson,
     memory::{
-        Append, Authority, Catalog, Checkpoint, CloseTurn, Expect, Fence, ListOptions,
+        Append, Authority, Catalog, Checkpoint, CloseTurn, Expect, Fence, Forget, ListOptions,
         MemoryErrorKind, MemoryStore, NewSession, OpenTurn, Opened, ReadOptions, SessionLog,
         TurnIndex, TurnState, Turns,
     },
@@ -146,7 +146,7 @@ async fn forget_for_ever(store: Arc<SqliteStore>) {
         let drafts = vec![draft(&text); 40];
         let append = Append { drafts, ..say("all", None, Expect::Absent) };
         store.append(&doomed, append).await.unwrap();
-        store.forget(&doomed).await.unwrap();
+        store.forget(&doomed, Forget::Always).await.unwrap();
         tell("forget", 0, number);
     }
 }
@@ -342,7 +342,7 @@ async fn forget_all(folder: &Path, told: impl Fn(u64)) {
         }
         for session in page {
             let key = SessionKey::new(ann.clone(), session.id);
-            let forgotten = store.forget(&key).await.unwrap();
+            let forgotten = store.forget(&key, Forget::Always).await.unwrap();
             told(forgotten.erased);
         }
     }

@@ -4,7 +4,9 @@ use std::{fs, path::Path, process::Command, sync::Arc};
 
 use brain_core::{
     ids::Owner,
-    memory::{Append, Expect, MemoryErrorKind, MemoryStore, Portable, ReadOptions, SessionLog},
+    memory::{
+        Append, Expect, Forget, MemoryErrorKind, MemoryStore, Portable, ReadOptions, SessionLog,
+    },
 };
 use brain_testkit::ManualClock;
 use memory_sqlite::{OpenError, SqliteStore};
@@ -95,7 +97,7 @@ async fn a_full_disk_refuses_writers_and_loses_nothing() {
     disk.resize(20_000);
     store.append(&key("s"), say("after", parent, Expect::Attach)).await.unwrap();
     store.health().await.unwrap();
-    let forgotten = store.forget(&key("s")).await.unwrap();
+    let forgotten = store.forget(&key("s"), Forget::Always).await.unwrap();
     assert_eq!(forgotten.erased, stored as u64 + 1);
     prove_forgotten(&store, &key("s")).await;
 }

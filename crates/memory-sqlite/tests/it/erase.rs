@@ -13,7 +13,7 @@ use brain_core::{
     json::RawJson,
     memory::{
         Append, CallRecord, CallState, Catalog, Checkpoint, Draft, EntryBody, Expect, Fence,
-        Forgotten, MemoryErrorKind, MemoryStore, NewSession, OpenTurn, Opened, ReadOptions,
+        Forget, Forgotten, MemoryErrorKind, MemoryStore, NewSession, OpenTurn, Opened, ReadOptions,
         SessionLog, Summary, Turns, Upkeep,
     },
     time::Timestamp,
@@ -83,7 +83,8 @@ async fn fill_everywhere(store: &SqliteStore, key: &SessionKey) {
         model: None,
         created_at: Timestamp::from_millis(0),
     };
-    store.keep_summary(key, summary).await.unwrap();
+    let edition = store.session(key).await.unwrap().unwrap().edition;
+    store.keep_summary(key, edition, summary).await.unwrap();
     let open = OpenTurn {
         id: TurnId::generate(Timestamp::from_millis(0)),
         session: key.clone(),
@@ -113,12 +114,12 @@ async fn nothing_of_a_forgotten_session_stays_on_the_disk() {
     fill(&store).await;
     fill_everywhere(&store, &key("everywhere")).await;
     assert_ne!(files_with_canary(folder.path()), 0);
-    let forgotten = store.forget(&key("secret")).await.unwrap();
+    let forgotten = store.forget(&key("secret"), Forget::Always).await.unwrap();
     assert_eq!(forgotten, Forgotten { erased: 50, pending: 0 });
-    let forgotten = store.forget(&key("everywhere")).await.unwrap();
+    let forgotten = store.forget(&key("everywhere"), Forget::Always).await.unwrap();
     assert_eq!(forgotten, Forgotten { erased: 4, pending: 0 });
     assert_eq!(files_with_canary(folder.path()), 0);
-    assert_eq!(store.forget(&key("secret")).await.unwrap(), Forgotten::default());
+    assert_eq!(store.forget(&key("secret"), Forget::Always).await.unwrap(), Forgotten::default());
     let connection = Connection::open(folder.path().join("memory.db")).unwrap();
     let free: u32 =
         connection.pragma_query_value(None, "freelist_count", |row| row.get(0)).unwrap();
@@ -151,13 +152,13 @@ async fn a_reader_of_the_past_makes_erasing_wait() {
     fill(&store).await;
     let reader = Connection::open(folder.path().join("memory.db")).unwrap();
     reader.execute_batch("BEGIN; SELECT count(*) FROM messages").unwrap();
-    let forgotten = store.forget(&key("secret")).await.unwrap();
+    let forgotten = store.forget(&key("secret"), Forget::Always).await.unwrap();
     assert_eq!(forgotten, Forgotten { erased: 50, pending: 50 });
-    let again = store.forget(&key("secret")).await.unwrap();
+    let again = store.forget(&key("secret"), Forget::Always).await.unwrap();
     assert_eq!(again, Forgotten { erased: 0, pending: 50 });
     // Others write and read meanwhile, and what they forget is pending too.
     store.append(&key("new"), say("new", None, Expect::Absent)).await.unwrap();
-    let forgotten = store.forget(&key("other")).await.unwrap();
+    let forgotten = store.forget(&key("other"), Forget::Always).await.unwrap();
     assert_eq!(forgotten, Forgotten { erased: 1, pending: 1 });
     reader.execute_batch("COMMIT").unwrap();
     drop(reader);
@@ -176,7 +177,7 @@ async fn erasing_goes_on_by_itself_when_the_reader_has_gone() {
     fill(&store).await;
     let reader = Connection::open(folder.path().join("memory.db")).unwrap();
     reader.execute_batch("BEGIN; SELECT count(*) FROM messages").unwrap();
-    assert_ne!(store.forget(&key("secret")).await.unwrap().pending, 0);
+    assert_ne!(store.forget(&key("secret"), Forget::Always).await.unwrap().pending, 0);
     drop(reader);
     let start = Instant::now();
     while 0 < files_with_canary(folder.path()) {
@@ -193,7 +194,7 @@ async fn what_a_crash_left_in_the_log_is_gone_after_opening() {
     fill(&store).await;
     let reader = Connection::open(folder.path().join("memory.db")).unwrap();
     reader.execute_batch("BEGIN; SELECT count(*) FROM messages").unwrap();
-    store.forget(&key("secret")).await.unwrap();
+    store.forget(&key("secret"), Forget::Always).await.unwrap();
     let crashed = tempfile::tempdir().unwrap();
     for name in ["memory.db", "memory.db-wal"] {
         fs::copy(folder.path().join(name), crashed.path().join(name)).unwrap();
@@ -213,7 +214,7 @@ async fn a_long_session_is_gone_at_once_and_erased_while_others_write() {
     let long = key("long");
     let drafts = (0..12_000).map(|n| draft(&format!("{CANARY} {n}"))).collect();
     store.append(&long, Append { drafts, ..say("all", None, Expect::Absent) }).await.unwrap();
-    let forgotten = store.forget(&long).await.unwrap();
+    let forgotten = store.forget(&long, Forget::Always).await.unwrap();
     assert_eq!(forgotten, Forgotten { erased: 12_000, pending: 12_000 });
     assert_eq!(store.session(&long).await.unwrap(), None);
     assert!(store.idle_since(Timestamp::from_millis(i64::MAX), 9).await.unwrap().is_empty());
@@ -240,7 +241,7 @@ async fn names_stay_until_they_are_settled() {
     let store = open(folder.path());
     for name in [CANARY, "b", "b"] {
         store.create(&key(name), NewSession::default()).await.unwrap();
-        store.forget(&key(name)).await.unwrap();
+        store.forget(&key(name), Forget::Always).await.unwrap();
     }
     assert_eq!(store.unsettled(9).await.unwrap(), [key(CANARY), key("b")]);
     assert_eq!(store.unsettled(1).await.unwrap(), [key(CANARY)]);

@@ -13,7 +13,7 @@ use std::{
 use brain_core::{
     ids::{Owner, Seq},
     memory::{
-        Append, Catalog, Expect, ExportPart, ExportedSession, MemoryErrorKind, Portable,
+        Append, Catalog, Expect, ExportPart, ExportedSession, Forget, MemoryErrorKind, Portable,
         ReadOptions, Restored, SessionLog,
     },
 };
@@ -80,7 +80,7 @@ async fn a_client_that_dawdles_holds_nothing() {
         let append = Append { drafts: drafts.clone(), ..append };
         parent = store.append(&key("long"), append).await.unwrap().last;
     }
-    store.forget(&key("long")).await.unwrap();
+    store.forget(&key("long"), Forget::Always).await.unwrap();
     assert!(log_bytes(folder.path()) <= 40 << 20, "{}", log_bytes(folder.path()));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
 
@@ -167,7 +167,7 @@ async fn forty_thousand_entries_go_out_and_in_while_others_write() {
     let (count, longest) = writes.join_all().await[0];
     assert!(10 < count, "{count}");
     assert!(longest < Duration::from_secs(2), "{longest:?}");
-    other.forget(&key("busy")).await.unwrap();
+    other.forget(&key("busy"), Forget::Always).await.unwrap();
     assert_eq!(exported(&other).await, sessions);
 }
 
@@ -248,6 +248,6 @@ async fn a_restore_whose_caller_leaves_leaves_nothing() {
         let expected = if left { 2_000 } else { 4_000 };
         assert_eq!(rows(folder.path(), "messages"), expected);
         assert_eq!(store.session(&copy).await.unwrap().is_none(), left);
-        store.forget(&copy).await.unwrap();
+        store.forget(&copy, Forget::Always).await.unwrap();
     }
 }

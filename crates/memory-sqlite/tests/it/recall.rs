@@ -8,7 +8,7 @@ use std::{
 
 use brain_core::{
     ids::{AppendId, Owner, Seq},
-    memory::{Append, Embedded, Expect, Recall, Search, SessionLog, Unembedded},
+    memory::{Append, Embedded, Expect, Forget, Recall, Search, SessionLog, Unembedded},
 };
 use rusqlite::Connection;
 
@@ -62,7 +62,7 @@ async fn nothing_of_the_forgotten_stays_in_the_index() {
     assert_eq!(traces(folder.path())[..2], [501, 500]);
     store.forget_entry(&key("gone"), Seq(7)).await.unwrap();
     assert_eq!(traces(folder.path())[..2], [500, 499]);
-    store.forget(&key("gone")).await.unwrap();
+    store.forget(&key("gone"), Forget::Always).await.unwrap();
     assert_eq!(said(&store, "secret").await, [""; 0]);
     prove_forgotten(&store, &key("gone")).await;
     let after = (traces(folder.path()), index_bytes(folder.path()));

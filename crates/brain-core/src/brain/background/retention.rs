@@ -3,13 +3,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{
-    super::{Brain, Inner},
-    error::Failure,
-};
+use super::{super::Inner, error::Failure};
 use crate::{
     ids::SessionKey,
-    memory::{MemoryError, MemoryErrorKind},
+    memory::{Forget, MemoryError, MemoryErrorKind},
     time::Timestamp,
 };
 
@@ -52,9 +49,13 @@ fn before(inner: &Inner, age: Duration) -> Timestamp {
 
 /// Forgets the sessions that have not changed since `before`; returns how many that were.
 async fn forget_since(inner: &Arc<Inner>, before: Timestamp) -> Result<usize, Failure> {
-    let mut forgotten = 0;
+    let (mut forgotten, mut last) = (0, Vec::new());
     loop {
         let idle = inner.ports.store.idle_since(before, BATCH).await?;
+        // A store that goes on naming what is gone must not keep this going.
+        if idle == last {
+            return Ok(forgotten);
+        }
         let mut done = 0;
         for key in &idle {
             match forget(inner, key, before).await {
@@ -64,29 +65,19 @@ async fn forget_since(inner: &Arc<Inner>, before: Timestamp) -> Result<usize, Fa
             }
         }
         forgotten += done;
-        // A store that goes on naming what is gone must not keep this going.
         if idle.len() < BATCH || done == 0 {
             return Ok(forgotten);
         }
+        last = idle;
     }
 }
 
 /// Forgets a session unless somebody has just come back to it.
-async fn forget(
-    inner: &Arc<Inner>,
-    key: &SessionKey,
-    before: Timestamp,
-) -> Result<bool, MemoryError> {
-    let running = inner.live.running();
-    let is_used = running.iter().any(|it| it.owner == key.owner && it.session == key.id);
-    let is_idle = match inner.ports.store.session(key).await {
-        Ok(session) => session.is_some_and(|it| it.updated_at < before),
-        Err(error) if error.kind() == MemoryErrorKind::Expired => true,
-        Err(error) => return Err(error),
+async fn forget(inner: &Inner, key: &SessionKey, before: Timestamp) -> Result<bool, MemoryError> {
+    match inner.ports.store.forget(key, Forget::IfIdleSince(before)).await {
+        Err(error) if error.kind() == MemoryErrorKind::Conflict => return Ok(false),
+        forgotten @ (Ok(_) | Err(_)) => forgotten?,
     };
-    if is_used || !is_idle {
-        return Ok(false);
-    }
-    Brain { inner: Arc::clone(inner) }.forget(key).await?;
+    inner.live.forget(key);
     Ok(true)
 }

@@ -14,7 +14,7 @@ use crate::{
     ids::{Seq, SessionKey},
     llm::{ChatRequest, FinishReason, GenerationOptions, LlmGatewayExt},
     memory::{
-        Branch, Entry, EntryStatus, MemoryError, MemoryErrorKind, ReadFrom, ReadOptions, Summary,
+        Branch, Edition, Entry, MemoryError, MemoryErrorKind, ReadFrom, ReadOptions, Summary,
     },
     window::{self, Bounds, Counting, Leaving, WindowInput},
 };
@@ -59,8 +59,10 @@ pub(super) async fn bring_up_to_date(
     job: SummaryJob,
 ) -> Result<(), Failure> {
     let model = job.summary_model.clone();
-    match (Summariser { inner, key, model, calls: 0 }).run(&job).await {
-        // The session, or the entry that the summary was made at, was forgotten meanwhile.
+    let Some(session) = inner.ports.store.session(key).await? else { return Ok(()) };
+    let edition = session.edition;
+    match (Summariser { inner, key, edition, model, calls: 0 }).run(&job).await {
+        // The session, or something that was read of it, was forgotten meanwhile.
         Err(Failure::Memory(error)) if is_gone(&error) => Ok(()),
         done => done,
     }
@@ -73,6 +75,8 @@ fn is_gone(error: &MemoryError) -> bool {
 struct Summariser<'a> {
     inner: &'a Inner,
     key: &'a SessionKey,
+    /// The session's from before anything of it was read.
+    edition: Edition,
     /// The one that summarises.
     model: String,
     /// How often it was asked.
@@ -153,7 +157,7 @@ impl Summariser<'_> {
     }
 
     /// Summarises as many whole turns of `entries`, which end one, as the model can read at once,
-    /// and keeps what it says; `None` if the session is gone or an entry was forgotten meanwhile.
+    /// and keeps what it says, unless an entry was forgotten meanwhile; `None` if there are none.
     async fn extend(
         &mut self,
         base: Option<&Summary>,
@@ -173,8 +177,8 @@ impl Summariser<'_> {
         let text = self.ask(transcript.text).await?;
         let (model, created_at) = (Some(self.model.clone()), self.inner.ports.clock.now());
         let summary = Summary { at: last.seq, text, model, created_at };
-        let is_kept = self.keep(&summary, read).await?;
-        Ok(is_kept.then_some(summary))
+        self.inner.ports.store.keep_summary(self.key, self.edition, summary.clone()).await?;
+        Ok(Some(summary))
     }
 
     async fn ask(&self, transcript: String) -> Result<String, Failure> {
@@ -193,37 +197,6 @@ impl Summariser<'_> {
             | FinishReason::ToolCalls
             | FinishReason::ContentFilter => Err(Failure::Empty),
         }
-    }
-
-    /// Keeps the summary, unless something that it was made of was forgotten meanwhile. Looks before
-    /// and after, since forgetting erases only the summaries that are there by then.
-    async fn keep(&self, summary: &Summary, read: &[Entry]) -> Result<bool, Failure> {
-        if !self.is_all_there(read).await? {
-            return Ok(false);
-        }
-        let store = &self.inner.ports.store;
-        store.keep_summary(self.key, summary.clone()).await?;
-        let is_kept = self.is_all_there(read).await?;
-        if !is_kept {
-            let blank = Summary { text: String::new(), ..summary.clone() };
-            store.keep_summary(self.key, blank).await?;
-        }
-        Ok(is_kept)
-    }
-
-    /// Whether none of these entries was forgotten since they were read.
-    async fn is_all_there(&self, read: &[Entry]) -> Result<bool, Failure> {
-        let Some(last) = read.last() else { return Ok(false) };
-        let options =
-            ReadOptions { from: ReadFrom::Entry(last.seq), limit: read.len(), unverified: false };
-        let now = self.inner.ports.store.read(self.key, options).await?;
-        let forgotten = |it: &Entry| it.body.status == EntryStatus::Forgotten;
-        Ok(now.is_some_and(|now| {
-            let same = |(old, new): (&Entry, &Entry)| {
-                old.seq == new.seq && forgotten(old) == forgotten(new)
-            };
-            now.entries.len() == read.len() && read.iter().zip(&now.entries).all(same)
-        }))
     }
 
     fn counting(&self, model: &str) -> Counting {

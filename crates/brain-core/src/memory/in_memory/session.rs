@@ -7,13 +7,17 @@ use std::{
     time::Duration,
 };
 
-use super::{conflict, weight};
+use super::{
+    conflict,
+    recall::{Found, Indexed, Terms},
+    weight,
+};
 use crate::{
     ids::{AppendId, Seq, SessionKey, Token, TurnId},
     memory::{
-        Append, Appended, Branch, Entry, EntryStatus, ExportPart, ExportedEntry, ExportedHead,
-        ExportedSession, MemoryError, MemoryErrorKind, NewSession, ReadFrom, ReadOptions, Restored,
-        Session, SessionPatch, Summary, inside_tool_round,
+        Append, Appended, Branch, Edition, Entry, EntryStatus, ExportPart, ExportedEntry,
+        ExportedHead, ExportedSession, MemoryError, MemoryErrorKind, NewSession, ReadFrom,
+        ReadOptions, Restored, Session, SessionPatch, Summary, inside_tool_round,
     },
     time::Timestamp,
 };
@@ -23,8 +27,23 @@ use crate::{
 pub(super) struct Stored {
     pub(super) arrival: u64,
     pub(super) entry: Entry,
+    /// By what it is found; `None` if it is not to be found.
+    pub(super) terms: Option<Arc<Terms>>,
     /// The model that embedded it, and what came of it.
     pub(super) embedding: Option<(String, Arc<[f32]>)>,
+}
+
+impl Stored {
+    /// What it takes, in bytes.
+    fn weight(&self) -> usize {
+        let embedding = self.embedding.as_ref();
+        let embedding = embedding.map_or(0, |(model, values)| weight::embedding(model, values));
+        weight::entry(&self.entry) + weight::terms(self.terms.as_deref()) + embedding
+    }
+
+    pub(super) fn is_embedded_by(&self, model: &str) -> bool {
+        self.embedding.as_ref().is_some_and(|(by, _)| by == model)
+    }
 }
 
 /// Numbers entries as they arrive; what search calls newest.
@@ -71,9 +90,12 @@ impl StoredSession {
         weight::session(&self.session) + self.weight
     }
 
-    /// It takes more, which is not part of an entry.
-    pub(super) fn weigh_more(&mut self, bytes: usize) {
-        self.weight += bytes;
+    /// The same, counted afresh.
+    #[cfg(test)]
+    pub(super) fn weighed(&self) -> usize {
+        let entries: usize = self.entries.iter().map(Stored::weight).sum();
+        let appends: usize = self.appends.keys().map(weight::append_id).sum();
+        weight::session(&self.session) + entries + appends + weight::summaries(&self.summaries)
     }
 
     /// What the append of this name did, if it happened.
@@ -90,9 +112,28 @@ impl StoredSession {
         self.entries.get(index).map(|it| &it.entry)
     }
 
-    pub(super) fn stored_mut(&mut self, seq: Seq) -> Option<&mut Stored> {
+    fn add(&mut self, stored: Stored) {
+        self.weight += stored.weight();
+        self.entries.push(stored);
+    }
+
+    /// Changes an entry, and keeps count of what it takes; `None` if there is no such entry.
+    fn change_entry<T>(&mut self, seq: Seq, change: impl FnOnce(&mut Stored) -> T) -> Option<T> {
         let index = self.entries.binary_search_by_key(&seq, |it| it.entry.seq).ok()?;
-        self.entries.get_mut(index)
+        let stored = self.entries.get_mut(index)?;
+        let before = stored.weight();
+        let changed = change(stored);
+        self.weight = (self.weight + stored.weight()).saturating_sub(before);
+        Some(changed)
+    }
+
+    /// Keeps an embedding, unless the entry is not to be found any more.
+    pub(super) fn keep_embedding(&mut self, seq: Seq, embedding: (String, Arc<[f32]>)) {
+        self.change_entry(seq, |it| {
+            if it.terms.is_some() {
+                it.embedding = Some(embedding);
+            }
+        });
     }
 
     /// The branch that ends with `last`, newest first.
@@ -111,7 +152,7 @@ impl StoredSession {
     /// Appends, all or nothing. The caller has looked for a [`Self::known`] append and for turns.
     pub(super) fn append(
         &mut self,
-        append: &Append,
+        append: &Indexed<'_>,
         now: Timestamp,
         arrivals: &mut Arrivals,
     ) -> Result<Appended, MemoryError> {
@@ -144,13 +185,12 @@ impl StoredSession {
         Ok(())
     }
 
-    fn push(&mut self, append: &Append, arrivals: &mut Arrivals) -> Option<Seq> {
+    fn push(&mut self, append: &Indexed<'_>, arrivals: &mut Arrivals) -> Option<Seq> {
         let mut parent = append.parent;
-        for draft in &append.drafts {
+        for (draft, terms) in append.drafts.iter().zip(append.found.iter().cloned()) {
             let seq = Seq(self.entries.last().map_or(0, |it| it.entry.seq.0) + 1);
             let entry = Entry { seq, parent, body: draft.body().clone() };
-            self.weight += weight::entry(&entry);
-            self.entries.push(Stored { arrival: arrivals.next(), entry, embedding: None });
+            self.add(Stored { arrival: arrivals.next(), entry, terms, embedding: None });
             parent = Some(seq);
         }
         self.session.entries = self.entries.len() as u64;
@@ -180,7 +220,14 @@ impl StoredSession {
         places.filter_map(|seq| self.summaries.get(&seq)).next().cloned()
     }
 
-    pub(super) fn keep_summary(&mut self, summary: Summary) -> Result<(), MemoryError> {
+    pub(super) fn keep_summary(
+        &mut self,
+        edition: Edition,
+        summary: Summary,
+    ) -> Result<(), MemoryError> {
+        if self.session.edition != edition {
+            return Err(conflict("keep a summary"));
+        }
         self.check_exists(Some(summary.at))?;
         self.weight += weight::summary(&summary);
         if let Some(old) = self.summaries.insert(summary.at, summary) {
@@ -198,18 +245,20 @@ impl StoredSession {
         if self.open_turn.is_some() {
             return Err(conflict("forget the entry"));
         }
-        let Some(stored) = self.stored_mut(seq) else { return Ok(false) };
-        if stored.entry.body.status == EntryStatus::Forgotten {
+        let said = self.change_entry(seq, |it| {
+            let said = it.entry.body.status != EntryStatus::Forgotten;
+            if said {
+                it.entry.body = Arc::new(it.entry.body.forgotten());
+                (it.terms, it.embedding) = (None, None);
+            }
+            said
+        });
+        if said != Some(true) {
             return Ok(false);
         }
-        let before = weight::entry(&stored.entry);
-        stored.entry.body = Arc::new(stored.entry.body.forgotten());
-        let after = weight::entry(&stored.entry);
-        stored.embedding = None;
-        self.weight = (self.weight + after).saturating_sub(before);
-        self.summaries.retain(|at, _| *at < seq);
-        self.session.drop_default_title();
-        self.changed(now);
+        let dropped = self.summaries.split_off(&seq);
+        self.weight = self.weight.saturating_sub(weight::summaries(&dropped));
+        self.session.forgot_entry(now);
         Ok(true)
     }
 
@@ -251,11 +300,11 @@ impl StoredSession {
     /// The session that an import makes.
     pub(super) fn restored(
         key: &SessionKey,
-        import: &ExportedSession,
+        import: (&ExportedSession, &Found),
         arrivals: &mut Arrivals,
     ) -> Self {
-        let mut new = Self::new(key, NewSession::default(), import.created_at);
-        new.session.class = import.class;
+        let mut new = Self::new(key, NewSession::default(), import.0.created_at);
+        new.session.class = import.0.class;
         new.take_over(import, arrivals);
         new
     }
@@ -263,7 +312,7 @@ impl StoredSession {
     /// Extends the session by what an import has more.
     pub(super) fn extend(
         &mut self,
-        import: &ExportedSession,
+        import: (&ExportedSession, &Found),
         arrivals: &mut Arrivals,
     ) -> Result<Restored, MemoryError> {
         if self.open_turn.is_some() {
@@ -271,7 +320,7 @@ impl StoredSession {
         }
         let entries = self.entries.iter().map(|it| &it.entry);
         let stored = ExportedSession::of(&self.session, entries, Vec::new());
-        let restored = import.compare(&stored)?;
+        let restored = import.0.compare(&stored)?;
         match restored {
             Restored::Created | Restored::Extended(_) => self.take_over(import, arrivals),
             Restored::Unchanged => {}
@@ -279,13 +328,19 @@ impl StoredSession {
         Ok(restored)
     }
 
-    fn take_over(&mut self, import: &ExportedSession, arrivals: &mut Arrivals) {
-        for it in import.entries.iter().skip(self.entries.len()) {
+    fn take_over(
+        &mut self,
+        (import, found): (&ExportedSession, &Found),
+        arrivals: &mut Arrivals,
+    ) {
+        let new = import.entries.iter().zip(found.iter().cloned()).skip(self.entries.len());
+        for (it, terms) in new {
             let entry = Entry { seq: it.seq, parent: it.parent, body: it.entry.clone().into() };
-            self.weight += weight::entry(&entry);
-            self.entries.push(Stored { arrival: arrivals.next(), entry, embedding: None });
+            self.add(Stored { arrival: arrivals.next(), entry, terms, embedding: None });
         }
+        let before = weight::summaries(&self.summaries);
         self.summaries = import.summaries.iter().map(|it| (it.at, it.clone())).collect();
+        self.weight = (self.weight + weight::summaries(&self.summaries)).saturating_sub(before);
         let session = &mut self.session;
         session.title.clone_from(&import.title);
         session.has_default_title = import.has_default_title;

@@ -7,6 +7,7 @@ use std::{
 
 use super::{
     conflict,
+    recall::{Found, Indexed},
     room::Room,
     session::{Arrivals, StoredSession},
     weight,
@@ -14,8 +15,9 @@ use super::{
 use crate::{
     ids::{IdempotencyKey, Owner, Seq, SessionKey, TurnId},
     memory::{
-        Append, Appended, Embedded, Expect, ExportPart, ExportedSession, Forgotten, ListOptions,
-        MemoryError, NewSession, PageKey, Restored, Session, SessionPatch, Summary, TurnRecord,
+        Append, Appended, Edition, Expect, ExportPart, ExportedSession, Forget,
+        Forgotten, ListOptions, MemoryError, NewSession, PageKey, Restored, Session, SessionPatch,
+        Summary, TurnRecord,
     },
     time::Timestamp,
 };
@@ -39,7 +41,7 @@ impl State {
     pub(super) fn append(
         &mut self,
         key: &SessionKey,
-        append: &Append,
+        append: &Indexed<'_>,
         now: Timestamp,
     ) -> Result<Appended, MemoryError> {
         if let Some(known) = self.known_append(key, append) {
@@ -59,11 +61,11 @@ impl State {
     pub(super) fn write(
         &mut self,
         key: &SessionKey,
-        append: &Append,
+        append: &Indexed<'_>,
         create: Option<NewSession>,
         now: Timestamp,
     ) -> Result<Appended, MemoryError> {
-        self.room.check(weight::append(append))?;
+        self.room.check(weight::append(append) + weight::found(&append.found))?;
         let written = self.change(key, |it, arrivals| it.append(append, now, arrivals));
         let appended = match written {
             Some(appended) => appended?,
@@ -76,7 +78,7 @@ impl State {
     fn write_first(
         &mut self,
         key: &SessionKey,
-        append: &Append,
+        append: &Indexed<'_>,
         create: Option<NewSession>,
         now: Timestamp,
     ) -> Result<Appended, MemoryError> {
@@ -90,7 +92,7 @@ impl State {
     }
 
     /// Changes a session, and keeps count of what it takes; `None` if there is no such session.
-    fn change<T>(
+    pub(super) fn change<T>(
         &mut self,
         key: &SessionKey,
         change: impl FnOnce(&mut StoredSession, &mut Arrivals) -> T,
@@ -100,6 +102,13 @@ impl State {
         let changed = change(session, &mut self.arrivals);
         self.room.change(before, session.weight());
         Some(changed)
+    }
+
+    /// What everything takes, counted afresh.
+    #[cfg(test)]
+    pub(super) fn weighed(&self) -> usize {
+        let sessions: usize = self.sessions.values().map(StoredSession::weighed).sum();
+        sessions + self.turns.values().map(weight::turn).sum::<usize>()
     }
 
     fn insert(&mut self, key: &SessionKey, session: StoredSession) {
@@ -159,23 +168,28 @@ impl State {
     pub(super) fn keep_summary(
         &mut self,
         key: &SessionKey,
+        edition: Edition,
         summary: Summary,
     ) -> Result<(), MemoryError> {
         self.room.check(weight::summary(&summary))?;
-        let kept = self.change(key, |it, _| it.keep_summary(summary));
+        let kept = self.change(key, |it, _| it.keep_summary(edition, summary));
         kept.unwrap_or_else(|| Err(conflict("keep a summary")))
     }
 
-    pub(super) fn weigh_embeddings(&mut self, embeddings: &[Embedded]) {
-        for it in embeddings {
-            self.change(&it.session, |session, _| session.weigh_more(size_of_val(&*it.values)));
+    pub(super) fn forget(
+        &mut self,
+        key: &SessionKey,
+        forget: Forget,
+        now: Timestamp,
+    ) -> Result<Forgotten, MemoryError> {
+        let may_go =
+            |it: &StoredSession| it.session.may_be_forgotten(forget, it.open_turn.is_some());
+        if !self.sessions.get(key).is_none_or(may_go) {
+            return Err(conflict("forget the session"));
         }
-    }
-
-    pub(super) fn forget(&mut self, key: &SessionKey, now: Timestamp) -> Forgotten {
-        let Some(session) = self.remove(key) else { return Forgotten::default() };
+        let Some(session) = self.remove(key) else { return Ok(Forgotten::default()) };
         self.unsettled.insert(key.clone(), now);
-        Forgotten { erased: session.entries().len() as u64, pending: 0 }
+        Ok(Forgotten { erased: session.entries().len() as u64, pending: 0 })
     }
 
     pub(super) fn forget_entry(
@@ -229,10 +243,9 @@ impl State {
     pub(super) fn restore(
         &mut self,
         key: &SessionKey,
-        import: &ExportedSession,
+        import: (&ExportedSession, &Found),
     ) -> Result<Restored, MemoryError> {
-        import.check_tree()?;
-        self.room.check(weight::exported(import))?;
+        self.room.check(weight::exported(import.0) + weight::found(import.1))?;
         if let Some(extended) = self.change(key, |it, arrivals| it.extend(import, arrivals)) {
             return extended;
         }

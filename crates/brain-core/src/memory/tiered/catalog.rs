@@ -10,8 +10,8 @@ use super::{TieredMemory, copies::Change, ephemeral::expired};
 use crate::{
     ids::{Owner, SessionKey},
     memory::{
-        Catalog, ListOptions, MemoryClass, MemoryError, NewSession, PageKey, Session, SessionPatch,
-        Summary,
+        Catalog, Edition, ListOptions, MemoryClass, MemoryError, NewSession, PageKey, Session,
+        SessionPatch, Summary,
     },
 };
 
@@ -88,15 +88,21 @@ impl Catalog for TieredMemory {
         self.tiers.to_the_end("change the session", work).await
     }
 
-    async fn keep_summary(&self, key: &SessionKey, summary: Summary) -> Result<(), MemoryError> {
+    async fn keep_summary(
+        &self,
+        key: &SessionKey,
+        edition: Edition,
+        summary: Summary,
+    ) -> Result<(), MemoryError> {
         let tiers = self.tiers.clone();
         tiers.adopt(&key.owner).await;
         if tiers.is_ephemeral(key).await? {
-            return tiers.of_live(key, tiers.hot.tier.keep_summary(key, summary)).await;
+            let call = tiers.hot.tier.keep_summary(key, edition, summary);
+            return tiers.of_live(key, call).await;
         }
         let key = key.clone();
         let work = async move {
-            let kept = tiers.durable.keep_summary(&key, summary).await;
+            let kept = tiers.durable.keep_summary(&key, edition, summary).await;
             tiers.known.changed(&key);
             tiers.drop_copy(&key);
             kept

@@ -11,7 +11,7 @@ use std::{
 use super::{Tiers, hot::WRITE};
 use crate::{
     ids::SessionKey,
-    memory::{MemoryClass, MemoryError},
+    memory::{Forget, MemoryClass, MemoryError},
 };
 
 /// How often the tier is looked at while it is left alone.
@@ -129,7 +129,7 @@ impl Tiers {
 
     /// Erases a session that the hot tier holds as a store.
     pub(super) async fn drop_primary(&self, key: &SessionKey) -> Result<u64, MemoryError> {
-        let erased = self.hot.tier.forget(key).await?.erased;
+        let erased = self.hot.tier.forget(key, Forget::Always).await?.erased;
         self.hot.tier.settle(key).await?;
         Ok(erased)
     }

@@ -8,7 +8,7 @@ use super::{TieredMemory, copies, ephemeral::expired};
 use crate::{
     ids::{Seq, SessionKey, Token},
     memory::{
-        Append, Appended, Branch, Entry, Expect, Forgotten, MemoryClass, MemoryError,
+        Append, Appended, Branch, Entry, Expect, Forget, Forgotten, MemoryClass, MemoryError,
         MemoryErrorKind, ReadOptions, Session, SessionLog,
     },
 };
@@ -97,12 +97,15 @@ impl SessionLog for TieredMemory {
         moved
     }
 
-    async fn forget(&self, key: &SessionKey) -> Result<Forgotten, MemoryError> {
+    async fn forget(&self, key: &SessionKey, forget: Forget) -> Result<Forgotten, MemoryError> {
         let (tiers, key) = (self.tiers.clone(), key.clone());
         tiers.adopt(&key.owner).await;
         let work = async move {
             let _maker = tiers.making.lock(&key).await;
-            tiers.forget(&key).await
+            match forget {
+                Forget::Always => tiers.forget(&key).await,
+                Forget::IfIdleSince(_) => tiers.forget_idle(&key, forget).await,
+            }
         };
         self.tiers.to_the_end("forget the session", work).await
     }

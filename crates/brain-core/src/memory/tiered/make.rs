@@ -9,7 +9,7 @@ use super::{
 use crate::{
     ids::SessionKey,
     memory::{
-        ExportedSession, Forgotten, MemoryClass, MemoryError, MemoryErrorKind, NewSession,
+        ExportedSession, Forget, Forgotten, MemoryClass, MemoryError, MemoryErrorKind, NewSession,
         Restored, Session,
     },
 };
@@ -80,7 +80,7 @@ impl Tiers {
 
     /// Takes back the durable part of an ephemeral session that could not be made.
     async fn undo_stub(&self, key: &SessionKey, error: MemoryError) -> MemoryError {
-        let undone = self.durable.forget(key).await;
+        let undone = self.durable.forget(key, Forget::Always).await;
         self.known.forgotten(key);
         if let Err(error) = undone {
             tracing::error!(%error, "an ephemeral session that was not made looks expired");
@@ -155,7 +155,41 @@ impl Tiers {
             Some(MemoryClass::Durable) => 0,
             None => self.note_unknown(key).await.map(|()| 0)?,
         };
-        let Forgotten { erased, pending } = match self.durable.forget(key).await {
+        let forgotten = self.durable.forget(key, Forget::Always).await;
+        self.forgot(key, live, forgotten).await
+    }
+
+    /// Forgets a session in both tiers unless it is used: whoever has its content decides. The
+    /// caller holds the lock of its making.
+    ///
+    /// # Errors
+    ///
+    /// Those of the tiers; [`MemoryErrorKind::Conflict`] when it is not as `forget` says.
+    pub(super) async fn forget_idle(
+        self: &Arc<Self>,
+        key: &SessionKey,
+        forget: Forget,
+    ) -> Result<Forgotten, MemoryError> {
+        let live = if self.is_ephemeral(key).await? {
+            self.hot_store(self.hot.tier.forget(key, forget)).await?.erased
+        } else {
+            0
+        };
+        let forgotten = self.durable.forget(key, forget).await;
+        if forgotten.as_ref().is_err_and(|it| it.kind() == MemoryErrorKind::Conflict) {
+            return forgotten;
+        }
+        self.forgot(key, live, forgotten).await
+    }
+
+    /// Forgets in the hot tier what the durable one has forgotten; so many entries of it were `live`.
+    async fn forgot(
+        self: &Arc<Self>,
+        key: &SessionKey,
+        live: u64,
+        forgotten: Result<Forgotten, MemoryError>,
+    ) -> Result<Forgotten, MemoryError> {
+        let Forgotten { erased, pending } = match forgotten {
             Ok(forgotten) => forgotten,
             Err(error) => {
                 self.may_be_forgotten(key);

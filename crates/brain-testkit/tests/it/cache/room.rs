@@ -6,9 +6,9 @@ use brain_core::{
     chat::Message,
     ids::{AppendId, Owner, Seq, SessionId, SessionKey, Token},
     memory::{
-        Append, Branch, Catalog, Draft, EntryBody, Expect, InMemoryStore, ListOptions, LocalCache,
-        MemoryErrorKind, NewSession, ReadOptions, Session, SessionCache, SessionLog, SessionPatch,
-        Upkeep,
+        Append, Branch, Catalog, Draft, EntryBody, Expect, Forget, InMemoryStore, ListOptions,
+        LocalCache, MemoryErrorKind, NewSession, ReadOptions, Session, SessionCache, SessionLog,
+        SessionPatch, Upkeep,
     },
     time::{Clock, Timestamp},
 };
@@ -101,7 +101,7 @@ async fn what_is_forgotten_makes_room_to_the_last_byte() {
             store.append(&key(id), text(9_000)).await.unwrap();
         }
         for id in 0..7 {
-            store.forget(&key(id)).await.unwrap();
+            store.forget(&key(id), Forget::Always).await.unwrap();
             store.settle(&key(id)).await.unwrap();
         }
     }
@@ -172,7 +172,7 @@ async fn what_is_not_settled_is_noted_for_a_day() {
     let clock = Arc::new(ManualClock::new());
     let store = InMemoryStore::new(clock.clone());
     say(&store, 1, 10).await.unwrap();
-    store.forget(&key(1)).await.unwrap();
+    store.forget(&key(1), Forget::Always).await.unwrap();
     clock.advance(Duration::from_secs(24 * 60 * 60 - 1));
     assert_eq!(store.unsettled(9).await.unwrap(), [key(1)]);
     clock.advance(Duration::from_secs(1));

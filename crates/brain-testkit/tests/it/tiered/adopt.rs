@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use brain_core::memory::{
-    Append, Catalog, Expect, InMemoryStore, ListOptions, MemoryClass, MemoryErrorKind, NewSession,
-    ReadOptions, SessionLog, Summary, Upkeep,
+    Append, Catalog, Expect, Forget, InMemoryStore, ListOptions, MemoryClass, MemoryErrorKind,
+    NewSession, ReadOptions, SessionLog, Summary, Upkeep,
 };
 use brain_core::{ids::Seq, time::Timestamp};
 use brain_testkit::Operation;
@@ -32,8 +32,8 @@ async fn sessions_move_whole_before_the_first_use() {
     }
     let summary =
         Summary { at: Seq(1), text: "s".into(), model: None, created_at: Timestamp::default() };
-    it.inner.keep_summary(&key("7"), summary.clone()).await.unwrap();
     let before = it.inner.session(&key("7")).await.unwrap().unwrap();
+    it.inner.keep_summary(&key("7"), before.edition, summary.clone()).await.unwrap();
 
     let branch = it.unverified(&key("7")).await;
     assert_eq!((texts(&branch), branch.summary), (vec!["a".into(), "b".into()], Some(summary)));
@@ -97,7 +97,7 @@ async fn what_was_forgotten_before_its_adoption_is_not_adopted() {
     let it = Fixture::new();
     say(&it.inner, "s", &["canary"]).await;
     it.hot.turns(Mood::Dead);
-    assert!(0 < it.store.forget(&key("s")).await.unwrap().pending);
+    assert!(0 < it.store.forget(&key("s"), Forget::Always).await.unwrap().pending);
     assert_eq!(it.durable.unsettled(9).await.unwrap(), [key("s")]);
     let next = it.restarted();
     assert_eq!(next.store.session(&key("s")).await.unwrap(), None);
@@ -111,7 +111,7 @@ async fn a_forgotten_ephemeral_session_does_not_come_back() {
     it.ephemeral(&key("e")).await;
     it.say(&key("e"), "canary").await;
     it.hot.turns(Mood::Dead);
-    assert_eq!(it.store.forget(&key("e")).await.unwrap().pending, 1);
+    assert_eq!(it.store.forget(&key("e"), Forget::Always).await.unwrap().pending, 1);
     let next = it.restarted();
     assert_eq!(next.store.session(&key("e")).await.unwrap(), None);
     assert_eq!(next.inner.session(&key("e")).await.unwrap(), None);
@@ -124,7 +124,7 @@ async fn a_name_that_is_taken_again_spares_nothing_of_what_was_forgotten() {
     it.ephemeral(&key("e")).await;
     it.say(&key("e"), "canary").await;
     it.hot.turns(Mood::Dead);
-    assert_eq!(it.store.forget(&key("e")).await.unwrap().pending, 1);
+    assert_eq!(it.store.forget(&key("e"), Forget::Always).await.unwrap().pending, 1);
     it.say(&key("e"), "new").await;
     let next = it.restarted();
     assert_eq!(texts(&next.unverified(&key("e")).await), ["new"]);

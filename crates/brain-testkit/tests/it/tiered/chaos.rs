@@ -12,11 +12,11 @@ use async_trait::async_trait;
 use brain_core::{
     ids::{IdempotencyKey, Owner, Seq, SessionKey, Token, TurnId},
     memory::{
-        Append, Appended, Branch, Catalog, Checkpoint, CloseTurn, Embedded, Entry, ExportPart,
-        ExportedSession, Fence, Forgotten, Health, Hit, HotTier, ListOptions, MemoryCapabilities,
-        MemoryError, MemoryErrorKind, MemoryStore, NewSession, OpenTurn, Opened, Portable,
-        ReadOptions, Recall, Restored, Search, Session, SessionCache, SessionLog, SessionPatch,
-        Signals, Summary, TurnIndex, TurnRecord, Turns, Unembedded, Upkeep,
+        Append, Appended, Branch, Catalog, Checkpoint, CloseTurn, Edition, Embedded, Entry,
+        ExportPart, ExportedSession, Fence, Forget, Forgotten, Health, Hit, HotTier, ListOptions,
+        MemoryCapabilities, MemoryError, MemoryErrorKind, MemoryStore, NewSession, OpenTurn,
+        Opened, Portable, ReadOptions, Recall, Restored, Search, Session, SessionCache, SessionLog,
+        SessionPatch, Signals, Summary, TurnIndex, TurnRecord, Turns, Unembedded, Upkeep,
     },
     time::Timestamp,
 };
@@ -180,6 +180,10 @@ impl SessionCache for Chaos {
     async fn bury(&self, key: &SessionKey) -> Result<Forgotten, MemoryError> {
         self.run(false, Forgotten::default, self.inner.bury(key)).await
     }
+
+    async fn take_over(&self, owner: &Owner) -> Result<u64, MemoryError> {
+        self.run(false, || 0, self.inner.take_over(owner)).await
+    }
 }
 
 #[async_trait]
@@ -214,8 +218,8 @@ impl SessionLog for Chaos {
         self.ask(self.store.move_head(key, expect, head)).await
     }
 
-    async fn forget(&self, key: &SessionKey) -> Result<Forgotten, MemoryError> {
-        self.ask(self.store.forget(key)).await
+    async fn forget(&self, key: &SessionKey, forget: Forget) -> Result<Forgotten, MemoryError> {
+        self.ask(self.store.forget(key, forget)).await
     }
 
     async fn forget_entry(&self, key: &SessionKey, seq: Seq) -> Result<Forgotten, MemoryError> {
@@ -245,8 +249,13 @@ impl Catalog for Chaos {
         self.ask(self.store.patch(key, patch)).await
     }
 
-    async fn keep_summary(&self, key: &SessionKey, summary: Summary) -> Result<(), MemoryError> {
-        self.ask(self.store.keep_summary(key, summary)).await
+    async fn keep_summary(
+        &self,
+        key: &SessionKey,
+        edition: Edition,
+        summary: Summary,
+    ) -> Result<(), MemoryError> {
+        self.ask(self.store.keep_summary(key, edition, summary)).await
     }
 
     async fn summaries(&self, key: &SessionKey) -> Result<Vec<Summary>, MemoryError> {

@@ -6,11 +6,11 @@ use async_trait::async_trait;
 use brain_core::{
     ids::{IdempotencyKey, Owner, Seq, SessionKey, Token, TurnId},
     memory::{
-        Append, Appended, Branch, Catalog, Checkpoint, CloseTurn, Embedded, Entry, ExportPart,
-        ExportedSession, Fence, Forgotten, Health, Hit, ListOptions, MemoryCapabilities,
-        MemoryClass, MemoryError, MemoryStore, NewSession, OpenTurn, Opened, Portable, ReadOptions,
-        Recall, Restored, Search, Session, SessionLog, SessionPatch, Signals, Summary,
-        TieredMemory, TurnIndex, TurnRecord, Turns, Unembedded, Upkeep,
+        Append, Appended, Branch, Catalog, Checkpoint, CloseTurn, Edition, Embedded, Entry,
+        ExportPart, ExportedSession, Fence, Forget, Forgotten, Health, Hit, ListOptions,
+        MemoryCapabilities, MemoryClass, MemoryError, MemoryStore, NewSession, OpenTurn, Opened,
+        Portable, ReadOptions, Recall, Restored, Search, Session, SessionLog, SessionPatch,
+        Signals, Summary, TieredMemory, TurnIndex, TurnRecord, Turns, Unembedded, Upkeep,
     },
     time::Timestamp,
 };
@@ -81,8 +81,8 @@ impl SessionLog for Checked {
         self.store.move_head(key, expect, head).await
     }
 
-    async fn forget(&self, key: &SessionKey) -> Result<Forgotten, MemoryError> {
-        self.store.forget(key).await
+    async fn forget(&self, key: &SessionKey, forget: Forget) -> Result<Forgotten, MemoryError> {
+        self.store.forget(key, forget).await
     }
 
     async fn forget_entry(&self, key: &SessionKey, seq: Seq) -> Result<Forgotten, MemoryError> {
@@ -121,8 +121,13 @@ impl Catalog for Checked {
         self.store.patch(key, patch).await
     }
 
-    async fn keep_summary(&self, key: &SessionKey, summary: Summary) -> Result<(), MemoryError> {
-        self.store.keep_summary(key, summary).await
+    async fn keep_summary(
+        &self,
+        key: &SessionKey,
+        edition: Edition,
+        summary: Summary,
+    ) -> Result<(), MemoryError> {
+        self.store.keep_summary(key, edition, summary).await
     }
 
     async fn summaries(&self, key: &SessionKey) -> Result<Vec<Summary>, MemoryError> {

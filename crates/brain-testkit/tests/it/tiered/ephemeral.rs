@@ -5,9 +5,9 @@ use std::{sync::Arc, time::Duration};
 use brain_core::{
     ids::{IdempotencyKey, Seq},
     memory::{
-        Catalog, Expect, ExportPart, Fence, Idempotency, InMemoryStore, ListOptions, MemoryClass,
-        MemoryErrorKind, NewSession, OpenTurn, Opened, PageKey, Portable, ReadOptions, Recall,
-        Search, SessionLog, SessionPatch, TurnIndex, TurnState, Turns, Upkeep,
+        Catalog, Expect, ExportPart, Fence, Forget, Idempotency, InMemoryStore, ListOptions,
+        MemoryClass, MemoryErrorKind, NewSession, OpenTurn, Opened, PageKey, Portable, ReadOptions,
+        Recall, Search, SessionLog, SessionPatch, TurnIndex, TurnState, Turns, Upkeep,
     },
     time::Clock,
 };
@@ -119,7 +119,7 @@ async fn keys_are_one_name_space() {
     for id in ["d", "f"] {
         assert_eq!(it.store.session(&key(id)).await.unwrap(), None, "{id} was made for nothing");
     }
-    it.store.forget(&key("e")).await.unwrap();
+    it.store.forget(&key("e"), Forget::Always).await.unwrap();
     let (second, _) = started(&it.store, of("d", NewSession::default(), "other")).await;
     let reused = it.store.open(of("f", brief(), "h")).await;
     assert_eq!(reused.unwrap_err().kind(), MemoryErrorKind::KeyReused);
@@ -159,7 +159,7 @@ async fn what_has_expired_is_said_to_have() {
     let parts = exported(&it).await.unwrap();
     assert_eq!(parts.len(), 2, "the lasting one with its entry");
 
-    it.store.forget(&e).await.unwrap();
+    it.store.forget(&e, Forget::Always).await.unwrap();
     assert_eq!(it.store.session(&e).await.unwrap(), None);
     it.say(&e, "a new one").await;
     assert_eq!(texts(&it.unverified(&e).await), ["a new one"]);
@@ -354,7 +354,7 @@ async fn forgetting_erases_it_in_the_hot_tier() {
     let it = Fixture::new();
     it.ephemeral(&key("e")).await;
     it.say(&key("e"), "secret").await;
-    let forgotten = it.store.forget(&key("e")).await.unwrap();
+    let forgotten = it.store.forget(&key("e"), Forget::Always).await.unwrap();
     assert_eq!((forgotten.erased, forgotten.pending), (1, 0));
     assert_eq!(it.inner.session(&key("e")).await.unwrap(), None);
     assert_eq!(it.store.session(&key("e")).await.unwrap(), None);

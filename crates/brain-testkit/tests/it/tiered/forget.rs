@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use brain_core::{
     ids::Seq,
-    memory::{Catalog, MemoryErrorKind, ReadOptions, SessionCache, SessionLog, Upkeep},
+    memory::{Catalog, Forget, MemoryErrorKind, ReadOptions, SessionCache, SessionLog, Upkeep},
 };
 use brain_testkit::Operation;
 use futures_util::poll;
@@ -32,7 +32,7 @@ async fn nothing_is_pending_where_both_tiers_work() {
     it.say(&key("s"), "canary").await;
     it.warm(&key("s")).await;
     let old = it.unverified(&key("s")).await;
-    let forgotten = it.store.forget(&key("s")).await.unwrap();
+    let forgotten = it.store.forget(&key("s"), Forget::Always).await.unwrap();
     assert_eq!((forgotten.erased, forgotten.pending), (1, 0));
     assert_eq!(it.durable.unsettled(9).await.unwrap(), []);
     it.inner.fill(&key("s"), &old).await.unwrap();
@@ -48,7 +48,8 @@ async fn what_is_pending_is_buried_once_the_tier_is_back() {
         it.warm(&key("s")).await;
         it.hot.turns(mood);
         let store = it.store.clone();
-        let forgetting = tokio::spawn(async move { store.forget(&key("s")).await.unwrap() });
+        let forgetting =
+            tokio::spawn(async move { store.forget(&key("s"), Forget::Always).await.unwrap() });
         healed(&it, async || forgetting.is_finished()).await;
         let forgotten = forgetting.await.unwrap();
         assert_eq!((forgotten.erased, forgotten.pending), (1, 1));
@@ -68,7 +69,7 @@ async fn what_is_pending_is_buried_by_the_next_process() {
     let it = Fixture::new();
     it.say(&key("s"), "canary").await;
     it.warm(&key("s")).await;
-    it.durable.forget(&key("s")).await.unwrap();
+    it.durable.forget(&key("s"), Forget::Always).await.unwrap();
     assert!(it.inner.cached(&key("s"), ReadOptions::newest(0)).await.unwrap().is_some());
     let next = it.restarted();
     until(async || next.durable.unsettled(9).await.unwrap().is_empty()).await;
@@ -81,7 +82,7 @@ async fn a_session_made_meanwhile_is_spared() {
     it.ephemeral(&key("e")).await;
     it.say(&key("e"), "canary").await;
     it.hot.turns(Mood::Dead);
-    assert_eq!(it.store.forget(&key("e")).await.unwrap().pending, 1);
+    assert_eq!(it.store.forget(&key("e"), Forget::Always).await.unwrap().pending, 1);
     it.clock.advance(Duration::from_millis(1));
     it.say(&key("e"), "new").await;
     it.hot.turns(Mood::Well);
@@ -95,7 +96,7 @@ async fn a_forget_of_unknown_outcome_leaves_no_copy() {
     it.say(&key("s"), "canary").await;
     it.warm(&key("s")).await;
     it.durable.lose_reply(Operation::Forget, 1);
-    let error = it.store.forget(&key("s")).await.unwrap_err();
+    let error = it.store.forget(&key("s"), Forget::Always).await.unwrap_err();
     assert_eq!(error.kind(), MemoryErrorKind::OutcomeUnknown);
     assert_eq!(it.store.read(&key("s"), ReadOptions::newest(9).unverified()).await.unwrap(), None);
     healed(&it, async || it.durable.unsettled(9).await.unwrap().is_empty()).await;
@@ -109,7 +110,7 @@ async fn a_forget_that_nobody_waits_for_is_whole() {
     it.warm(&key("s")).await;
     let gate = it.durable.hold(Operation::Forget, 1);
     let name = key("s");
-    let mut forget = it.store.forget(&name);
+    let mut forget = it.store.forget(&name, Forget::Always);
     while poll!(&mut forget).is_pending() && it.durable.calls(Operation::Forget) == 0 {
         tokio::task::yield_now().await;
     }

@@ -9,7 +9,7 @@ use brain_core::{
     ids::{HolderId, IdempotencyKey, Seq, TurnId},
     json::RawJson,
     memory::{
-        Append, Authority, Catalog, Checkpoint, CloseTurn, Expect, Fence, Idempotency,
+        Append, Authority, Catalog, Checkpoint, CloseTurn, Expect, Fence, Forget, Idempotency,
         MemoryErrorKind, NewSession, OpenTurn, ReadOptions, SessionLog, SessionPatch, Summary,
         TurnIndex, TurnState, Turns,
     },
@@ -131,7 +131,9 @@ impl Step {
             Self::Summary => {
                 let text = "summary".to_owned();
                 let created_at = Timestamp::from_millis(1);
-                store.keep_summary(&a, Summary { at: Seq(1), text, model: None, created_at }).await
+                let edition = store.session(&a).await?.map(|it| it.edition).unwrap_or_default();
+                let summary = Summary { at: Seq(1), text, model: None, created_at };
+                store.keep_summary(&a, edition, summary).await
             }
             Self::Open => store.open(plan.open()).await.map(drop),
             Self::Renew => store.renew(plan.fence(), LEASE).await.map(drop),
@@ -148,7 +150,7 @@ impl Step {
                 store.move_head(&a, session.token, Some(Seq(2))).await.map(drop)
             }
             Self::ForgetEntry => store.forget_entry(&a, Seq(1)).await.map(drop),
-            Self::Forget => store.forget(&a).await.map(drop),
+            Self::Forget => store.forget(&a, Forget::Always).await.map(drop),
             Self::Create => store.create(&a, NewSession::default()).await.map(drop),
         }
     }

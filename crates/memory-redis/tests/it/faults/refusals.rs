@@ -1,7 +1,7 @@
 //! Redis answers, but does not do what it was asked.
 
 use brain_core::memory::{
-    Catalog, Expect, MemoryErrorKind, MemoryStore, NewSession, ReadOptions, SessionCache,
+    Catalog, Expect, Forget, MemoryErrorKind, MemoryStore, NewSession, ReadOptions, SessionCache,
     SessionLog,
 };
 use brain_testkit::redis::{Cluster, Reply, Server, Settings};
@@ -43,7 +43,7 @@ async fn a_replica_takes_no_change() {
     assert_eq!(fails_saying(refused, "is a replica").await, MemoryErrorKind::Unavailable);
     let made = follower.create(&b, NewSession::default());
     assert_eq!(fails(made).await, MemoryErrorKind::Unavailable);
-    assert_eq!(fails(follower.forget(&a)).await, MemoryErrorKind::Unavailable);
+    assert_eq!(fails(follower.forget(&a, Forget::Always)).await, MemoryErrorKind::Unavailable);
     assert_eq!(fails(follower.health()).await, MemoryErrorKind::Unavailable);
     assert_eq!(contents(&replica), before);
     assert_eq!(texts(&follower, "a").await, ["the first"]);
@@ -69,7 +69,7 @@ async fn a_full_redis_says_so_and_keeps_what_it_has() {
     assert_eq!(fails(store.health()).await, MemoryErrorKind::Full);
     assert_eq!(texts(&store, "a").await, ["the first"]);
     assert_eq!(contents(&server), before);
-    let forgotten = store.forget(&a).await.unwrap();
+    let forgotten = store.forget(&a, Forget::Always).await.unwrap();
     assert_eq!(forgotten.erased, 1, "forgetting makes room");
     server.ask(&["CONFIG", "SET", "maxmemory", "0"]);
     begin(&store, "b").await;

@@ -8,7 +8,7 @@ use brain_core::{
     json::RawJson,
     memory::{
         Append, Authority, Checkpoint, CloseTurn, Draft, EntryBody, Expect, ExportedSession, Fence,
-        Idempotency, ListOptions, MemoryError, MemoryStore, NewSession, OpenTurn, PageKey,
+        Forget, Idempotency, ListOptions, MemoryError, MemoryStore, NewSession, OpenTurn, PageKey,
         ReadFrom, ReadOptions, Search, SessionPatch, TurnRecord, TurnState,
     },
     time::Timestamp,
@@ -114,7 +114,9 @@ impl Side {
                 };
                 self.show(store.move_head(&name(*session), token, head.map(Seq)).await)
             }
-            LogStep::Forget { session } => self.show(store.forget(&name(*session)).await),
+            LogStep::Forget { session } => {
+                self.show(store.forget(&name(*session), Forget::Always).await)
+            }
             LogStep::Search { text, limit } => {
                 let query = TEXTS.get(*text).unwrap().to_uppercase();
                 self.show(store.search(&Owner::local(), &Search::words(query, *limit)).await)
