@@ -328,11 +328,7 @@ impl StoredSession {
         Ok(restored)
     }
 
-    fn take_over(
-        &mut self,
-        (import, found): (&ExportedSession, &Found),
-        arrivals: &mut Arrivals,
-    ) {
+    fn take_over(&mut self, (import, found): (&ExportedSession, &Found), arrivals: &mut Arrivals) {
         let new = import.entries.iter().zip(found.iter().cloned()).skip(self.entries.len());
         for (it, terms) in new {
             let entry = Entry { seq: it.seq, parent: it.parent, body: it.entry.clone().into() };

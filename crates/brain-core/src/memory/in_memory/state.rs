@@ -15,9 +15,9 @@ use super::{
 use crate::{
     ids::{IdempotencyKey, Owner, Seq, SessionKey, TurnId},
     memory::{
-        Append, Appended, Edition, Expect, ExportPart, ExportedSession, Forget,
-        Forgotten, ListOptions, MemoryError, NewSession, PageKey, Restored, Session, SessionPatch,
-        Summary, TurnRecord,
+        Append, Appended, Edition, Expect, ExportPart, ExportedSession, Forget, Forgotten,
+        ListOptions, MemoryError, NewSession, PageKey, Restored, Session, SessionPatch, Summary,
+        TurnRecord,
     },
     time::Timestamp,
 };

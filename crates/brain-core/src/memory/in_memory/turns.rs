@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
-use super::{conflict, state::State, weight};
+use super::{
+    conflict,
+    recall::{Found, Indexed},
+    state::State,
+    weight,
+};
 use crate::{
     ids::{IdempotencyKey, Owner, Seq, SessionKey, TurnId},
     memory::{
@@ -75,7 +80,12 @@ impl State {
         }
     }
 
-    pub(super) fn open(&mut self, open: OpenTurn, now: Timestamp) -> Result<Opened, MemoryError> {
+    pub(super) fn open(
+        &mut self,
+        open: OpenTurn,
+        found: Found,
+        now: Timestamp,
+    ) -> Result<Opened, MemoryError> {
         if let Some(again) = self.opened_before(&open)? {
             return Ok(again);
         }
@@ -87,7 +97,10 @@ impl State {
         }
         let appended = match self.known_append(&open.session, &open.append) {
             Some(known) => known,
-            None => self.write(&open.session, &open.append, open.create.clone(), now)?,
+            None => {
+                let append = Indexed { append: &open.append, found };
+                self.write(&open.session, &append, open.create.clone(), now)?
+            }
         };
         let turn = TurnRecord::opened(open, appended, now);
         self.room.change(0, weight::turn(&turn));
@@ -179,6 +192,7 @@ impl State {
     pub(super) fn close(
         &mut self,
         close: &CloseTurn,
+        found: Found,
         now: Timestamp,
     ) -> Result<TurnRecord, MemoryError> {
         let turn = self.turns.get(&close.turn).ok_or_else(superseded)?;
@@ -192,7 +206,7 @@ impl State {
         }
         let appended = match known {
             Some(known) => known,
-            None => self.write(&key, &close.append, None, now)?,
+            None => self.write(&key, &Indexed { append: &close.append, found }, None, now)?,
         };
         if let Some(session) = self.sessions.get_mut(&key) {
             session.open_turn = None;

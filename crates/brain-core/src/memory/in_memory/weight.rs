@@ -1,8 +1,11 @@
 //! How many bytes things take in memory, roughly: their text, and a share for what holds it.
 
+use std::collections::BTreeMap;
+
+use super::recall::{Found, Terms};
 use crate::{
     chat::{Message, Part, ToolCall},
-    ids::AppendId,
+    ids::{AppendId, Seq},
     memory::{
         Append, Entry, EntryBody, ExportedSession, Session, SessionPatch, Summary, TurnRecord,
     },
@@ -16,6 +19,10 @@ const SESSION: usize = 512;
 const TURN: usize = 768;
 /// What a summary takes beside its text.
 const SUMMARY: usize = 96;
+/// What the words of an entry take beside their numbers.
+const TERMS: usize = 48;
+/// What an embedding takes beside its numbers and its model.
+const EMBEDDING: usize = 32;
 
 pub(in crate::memory) fn entry(entry: &Entry) -> usize {
     body(&entry.body)
@@ -36,6 +43,25 @@ pub(in crate::memory) fn session(session: &Session) -> usize {
 
 pub(in crate::memory) fn summary(summary: &Summary) -> usize {
     SUMMARY + summary.text.len() + summary.model.as_ref().map_or(0, String::len)
+}
+
+/// All summaries of a session.
+pub(super) fn summaries(summaries: &BTreeMap<Seq, Summary>) -> usize {
+    summaries.values().map(summary).sum()
+}
+
+/// By what an entry is found.
+pub(super) fn terms(terms: Option<&Terms>) -> usize {
+    terms.map_or(0, |it| TERMS + it.len() * size_of::<u64>())
+}
+
+/// By what entries are found.
+pub(super) fn found(found: &Found) -> usize {
+    found.iter().map(|it| terms(it.as_deref())).sum()
+}
+
+pub(super) fn embedding(model: &str, values: &[f32]) -> usize {
+    EMBEDDING + model.len() + size_of_val(values)
 }
 
 pub(in crate::memory) fn append_id(id: &AppendId) -> usize {
