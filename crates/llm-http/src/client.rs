@@ -7,29 +7,24 @@ use std::{sync::Arc, time::Duration};
 use brain_core::llm::{LlmError, LlmErrorKind};
 use bytes::Bytes;
 use http::{
-    HeaderValue, Method, Request, Response,
-    header::{ACCEPT, CONTENT_TYPE},
+    HeaderValue, Method, Request,
+    header::{ACCEPT, CONTENT_TYPE, PROXY_AUTHORIZATION},
 };
 use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper_util::{
-    client::legacy::Client,
-    rt::{TokioExecutor, TokioTimer},
-};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 use tokio::time::timeout;
 
-use crate::{ByteStream, Endpoint, InvalidEndpoint, Refusal, connect::Connector, response};
+use crate::{
+    ByteStream, Endpoint, InvalidEndpoint, Network, Refusal, response,
+    transport::{Answer, Transport},
+};
 
 /// Most bytes of an error's body that are read.
 const MAX_ERROR_BYTES: usize = 64 * 1024;
 
 /// Most bytes of a JSON answer: two thousand long vectors in base64 fit.
 const MAX_JSON_BYTES: usize = 64 * 1024 * 1024;
-
-/// How long an unused connection is kept.
-const POOL_IDLE: Duration = Duration::from_secs(60);
 
 /// Longest wait for the answer to a `GET`: no model has to think for it.
 const GET_WAIT: Duration = Duration::from_secs(30);
@@ -85,25 +80,30 @@ impl From<LlmError> for CallError {
 /// Sends requests to one endpoint over a pool of connections. A clone shares the pool.
 #[derive(Clone, Debug)]
 pub struct HttpClient {
-    inner: Client<Connector, Full<Bytes>>,
+    transport: Transport,
     endpoint: Arc<Endpoint>,
     timeouts: Timeouts,
 }
 
 impl HttpClient {
-    /// A client for `endpoint`; connects to nothing yet.
+    /// A client for `endpoint` that reaches it by `network`; connects to nothing yet.
     ///
     /// # Errors
     ///
     /// When TLS cannot be set up.
-    pub fn new(endpoint: Endpoint, timeouts: Timeouts) -> Result<Self, InvalidEndpoint> {
-        let connector = Connector::new(timeouts.connect)
+    pub fn new(
+        endpoint: Endpoint,
+        timeouts: Timeouts,
+        network: &Network,
+    ) -> Result<Self, InvalidEndpoint> {
+        let mut endpoint = endpoint;
+        let server = endpoint.uri("/").map_err(|_| InvalidEndpoint::Url(endpoint.host().into()))?;
+        let transport = Transport::new(&server, network, timeouts.connect)
             .map_err(|error| InvalidEndpoint::Tls(error.to_string()))?;
-        let inner = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(POOL_IDLE)
-            .build(connector);
-        Ok(Self { inner, endpoint: Arc::new(endpoint), timeouts })
+        if let Some(auth) = transport.proxy_auth() {
+            endpoint.headers.insert(PROXY_AUTHORIZATION, auth.clone());
+        }
+        Ok(Self { transport, endpoint: Arc::new(endpoint), timeouts })
     }
 
     /// Where requests go.
@@ -120,8 +120,8 @@ impl HttpClient {
     pub async fn get_json<T: DeserializeOwned>(&self, path: &str) -> Result<T, CallError> {
         let timeouts = self.timeouts.at_most(GET_WAIT);
         let request = self.request(Method::GET, path, Bytes::new())?;
-        let response = self.send(request, timeouts).await?;
-        self.read_json(response, timeouts).await
+        let answer = self.send(request, timeouts).await?;
+        self.read_json(answer, timeouts).await
     }
 
     /// Posts `body` to `path` and reads the JSON answer. Dropping the future closes the connection.
@@ -135,8 +135,8 @@ impl HttpClient {
         body: &(impl Serialize + Sync),
     ) -> Result<T, CallError> {
         let request = self.request(Method::POST, path, self.encode(body)?)?;
-        let response = self.send(request, self.timeouts).await?;
-        self.read_json(response, self.timeouts).await
+        let answer = self.send(request, self.timeouts).await?;
+        self.read_json(answer, self.timeouts).await
     }
 
     /// Posts `body` to `path` and hands on the answer as it arrives. Dropping the future or the
@@ -152,8 +152,8 @@ impl HttpClient {
     ) -> Result<ByteStream, CallError> {
         let mut request = self.request(Method::POST, path, self.encode(body)?)?;
         request.headers_mut().insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
-        let response = self.send(request, self.timeouts).await?;
-        Ok(response::stream(response.into_body(), Arc::clone(&self.endpoint), self.timeouts))
+        let answer = self.send(request, self.timeouts).await?;
+        Ok(response::stream(answer, Arc::clone(&self.endpoint), self.timeouts))
     }
 
     fn encode(&self, body: &impl Serialize) -> Result<Bytes, LlmError> {
@@ -183,32 +183,32 @@ impl HttpClient {
         &self,
         request: Request<Full<Bytes>>,
         timeouts: Timeouts,
-    ) -> Result<Response<Incoming>, CallError> {
-        let response = match timeout(timeouts.first_byte, self.inner.request(request)).await {
-            Ok(Ok(response)) => response,
+    ) -> Result<Answer, CallError> {
+        let answer = match timeout(timeouts.first_byte, self.transport.send(request)).await {
+            Ok(Ok(answer)) => answer,
             Ok(Err(error)) => return Err(self.endpoint.unreachable(error).into()),
             Err(_) => return Err(self.endpoint.silent(timeouts.first_byte, false).into()),
         };
-        if response.status().is_success() {
-            return Ok(response);
+        if answer.response.status().is_success() {
+            return Ok(answer);
         }
-        Err(CallError::Refused(Box::new(self.read_refusal(response).await)))
+        Err(CallError::Refused(Box::new(self.read_refusal(answer).await)))
     }
 
-    async fn read_refusal(&self, response: Response<Incoming>) -> Refusal {
-        let (head, body) = response.into_parts();
+    async fn read_refusal(&self, answer: Answer) -> Refusal {
+        let (status, headers) = (answer.response.status(), answer.response.headers().clone());
         let timeouts = self.timeouts.at_most(ERROR_WAIT);
-        let body = response::stream(body, Arc::clone(&self.endpoint), timeouts);
+        let body = response::stream(answer, Arc::clone(&self.endpoint), timeouts);
         let body = response::beginning(body, MAX_ERROR_BYTES).await;
-        Refusal::new(&self.endpoint, Some(head.status), &head.headers, &body)
+        Refusal::new(&self.endpoint, Some(status), &headers, &body)
     }
 
     async fn read_json<T: DeserializeOwned>(
         &self,
-        response: Response<Incoming>,
+        answer: Answer,
         timeouts: Timeouts,
     ) -> Result<T, CallError> {
-        let body = response::stream(response.into_body(), Arc::clone(&self.endpoint), timeouts);
+        let body = response::stream(answer, Arc::clone(&self.endpoint), timeouts);
         let Some(body) = response::collect(body, MAX_JSON_BYTES).await? else {
             return Err(self.endpoint.misspoke("sent an answer that is too large").into());
         };

@@ -1,4 +1,11 @@
-//! Connections: TCP without delay, TLS with Mozilla's roots, both within one time limit.
+//! Connections: TCP without delay, proxies, TLS, all within one time limit.
+//!
+//! It speaks no HTTP but a proxy's `CONNECT`.
+
+mod link;
+mod route;
+#[cfg(test)]
+mod tests;
 
 use std::{
     io,
@@ -9,70 +16,68 @@ use std::{
 use brain_core::BoxError;
 use futures_util::future::BoxFuture;
 use http::Uri;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
-use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
-use tokio::net::TcpStream;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use tower::Service;
 
-/// Opens connections; HTTP/1.1 only, so that many long answers never queue on one connection.
+pub(crate) use self::{
+    link::Link,
+    route::{ProxyFailed, Route},
+};
+use crate::Roots;
+
+/// What a connector may settle with a server.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Versions {
+    Http1,
+    Http2,
+    Both,
+}
+
+/// Opens connections.
 #[derive(Clone, Debug)]
 pub(crate) struct Connector {
-    inner: HttpsConnector<HttpConnector>,
+    inner: HttpsConnector<Route>,
+    /// A proxy reads the requests.
+    forwarded: bool,
     limit: Duration,
 }
 
 impl Connector {
-    /// A connector that gives up after `limit`: name look-up, TCP and TLS together.
-    pub(crate) fn new(limit: Duration) -> Result<Self, rustls::Error> {
-        let mut tcp = HttpConnector::new();
-        tcp.set_nodelay(true);
-        tcp.enforce_http(false);
-        let inner = HttpsConnectorBuilder::new()
-            .with_provider_and_webpki_roots(rustls::crypto::ring::default_provider())?
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(tcp);
-        Ok(Self { inner, limit })
+    /// A connector that gives up after `limit`: name look-up, TCP, proxy and TLS together.
+    pub(crate) fn new(
+        route: Route,
+        roots: &Roots,
+        versions: Versions,
+        limit: Duration,
+    ) -> Result<Self, rustls::Error> {
+        let builder = HttpsConnectorBuilder::new().with_tls_config(roots.tls()?).https_or_http();
+        let forwarded = route.is_forward();
+        let inner = match versions {
+            Versions::Http1 => builder.enable_http1().wrap_connector(route),
+            Versions::Http2 => builder.enable_http2().wrap_connector(route),
+            Versions::Both => builder.enable_all_versions().wrap_connector(route),
+        };
+        Ok(Self { inner, forwarded, limit })
     }
 }
 
 impl Service<Uri> for Connector {
-    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
+    type Response = Link;
     type Error = BoxError;
-    type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
+    type Future = BoxFuture<'static, Result<Link, BoxError>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(context)
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
+        let forwarded = self.forwarded;
         let connecting = tokio::time::timeout(self.limit, self.inner.call(uri));
         Box::pin(async move {
-            connecting
-                .await
-                .unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
+            match connecting.await {
+                Ok(connected) => Ok(Link::new(connected?, forwarded)),
+                Err(_) => Err(io::Error::from(io::ErrorKind::TimedOut).into()),
+            }
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use hyper_rustls::MaybeHttpsStream;
-    use tokio::net::TcpListener;
-    use tower::Service;
-
-    use super::Connector;
-
-    #[tokio::test]
-    async fn small_packets_are_not_held_back() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let uri = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-        let mut connector = Connector::new(Duration::from_secs(2)).unwrap();
-        let MaybeHttpsStream::Http(stream) = connector.call(uri).await.unwrap() else {
-            panic!("no TLS was asked for");
-        };
-        assert!(stream.inner().nodelay().unwrap());
     }
 }

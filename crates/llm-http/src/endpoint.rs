@@ -118,7 +118,12 @@ impl Endpoint {
     pub(crate) fn redact(&self, text: &str) -> String {
         let secrets = self.headers.values().filter(|value| value.is_sensitive());
         let texts = secrets.filter_map(|value| value.to_str().ok());
-        crate::redact::redact(text, texts.map(|it| it.strip_prefix("Bearer ").unwrap_or(it)))
+        // The scheme before a key is no secret.
+        let bare = texts.map(|it| match it.split_once(' ') {
+            Some(("Bearer" | "Basic", key)) => key,
+            Some(_) | None => it,
+        });
+        crate::redact::redact(text, bare)
     }
 }
 

@@ -10,7 +10,7 @@ use brain_core::{
     llm::{LlmError, LlmErrorKind},
 };
 
-use crate::{Endpoint, Refusal};
+use crate::{Endpoint, Refusal, connect::ProxyFailed, transport::SendError};
 
 /// Most characters of the server's own words in a sentence of ours.
 const MAX_QUOTE_CHARS: usize = 300;
@@ -63,12 +63,16 @@ impl Endpoint {
     }
 
     /// No connection came about, or it failed before an answer began.
-    pub(crate) fn unreachable(&self, source: hyper_util::client::legacy::Error) -> LlmError {
-        if !source.is_connect() {
-            return self.lost().with_source(source);
-        }
+    pub(crate) fn unreachable(&self, error: SendError) -> LlmError {
+        let source = match error {
+            SendError::Connect(source) => source,
+            SendError::Lost(source) => return self.lost().with_source(source),
+        };
         let host = self.host();
-        let message = match connect_fault(&source) {
+        let message = match connect_fault(source.as_ref()) {
+            ConnectFault::Proxy(proxy) => format!(
+                "the proxy {proxy} does not lead to {host}; check HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY"
+            ),
             ConnectFault::Refused => {
                 format!(
                     "{host} refuses connections; check that the server runs and the base URL is right"
@@ -131,7 +135,11 @@ fn telling(kind: LlmErrorKind, refusal: &Refusal) -> (String, String) {
 fn rejected(refusal: &Refusal) -> (String, String) {
     let status = refusal.status.map_or(0, |status| status.as_u16());
     let address = matches!(status, 300..400 | 404 | 405);
-    let advice = if address { "check that the base URL is right" } else { "change the request" };
+    let advice = match status {
+        407 => "the proxy on the way wants a user name and password; check HTTP_PROXY",
+        _ if address => "check that the base URL is right",
+        _ => "change the request",
+    };
     let what = match status {
         0 => "rejected the request".to_owned(),
         status => format!("rejected the request with status {status}"),
@@ -153,6 +161,8 @@ fn quote(message: &str) -> String {
 }
 
 enum ConnectFault {
+    /// The proxy with this host is to blame.
+    Proxy(String),
     Refused,
     TimedOut,
     NoSuchHost,
@@ -164,6 +174,9 @@ enum ConnectFault {
 fn connect_fault(error: &(dyn Error + 'static)) -> ConnectFault {
     let mut next = Some(error);
     while let Some(error) = next {
+        if let Some(failed) = error.downcast_ref::<ProxyFailed>() {
+            return ConnectFault::Proxy(failed.proxy.clone());
+        }
         let io = error.downcast_ref::<io::Error>();
         match io.map(io::Error::kind) {
             Some(io::ErrorKind::ConnectionRefused) => return ConnectFault::Refused,

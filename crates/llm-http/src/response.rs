@@ -9,7 +9,10 @@ use http_body_util::{BodyDataStream, BodyExt};
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
-use crate::{Endpoint, Timeouts};
+use crate::{
+    Endpoint, Timeouts,
+    transport::{Answer, Lease},
+};
 
 /// The body of an answer as it arrives. The first `Err` is the last item; dropping the stream
 /// closes the connection unless the body has been read to its end.
@@ -20,6 +23,8 @@ const LAST_BYTES_WAIT: Duration = Duration::from_millis(250);
 
 struct Reading {
     body: BodyDataStream<Incoming>,
+    /// Kept until the body is done with, so that its place on the connection is not given away.
+    _lease: Option<Lease>,
     endpoint: Arc<Endpoint>,
     patience: Duration,
     idle: Duration,
@@ -40,10 +45,10 @@ impl Reading {
 
 /// The body as a stream that fails when it is silent for too long: `first_byte` at its beginning,
 /// since servers send headers before they think, and `idle` later.
-pub(crate) fn stream(body: Incoming, endpoint: Arc<Endpoint>, timeouts: Timeouts) -> ByteStream {
+pub(crate) fn stream(answer: Answer, endpoint: Arc<Endpoint>, timeouts: Timeouts) -> ByteStream {
     let (patience, idle) = (timeouts.first_byte, timeouts.idle);
-    let body = body.into_data_stream();
-    let reading = Reading { body, endpoint, patience, idle, begun: false };
+    let body = answer.response.into_body().into_data_stream();
+    let reading = Reading { body, _lease: answer.lease, endpoint, patience, idle, begun: false };
     let items = stream::unfold(Some(reading), |reading| async move {
         let mut reading = reading?;
         let item = reading.next().await?;

@@ -5,8 +5,10 @@
 #[cfg(test)]
 mod tests;
 
-/// Most bytes of one event: its data so far and the line being read.
-pub const MAX_EVENT_BYTES: usize = 10 * 1024 * 1024;
+use crate::{
+    FrameTooLarge, MAX_FRAME_BYTES,
+    frame::{check_size, without_mark},
+};
 
 /// One event, borrowed from the decoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,17 +17,6 @@ pub struct SseEvent<'a> {
     pub name: &'a str,
     /// The `data` lines, joined by line feeds; never empty.
     pub data: &'a str,
-}
-
-/// The stream cannot be decoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SseError {
-    /// An event grew beyond the limit; what follows it cannot be read either.
-    #[error("an event of the stream is larger than {limit} bytes")]
-    EventTooLarge {
-        /// The limit in bytes.
-        limit: usize,
-    },
 }
 
 /// Decodes server-sent events from bytes that may be cut anywhere.
@@ -41,7 +32,7 @@ pub enum SseError {
 ///     decoder.push(bytes, |event| seen.push(event.data.to_owned()))?;
 /// }
 /// assert_eq!(seen, ["one", "two"]);
-/// # Ok::<(), llm_http::SseError>(())
+/// # Ok::<(), llm_http::FrameTooLarge>(())
 /// ```
 #[derive(Debug)]
 pub struct SseDecoder {
@@ -59,7 +50,7 @@ pub struct SseDecoder {
 
 impl Default for SseDecoder {
     fn default() -> Self {
-        Self::with_limit(MAX_EVENT_BYTES)
+        Self::with_limit(MAX_FRAME_BYTES)
     }
 }
 
@@ -82,12 +73,12 @@ impl SseDecoder {
     ///
     /// # Errors
     ///
-    /// [`SseError::EventTooLarge`]; the decoder must not be used after it.
+    /// [`FrameTooLarge`]; the decoder must not be used after it.
     pub fn push(
         &mut self,
         bytes: &[u8],
         mut on_event: impl FnMut(SseEvent<'_>),
-    ) -> Result<(), SseError> {
+    ) -> Result<(), FrameTooLarge> {
         let mut rest = bytes;
         if self.after_cr && !rest.is_empty() {
             self.after_cr = false;
@@ -101,8 +92,9 @@ impl SseDecoder {
                 rest = rest.strip_prefix(b"\n").unwrap_or(rest);
             }
         }
+        self.check_size(rest.len())?;
         self.line.extend_from_slice(rest);
-        self.check_size(self.line.len())
+        Ok(())
     }
 
     /// Ends the stream and hands on an event that lacks its empty line.
@@ -111,8 +103,8 @@ impl SseDecoder {
     ///
     /// # Errors
     ///
-    /// [`SseError::EventTooLarge`].
-    pub fn finish(mut self, mut on_event: impl FnMut(SseEvent<'_>)) -> Result<(), SseError> {
+    /// [`FrameTooLarge`].
+    pub fn finish(mut self, mut on_event: impl FnMut(SseEvent<'_>)) -> Result<(), FrameTooLarge> {
         self.end_line(b"", &mut on_event)?;
         self.dispatch(&mut on_event);
         Ok(())
@@ -123,10 +115,11 @@ impl SseDecoder {
         &mut self,
         tail: &[u8],
         on_event: &mut impl FnMut(SseEvent<'_>),
-    ) -> Result<(), SseError> {
+    ) -> Result<(), FrameTooLarge> {
         if self.line.is_empty() {
             return self.take_line(tail, on_event);
         }
+        self.check_size(tail.len())?;
         let mut line = std::mem::take(&mut self.line);
         line.extend_from_slice(tail);
         let taken = self.take_line(&line, on_event);
@@ -139,10 +132,10 @@ impl SseDecoder {
         &mut self,
         mut line: &[u8],
         on_event: &mut impl FnMut(SseEvent<'_>),
-    ) -> Result<(), SseError> {
+    ) -> Result<(), FrameTooLarge> {
         self.check_size(line.len())?;
         if std::mem::take(&mut self.first_line) {
-            line = line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line);
+            line = without_mark(line);
         }
         if line.is_empty() {
             self.dispatch(on_event);
@@ -177,11 +170,9 @@ impl SseDecoder {
         self.has_data = false;
     }
 
-    fn check_size(&self, line_bytes: usize) -> Result<(), SseError> {
-        if self.limit < self.data.len() + line_bytes {
-            return Err(SseError::EventTooLarge { limit: self.limit });
-        }
-        Ok(())
+    /// Whether the event and the line being read stay within the limit with so many bytes more.
+    fn check_size(&self, more: usize) -> Result<(), FrameTooLarge> {
+        check_size(self.data.len() + self.line.len() + more, self.limit)
     }
 }
 

@@ -7,7 +7,9 @@ use std::collections::VecDeque;
 
 use brain_core::llm::{ChatEvent, ChatStream, LlmError, LlmErrorKind};
 use futures_util::{StreamExt, stream};
-use llm_http::{ByteStream, Endpoint, MAX_EVENT_BYTES, SseDecoder, SseError, SseEvent, let_go};
+use llm_http::{
+    ByteStream, Endpoint, FrameTooLarge, MAX_FRAME_BYTES, SseDecoder, SseEvent, let_go,
+};
 
 use crate::decode::ChunkDecoder;
 
@@ -91,7 +93,7 @@ impl Answer {
         }
         match &mut self.framing {
             Framing::Unknown => {}
-            Framing::Json(whole) if MAX_EVENT_BYTES < whole.len() + bytes.len() => {
+            Framing::Json(whole) if MAX_FRAME_BYTES < whole.len() + bytes.len() => {
                 self.fail(self.endpoint().misspoke("sent an answer that is too large"));
             }
             Framing::Json(whole) => whole.extend_from_slice(bytes),
@@ -160,7 +162,7 @@ impl Answer {
         self.ended = true;
     }
 
-    fn too_large(&self, pushed: Result<(), SseError>) -> Result<(), LlmError> {
+    fn too_large(&self, pushed: Result<(), FrameTooLarge>) -> Result<(), LlmError> {
         pushed.map_err(|error| {
             self.endpoint()
                 .misspoke("sent a piece of an answer that is too large")

@@ -6,7 +6,7 @@ use http::{
     HeaderName,
     header::{AUTHORIZATION, USER_AGENT},
 };
-use llm_http::{Endpoint, InvalidEndpoint, Timeouts};
+use llm_http::{Endpoint, InvalidEndpoint, Network, Timeouts};
 use secrecy::{ExposeSecret, SecretString};
 
 /// Where OpenAI itself is.
@@ -29,6 +29,8 @@ pub struct OpenAiConfig {
     pub project: Option<String>,
     /// How long to wait for the server.
     pub timeouts: Timeouts,
+    /// How to reach the server.
+    pub network: Network,
 }
 
 impl OpenAiConfig {
@@ -43,6 +45,7 @@ impl OpenAiConfig {
             organization: None,
             project: None,
             timeouts: Timeouts::default(),
+            network: Network::default(),
         }
     }
 

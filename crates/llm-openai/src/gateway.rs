@@ -57,7 +57,7 @@ impl OpenAiGateway {
         let official = matches!(endpoint.host().split_once("api.openai.com"), Some((region, ""))
             if region.is_empty() || region.ends_with('.'));
         Ok(Self {
-            client: HttpClient::new(endpoint, config.timeouts)?,
+            client: HttpClient::new(endpoint, config.timeouts, &config.network)?,
             default_model: config.default_model,
             embedding_model: config.embedding_model,
             official,

@@ -27,6 +27,8 @@ mod request;
 mod tokens;
 mod wire;
 
-pub use llm_http::{InvalidEndpoint, Timeouts};
+pub use llm_http::{
+    InvalidEndpoint, InvalidProxy, InvalidRoots, Network, Protocol, Proxies, Roots, Timeouts,
+};
 
 pub use crate::{config::OpenAiConfig, gateway::OpenAiGateway};

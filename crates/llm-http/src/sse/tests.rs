@@ -2,9 +2,13 @@
 
 use proptest::prelude::*;
 
-use super::{SseDecoder, SseError, SseEvent};
+use super::{SseDecoder, SseEvent};
+use crate::{
+    FrameTooLarge,
+    frame::tests::{cut, cuts, halves},
+};
 
-type Seen = (Vec<(String, String)>, Option<SseError>);
+type Seen = (Vec<(String, String)>, Option<FrameTooLarge>);
 
 /// Decodes `chunks` with a limit of 64 bytes, finishing at the end.
 fn decode<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Seen {
@@ -67,7 +71,7 @@ fn a_last_event_without_its_empty_line_counts() {
 
 #[test]
 fn an_event_over_the_limit_is_an_error_and_the_ones_before_it_arrive() {
-    let error = Some(SseError::EventTooLarge { limit: 64 });
+    let error = Some(FrameTooLarge { limit: 64 });
     for filler in ["x".repeat(80), format!("{}\ndata: {}", "x".repeat(40), "y".repeat(40))] {
         let input = format!("data: a\n\ndata: {filler}\n\n");
         let events = vec![(String::new(), "a".to_owned())];
@@ -75,6 +79,19 @@ fn an_event_over_the_limit_is_an_error_and_the_ones_before_it_arrive() {
         assert_eq!(decode(input.as_bytes().chunks(1)), (events, error));
     }
     assert_eq!(decode([&[b':'; 100][..]]).1, error, "a comment may not grow for ever either");
+}
+
+#[test]
+fn a_piece_over_the_limit_costs_no_memory() {
+    let limit = crate::MAX_FRAME_BYTES;
+    let mut decoder = SseDecoder::default();
+    let half = vec![b'x'; limit / 2];
+    decoder.push(&half, |_| {}).unwrap();
+    decoder.push(&half, |_| {}).unwrap();
+    let grown = allocation_counter::measure(|| {
+        assert_eq!(decoder.push(&half, |_| {}), Err(FrameTooLarge { limit }));
+    });
+    assert_eq!(grown.bytes_total, 0);
 }
 
 /// Bytes in which everything that matters to the decoder is frequent.
@@ -98,20 +115,15 @@ fn stream() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn cutting_the_bytes_anywhere_changes_nothing(
-        bytes in stream(),
-        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
-    ) {
-        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
-        cuts.sort_unstable();
-        let mut chunks = Vec::new();
-        let mut rest = &bytes[..];
-        for cut in cuts {
-            let (chunk, tail) = rest.split_at(cut - (bytes.len() - rest.len()));
-            chunks.push(chunk);
-            rest = tail;
+    fn cutting_the_bytes_anywhere_changes_nothing(bytes in stream(), places in cuts()) {
+        prop_assert_eq!(decode(cut(&bytes, &places)), decode([&bytes[..]]));
+    }
+
+    #[test]
+    fn cutting_the_bytes_at_every_offset_changes_nothing(bytes in stream()) {
+        let whole = decode([&bytes[..]]);
+        for halves in halves(&bytes) {
+            prop_assert_eq!(decode(halves), whole.clone());
         }
-        chunks.push(rest);
-        prop_assert_eq!(decode(chunks), decode([&bytes[..]]));
     }
 }
