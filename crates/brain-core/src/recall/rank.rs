@@ -34,6 +34,9 @@ const LENGTH: f32 = 0.7 / 4.0;
 const LENGTH_WORDS: u32 = 64;
 /// What an entry loses that only asks.
 const ASKS: f32 = 0.1;
+/// An entry of fewer words, its date's three included, is not found by its meaning alone: one word
+/// (`x`, `ok`) means so little that any nonsense is close to it.
+const MEANS: u32 = 5;
 /// How [close](super::closeness) an entry without any of the words has to be: two cosines, of 0.275
 /// on average. Searching the conversations above by meaning alone, up to 0.55 no answer was lost
 /// among the first 5, 10 or 20 (390 questions), and at 0.6 the first one was; nonsense stayed below
@@ -90,6 +93,26 @@ pub struct Conversation {
     pub words: u64,
     /// By position.
     pub places: Vec<Place>,
+}
+
+impl Place {
+    /// Whether it may be found by its meaning alone.
+    fn is_close(&self) -> bool {
+        MEANS <= self.words && self.closeness.is_some_and(|it| MEANING <= it)
+    }
+}
+
+impl Conversation {
+    /// The same without the places that make no difference to any ranking.
+    pub(super) fn that_matters(mut self) -> Self {
+        let is_seed = |it: &&Place| it.terms != 0 || it.is_close();
+        let seeds: Vec<u64> = self.places.iter().filter(is_seed).map(|it| it.position).collect();
+        self.places.retain(|it| {
+            let next = seeds.partition_point(|seed| *seed < it.position.saturating_sub(2 * REACH));
+            seeds.get(next).is_some_and(|seed| *seed <= it.position.saturating_add(2 * REACH))
+        });
+        self
+    }
 }
 
 /// An entry and its score.
@@ -185,7 +208,7 @@ impl Weights {
                 before = Some(other);
             }
         }
-        if counts.is_empty() && place.closeness.is_none_or(|it| it < MEANING) {
+        if counts.is_empty() && !place.is_close() {
             return None;
         }
         let mut score = sum(&self.among_entries, &counts, length / (self.entry_words * NEARBY_SUM));
@@ -281,6 +304,31 @@ mod tests {
         let unknown = place(60, 1);
         assert_eq!(order(&corpus, &[term(1)], &[vec![near, far, unknown]]), [60, 40]);
         assert_eq!(order(&corpus, &[], &[vec![near, far, place(70, 0)]]), [40]);
+    }
+
+    #[test]
+    fn what_says_one_word_is_not_found_by_meaning_alone() {
+        let at = |position, words| Place { words, closeness: Some(1.5), ..place(position, 0) };
+        let corpus = Corpus { closeness: Some(0.2), ..CORPUS };
+        assert_eq!(order(&corpus, &[], &[vec![at(10, 4), at(20, 5), at(30, 0)]]), [20]);
+        let named = Place { terms: 1, ..at(10, 4) };
+        assert_eq!(order(&corpus, &[term(1)], &[vec![named]]), [10]);
+    }
+
+    #[test]
+    fn what_does_not_matter_makes_no_difference() {
+        let at = |position: u64| {
+            let terms = u64::from(position.is_multiple_of(17));
+            let closeness = Some(if position.is_multiple_of(23) { 1.0 } else { 0.3 });
+            let asks = position.is_multiple_of(5);
+            Place { asks, closeness, ..place(position, terms) }
+        };
+        let whole = Conversation { words: 1_000, places: (0..100).map(at).collect() };
+        let cut = whole.clone().that_matters();
+        assert!(cut.places.len() < whole.places.len());
+        let ranked = |it| rank(&CORPUS, &[term(6)], std::slice::from_ref(it), 100);
+        assert_eq!(ranked(&cut), ranked(&whole));
+        assert_eq!(Conversation::default().that_matters().places.len(), 0);
     }
 
     #[test]

@@ -20,7 +20,7 @@ impl Survey {
         Self { corpus, terms, conversations: Vec::new(), closeness: (0.0, 0) }
     }
 
-    /// Takes in a whole conversation.
+    /// Takes in a whole conversation; keeps what matters of it.
     pub fn add(&mut self, conversation: Conversation) {
         let places = &conversation.places;
         self.corpus.entries += places.len() as u64;
@@ -34,7 +34,7 @@ impl Survey {
         for close in places.iter().filter_map(|it| it.closeness) {
             self.closeness = (self.closeness.0 + close, self.closeness.1 + 1);
         }
-        self.conversations.push(conversation);
+        self.conversations.push(conversation.that_matters());
     }
 
     /// At most `limit` entries, as [`rank`] says; conversations are named in the order in which they
