@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use async_trait::async_trait;
 use brain_core::{
     brain::{Brain, BrainConfig, Ports},
+    ids::DatabaseId,
     llm::{LlmGateway, Router},
     memory::{HotTier, InMemoryStore, MemoryStore, TieredMemory, TieredPorts},
     time::Clock,
@@ -16,10 +17,9 @@ use http_api::HealthCheck;
 #[cfg(feature = "redis")]
 use secrecy::ExposeSecret as _;
 
-use crate::{
-    config::{Config, Database, GET_MODEL, OPENAI_MODEL, OpenAi, Provider, Redis},
-    pull,
-};
+use crate::config::{Config, Database, OPENAI_MODEL, OpenAi, Provider, Redis, no_model_file};
+#[cfg(feature = "sqlite")]
+use crate::exit;
 
 type Store = Arc<dyn MemoryStore>;
 type Hot = Arc<dyn HotTier>;
@@ -65,45 +65,61 @@ pub(crate) fn open_store(
     clock: Arc<dyn Clock>,
     spawner: TokioSpawner,
 ) -> anyhow::Result<Store> {
+    let durable = config.database.as_ref().map(|it| open_database(it, Arc::clone(&clock)));
+    let durable = durable.transpose()?;
     let (hot, hot_name): (Hot, _) = match &config.redis {
-        Some(redis) => (open_redis(redis, config.session_ttl)?, "redis"),
+        Some(redis) => {
+            let database = durable.as_ref().map(|it| it.1);
+            (open_redis(redis, config.session_ttl, database)?, "redis")
+        }
         None => {
             let store = InMemoryStore::new(Arc::clone(&clock)).with_budget(config.memory_budget);
             (Arc::new(store.with_ttl(config.session_ttl)), "process")
         }
     };
-    let Some(database) = &config.database else { return Ok(hot) };
-    let durable = open_database(database, Arc::clone(&clock)).context(
-        "the database cannot be used; move it away, or set SQLITE_DB_PATH to another file",
-    )?;
+    let Some((durable, _)) = durable else { return Ok(hot) };
     let ports = TieredPorts { hot, hot_name, durable, clock, spawner: Arc::new(spawner) };
     Ok(Arc::new(TieredMemory::new(ports)))
 }
 
 #[cfg(feature = "sqlite")]
-fn open_database(database: &Database, clock: Arc<dyn Clock>) -> anyhow::Result<Store> {
+fn open_database(
+    database: &Database,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<(Store, DatabaseId)> {
     use memory_sqlite::{SqliteConfig, SqliteStore, Synchronous};
     let synchronous = if database.full_sync { Synchronous::Full } else { Synchronous::Normal };
     let config = SqliteConfig { synchronous, ..SqliteConfig::new(&database.path) };
-    Ok(Arc::new(SqliteStore::open(&config, clock)?))
+    let store = SqliteStore::open(&config, clock).map_err(exit::of_database)?;
+    let id = store.database_id();
+    Ok((Arc::new(store), id))
 }
 
 #[cfg(not(feature = "sqlite"))]
-fn open_database(database: &Database, _: Arc<dyn Clock>) -> anyhow::Result<Store> {
+fn open_database(database: &Database, _: Arc<dyn Clock>) -> anyhow::Result<(Store, DatabaseId)> {
     anyhow::bail!("{}: this codexd was built without SQLite", database.path.display())
 }
 
-/// The Redis that is configured; connects to nothing yet.
+/// The Redis that is configured, in front of this database; connects to nothing yet.
 #[cfg(feature = "redis")]
-pub(crate) fn open_redis(redis: &Redis, ttl: Option<Duration>) -> anyhow::Result<Hot> {
+pub(crate) fn open_redis(
+    redis: &Redis,
+    ttl: Option<Duration>,
+    database: Option<DatabaseId>,
+) -> anyhow::Result<Hot> {
     use memory_redis::{RedisClock, RedisConfig, RedisStore};
     let mut config = RedisConfig::parse(redis.url.expose_secret())?;
     config.ttl = ttl;
+    config.database = database;
     Ok(Arc::new(RedisStore::new(&config, RedisClock::Server)?))
 }
 
 #[cfg(not(feature = "redis"))]
-pub(crate) fn open_redis(redis: &Redis, _: Option<Duration>) -> anyhow::Result<Hot> {
+pub(crate) fn open_redis(
+    redis: &Redis,
+    _: Option<Duration>,
+    _: Option<DatabaseId>,
+) -> anyhow::Result<Hot> {
     anyhow::bail!("{}: this codexd was built without Redis", redis.address)
 }
 
@@ -185,10 +201,10 @@ impl HealthCheck for LocalModel {
     }
 
     async fn check(&self) -> Result<(), String> {
-        if pull::is_gguf(&self.0) {
-            return self.1.models().await.map(drop).map_err(|error| error.to_string());
+        match no_model_file(&self.0) {
+            None => self.1.models().await.map(drop).map_err(|error| error.to_string()),
+            Some(problem) => Err(problem),
         }
-        Err(format!("there is no GGUF file {}; {GET_MODEL}", self.0.display()))
     }
 }
 

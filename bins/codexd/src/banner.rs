@@ -2,10 +2,9 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use crate::{
-    config::{Config, Embeddings, GET_MODEL, OPENAI_MODEL, Provider},
-    terminal::{Look, Style},
-};
+use client_commands::terminal::{Look, Style};
+
+use crate::config::{Config, Embeddings, GET_MODEL, OPENAI_MODEL, Provider};
 
 /// Who answers.
 pub(crate) fn provider(config: &Config) -> String {

@@ -2,13 +2,17 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{
+    Args, Parser, Subcommand,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 use clap_complete::Shell;
+use client_commands::{self as commands, Conversation, Format, OnConflict};
 use url::Url;
 
 /// A brain daemon: between any app and any language model, with a memory.
 #[derive(Debug, Parser)]
-#[command(version, after_help = include_str!("help/codexd.txt"))]
+#[command(version, after_help = include_str!("help/codexd.txt"), after_long_help = long_help())]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
@@ -55,7 +59,7 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
         /// One JSON document, or a session a line
-        #[arg(long, value_enum, default_value_t = Format::Json)]
+        #[arg(long, default_value = "json", value_parser = choice(&FORMATS))]
         format: Format,
         #[command(flatten)]
         target: Target,
@@ -66,7 +70,7 @@ pub(crate) enum Command {
         /// The file to read; `-` is standard input
         file: PathBuf,
         /// What to do with a session whose name another one has
-        #[arg(long, value_enum, default_value_t = OnConflict::Refuse)]
+        #[arg(long, default_value = "refuse", value_parser = choice(&ON_CONFLICT))]
         on_conflict: OnConflict,
         #[command(flatten)]
         target: Target,
@@ -81,12 +85,19 @@ pub(crate) enum Command {
     /// See what works, what does not, and what to do
     #[command(after_help = include_str!("help/doctor.txt"))]
     Doctor,
+    /// Print how commands end: exit codes, and the words that errors end with
+    #[command(after_help = client_commands::reference())]
+    ExitCodes,
     /// Check the settings and start nothing
     #[command(after_help = include_str!("help/check.txt"))]
     Check,
     /// Print a completion script for a shell
     #[command(after_help = include_str!("help/completions.txt"))]
     Completions { shell: Shell },
+}
+
+fn long_help() -> String {
+    format!("{}\n{}", include_str!("help/codexd.txt"), client_commands::summary())
 }
 
 /// Which daemon to speak to.
@@ -110,6 +121,14 @@ pub(crate) struct Chat {
     pub(crate) system: Option<String>,
     #[command(flatten)]
     pub(crate) target: Target,
+}
+
+impl Chat {
+    /// Whom to speak to, and with what the model is talked to.
+    pub(crate) fn split(self) -> (Option<Url>, Conversation) {
+        let Self { session, model, system, target } = self;
+        (target.url, Conversation { session, model, system })
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -140,18 +159,34 @@ pub(crate) enum Sessions {
     },
 }
 
-/// How an export is written.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Format {
-    Json,
-    Ndjson,
+const FORMATS: Choices<Format> = [("json", Format::Json), ("ndjson", Format::Ndjson)];
+const ON_CONFLICT: Choices<OnConflict> =
+    [("refuse", OnConflict::Refuse), ("rename", OnConflict::Rename)];
+
+/// Words, and what they mean.
+type Choices<T> = [(&'static str, T); 2];
+
+/// Reads one of some words.
+fn choice<T: Copy + Send + Sync>(
+    choices: &'static Choices<T>,
+) -> impl TypedValueParser<Value = T> + Clone {
+    let words = PossibleValuesParser::new(choices.iter().map(|it| it.0));
+    words.try_map(|word| {
+        let meant = choices.iter().find(|it| it.0 == word);
+        meant.map(|it| it.1).ok_or("there is no such choice")
+    })
 }
 
-/// What becomes of a session whose name another one has.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum OnConflict {
-    Refuse,
-    Rename,
+/// What a command of the command line means; without one, it lists.
+pub(crate) fn sessions(command: Option<Sessions>) -> commands::Sessions {
+    match command {
+        None | Some(Sessions::List) => commands::Sessions::List,
+        Some(Sessions::Show { id }) => commands::Sessions::Show { id },
+        Some(Sessions::Search { words, limit }) => {
+            commands::Sessions::Search { words: words.join(" "), limit }
+        }
+        Some(Sessions::Delete { id, wait }) => commands::Sessions::Delete { id, wait },
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,30 +1,23 @@
 //! The validated configuration: what the settings mean together. It opens and starts nothing.
 
+mod reader;
+
 use std::{
     fmt,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
-    path::{Path, PathBuf, absolute},
+    net::SocketAddr,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
-use nix::unistd::{AccessFlags, access};
+use client_commands::is_gguf;
 use secrecy::SecretString;
-use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 use url::Url;
 
-use crate::{
-    app, pull,
-    settings::{self, KEYS, LATER, Settings},
-};
+use self::reader::Reader;
+use crate::settings::Settings;
 
-/// Where OpenAI itself is.
-const OPENAI_BASE_URL: &str = "https://api.openai.com/v1";
 /// The model of the provider `openai` where nobody names one.
 pub(crate) const OPENAI_MODEL: &str = "gpt-4.1-mini";
-/// The file that `scripts/get-model` puts into `models/` of the data folder.
-const CHAT_MODEL: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
-/// The folder that it puts beside it.
-const EMBEDDING_MODEL: &str = "all-MiniLM-L6-v2";
 /// What to do about a local model that is not there.
 pub(crate) const GET_MODEL: &str = "get one with scripts/get-model or `codexd models pull`";
 
@@ -39,7 +32,7 @@ pub(crate) enum Provider {
 
 impl Provider {
     /// Those that this binary was built with.
-    fn built_in() -> Vec<Self> {
+    pub(crate) fn built_in() -> Vec<Self> {
         let all =
             [(Self::OpenAi, cfg!(feature = "openai")), (Self::Local, cfg!(feature = "local"))];
         all.into_iter().filter(|(_, is_there)| *is_there).map(|(it, _)| it).collect()
@@ -169,7 +162,7 @@ impl Config {
     ///
     /// Names every problem at once.
     pub fn new(settings: &Settings) -> Result<Self, Problems> {
-        let mut reader = Reader { settings, problems: settings.problems.clone(), warnings: vec![] };
+        let mut reader = Reader::new(settings);
         let environments = [("development", false), ("production", true)];
         let production = reader.choice("ENV", false, &environments);
         let (data_dir, provider) = (reader.data_dir(), reader.provider());
@@ -188,7 +181,7 @@ impl Config {
             model: settings.get("MODEL").map(str::to_owned),
             openai: reader.openai(),
             local: reader.local(&data_dir),
-            system_prompt: settings.get("SYSTEM_PROMPT").map(str::to_owned),
+            system_prompt: reader.system_prompt(),
             allowed_hosts: reader.allowed_hosts(),
             max_body_bytes: reader.number("MAX_BODY_BYTES", 8 << 20, 1024, 1 << 30),
             drain: Duration::from_secs(reader.number("DRAIN_SECONDS", 20, 0, 3600) as u64),
@@ -206,281 +199,14 @@ impl Config {
     }
 }
 
-/// Reads one setting after the other, and remembers what is wrong.
-struct Reader<'a> {
-    settings: &'a Settings,
-    problems: Vec<String>,
-    warnings: Vec<String>,
-}
-
-impl<'a> Reader<'a> {
-    fn wrong(&mut self, sentence: impl Into<String>) {
-        self.problems.push(sentence.into());
-    }
-
-    fn path(&self, name: &str) -> Option<&'a Path> {
-        self.settings.get(name).map(Path::new)
-    }
-
-    /// The value of `name` as `read` understands it, or `default` if it is not set or wrong.
-    fn value<T>(
-        &mut self,
-        name: &str,
-        default: T,
-        expected: &str,
-        read: impl FnOnce(&str) -> Option<T>,
-    ) -> T {
-        let Some(text) = self.settings.get(name) else { return default };
-        read(text).unwrap_or_else(|| {
-            self.wrong(format!("{name}: `{text}` will not do; use {expected}"));
-            default
-        })
-    }
-
-    fn choice<T: Copy>(&mut self, name: &str, default: T, choices: &[(&str, T)]) -> T {
-        let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
-        self.value(name, default, &names.join(" or "), |text| {
-            choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value)
-        })
-    }
-
-    fn number(&mut self, name: &str, default: usize, min: usize, max: usize) -> usize {
-        self.value(name, default, &format!("a number from {min} to {max}"), |text| {
-            text.parse().ok().filter(|number| (min..=max).contains(number))
-        })
-    }
-
-    fn listen(&mut self, production: bool) -> SocketAddr {
-        let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let expected = "an IP address, such as 127.0.0.1 or 0.0.0.0, or localhost";
-        let host = self.value("HOST", local, expected, |text| {
-            if text == "localhost" { Some(local) } else { text.parse().ok() }
-        });
-        let port = self.value("PORT", 8080, "a number from 0 to 65535", |it| it.parse().ok());
-        let allowed = self.choice("ALLOW_NO_KEY", false, &[("1", true), ("0", false)]);
-        if !(allowed || host.is_loopback()) {
-            let kind = if production { &mut self.problems } else { &mut self.warnings };
-            kind.push(format!(
-                "HOST: everybody who reaches {host} may read and write everything; listen on \
-                 127.0.0.1, or set ALLOW_NO_KEY=1 if that is meant"
-            ));
-        }
-        SocketAddr::new(host, port)
-    }
-
-    fn data_dir(&mut self) -> PathBuf {
-        let home = self.path("HOME").map(|home| home.join(".local/share"));
-        let shared = self.path("XDG_DATA_HOME").filter(|it| it.is_absolute()).map(Path::to_owned);
-        let chosen = self.path("CODEXD_DATA_DIR").map(Path::to_owned);
-        let Some(path) = chosen.or_else(|| Some(shared.or(home)?.join("codexd"))) else {
-            self.wrong("CODEXD_DATA_DIR: not set, and neither is HOME; set it to a folder");
-            return PathBuf::new();
-        };
-        let path = absolute(&path).unwrap_or(path);
-        let existing = path.ancestors().find(|it| it.exists()).unwrap_or(Path::new("/"));
-        if !existing.is_dir() || access(existing, AccessFlags::W_OK | AccessFlags::X_OK).is_err() {
-            let existing = existing.display();
-            self.wrong(format!("CODEXD_DATA_DIR: {existing} is no folder that you may write to"));
-        }
-        path
-    }
-
-    fn database(&mut self, data_dir: &Path, production: bool) -> Option<Database> {
-        let modes = [("full", true), ("normal", false)];
-        let full_sync = self.choice("SQLITE_SYNCHRONOUS", production, &modes);
-        let chosen = self.path("SQLITE_DB_PATH");
-        if !cfg!(feature = "sqlite") {
-            if chosen.is_some() {
-                self.wrong("SQLITE_DB_PATH: this codexd was built without SQLite; unset it");
-            }
-            return None;
-        }
-        if self.settings.is_emptied("SQLITE_DB_PATH") {
-            return None;
-        }
-        let path = chosen.map_or_else(|| data_dir.join("memory.db"), Path::to_owned);
-        let path = absolute(&path).unwrap_or(path);
-        if let Some(folder) = path.parent().filter(|it| *it != data_dir && !it.is_dir()) {
-            self.wrong(format!("SQLITE_DB_PATH: there is no folder {}; make it", folder.display()));
-        }
-        if path.is_dir() || path.to_string_lossy().ends_with(":memory:") {
-            let path = path.display();
-            self.wrong(format!("SQLITE_DB_PATH: {path} is no file; name one, or nothing for none"));
-        }
-        Some(Database { path, full_sync })
-    }
-
-    fn session_ttl(&mut self, production: bool) -> Option<Duration> {
-        let usual = Duration::from_secs(if production { 7 * 24 * 3600 } else { 3600 });
-        let expected = "seconds, or a time such as 1h or 7d, up to 3650d; 0 for none";
-        let ttl = self.value("SESSION_TTL", usual, expected, env_settings::duration);
-        Some(ttl).filter(|it| !it.is_zero())
-    }
-
-    fn redis(&mut self) -> Option<Redis> {
-        let url = self.settings.get("REDIS_URL")?;
-        // What is wrong is not shown here: it may be a secret.
-        let address = app::redis_address(url);
-        let address =
-            address.map_err(|problem| self.wrong(format!("REDIS_URL: {problem}"))).ok()?;
-        Some(Redis { url: url.into(), address })
-    }
-
-    fn retention(&mut self) -> Option<Duration> {
-        let days = self.number("RETENTION_DAYS", 0, 1, 36_500) as u64;
-        (0 < days).then(|| Duration::from_secs(days * 24 * 3600))
-    }
-
-    fn embeddings(&mut self, data_dir: &Path) -> Embeddings {
-        let usual = Embeddings::Local(data_dir.join("models").join(EMBEDDING_MODEL));
-        let expected = "local, off, a model as openai/model, or the folder of a sentence \
-                        transformer";
-        self.value("EMBEDDING_MODEL", usual.clone(), expected, |text| match text {
-            "local" => Some(usual),
-            "off" => Some(Embeddings::Off),
-            path if Path::new(path).is_dir() => Some(Embeddings::Local(path.into())),
-            // The local one goes by its folder.
-            name => {
-                let model = name.strip_prefix("openai/").filter(|it| !it.is_empty());
-                model.map(|_| Embeddings::Provider(name.to_owned()))
-            }
-        })
-    }
-
-    fn summary_model(&mut self, provider: Provider) -> Option<String> {
-        match self.settings.get("SUMMARY_MODEL") {
-            Some("off") => None,
-            Some(name) => Some(name.to_owned()),
-            // It would take the time of the answers.
-            None if provider == Provider::Local => None,
-            None => Some(String::new()),
-        }
-    }
-
-    fn bytes(&mut self, name: &str, default: u64) -> u64 {
-        let expected = "a number of bytes, or a size such as 64MiB or 1GiB, from 1MiB to 1024GiB";
-        self.value(name, default, expected, |text| {
-            env_settings::bytes(text).filter(|it| (1 << 20..=1 << 40).contains(it))
-        })
-    }
-
-    fn has_openai(&self) -> bool {
-        let mut settings = ["OPENAI_API_KEY", "OPENAI_BASE_URL"].into_iter();
-        settings.any(|it| self.settings.get(it).is_some()) && cfg!(feature = "openai")
-    }
-
-    fn provider(&mut self) -> Provider {
-        let (all, openai) = (Provider::built_in(), self.has_openai());
-        let usual = if openai { Provider::OpenAi } else { Provider::Local };
-        let Some(first) = all.iter().find(|it| **it == usual).or(all.first()).copied() else {
-            self.wrong("MODEL_PROVIDER: no provider is built in; build with `--features local`");
-            return usual;
-        };
-        let choices: Vec<_> = all.iter().map(|it| (it.name(), *it)).collect();
-        let provider = self.choice("MODEL_PROVIDER", first, &choices);
-        if provider == Provider::OpenAi && !openai {
-            self.wrong("MODEL_PROVIDER: openai needs OPENAI_API_KEY, or OPENAI_BASE_URL");
-        }
-        provider
-    }
-
-    /// What is wrong is not shown here: it may be a secret.
-    fn openai(&mut self) -> Option<OpenAi> {
-        let key = self.settings.get("OPENAI_API_KEY");
-        let url = self.settings.get("OPENAI_BASE_URL");
-        key.or(url)?;
-        if !cfg!(feature = "openai") {
-            self.warnings.push("OPENAI_*: built without openai; ignored".to_owned());
-            return None;
-        }
-        if key.is_some_and(|key| !key.bytes().all(|byte| byte.is_ascii_graphic())) {
-            self.wrong("OPENAI_API_KEY: has a character that no key has; copy it again");
-        }
-        let base_url = Url::parse(url.unwrap_or(OPENAI_BASE_URL)).ok().filter(is_plain_http);
-        if base_url.is_none() {
-            self.wrong("OPENAI_BASE_URL: use a URL such as http://127.0.0.1:8000/v1 (no @, ?, #)");
-        }
-        Some(OpenAi { api_key: key.map(SecretString::from), base_url: base_url? })
-    }
-
-    fn local(&mut self, data_dir: &Path) -> Local {
-        let chosen = self.path("LOCAL_MODEL_PATH");
-        if let Some(path) = chosen.filter(|path| !pull::is_gguf(path)) {
-            let path = path.display();
-            self.wrong(format!("LOCAL_MODEL_PATH: there is no GGUF file {path}; {GET_MODEL}"));
-        }
-        let models = data_dir.join("models");
-        let chosen = chosen.map(Path::to_owned).or_else(|| first_gguf(&models));
-        Local {
-            chat_model: chosen.unwrap_or_else(|| models.join(CHAT_MODEL)),
-            threads: self.number("LOCAL_THREADS", 0, 1, 256),
-        }
-    }
-
-    fn allowed_hosts(&mut self) -> Vec<String> {
-        let hosts = self.settings.get("ALLOWED_HOSTS").unwrap_or_default();
-        let hosts = hosts.split(',').map(str::trim).filter(|it| !it.is_empty());
-        let (good, bad): (Vec<_>, Vec<_>) = hosts.map(str::to_owned).partition(|it| {
-            let url = Url::parse(&format!("http://{it}"));
-            !it.contains('/') && url.is_ok_and(|url| is_plain_http(&url))
-        });
-        if !bad.is_empty() {
-            self.wrong("ALLOWED_HOSTS: list hosts only, such as brain.example.org,10.0.0.7");
-        }
-        good
-    }
-
-    fn log(&mut self) -> Option<String> {
-        let expected = "levels and targets, such as info or info,http_api=debug";
-        self.value("LOG", None, expected, |text| {
-            // A word that is no level would silence everything but a target of that name.
-            let is_level = |it: &str| it.contains('=') || it.parse::<LevelFilter>().is_ok();
-            let will_do = text.split(',').all(|it| is_level(it.trim()));
-            EnvFilter::try_new(text).ok().filter(|_| will_do).map(|_| Some(text.to_owned()))
-        })
-    }
-
-    /// Models of providers that nobody can ask.
-    fn look_at_models(&mut self, provider: Provider) {
-        for name in ["MODEL", "SUMMARY_MODEL", "EMBEDDING_MODEL"] {
-            let model = self.settings.get(name).unwrap_or_default();
-            let is_there = match model.split_once('/').map(|(first, _)| first) {
-                Some("openai") => self.has_openai(),
-                Some("local") => cfg!(feature = "local"),
-                // A server may have such names; the local model has not.
-                Some(_) => provider == Provider::OpenAi || name == "EMBEDDING_MODEL",
-                None => true,
-            };
-            if !is_there {
-                self.wrong(format!(
-                    "{name}: the provider of `{model}` is not configured; openai needs \
-                     OPENAI_API_KEY, or OPENAI_BASE_URL"
-                ));
-            }
-        }
-    }
-
-    /// Settings that do nothing, or not what their name promises.
-    fn look_at_the_rest(&mut self) {
-        let settings = self.settings;
-        if settings.get(KEYS).is_some() {
-            self.wrong(format!("{KEYS}: this version cannot check keys yet; unset it"));
-        }
-        let later = LATER.split_whitespace().filter(|name| settings.get(name).is_some());
-        let sentence = "not supported by this version yet; ignored";
-        self.warnings.extend(later.map(|it| format!("{it}: {sentence}")));
-        let unknown = settings::unknown(settings);
-        self.warnings.extend(unknown.map(|it| format!("{it}: there is no such setting; ignored")));
-    }
-}
-
-fn is_plain_http(url: &Url) -> bool {
-    let has_more = url.as_str().contains(['@', '?', '#']);
-    matches!(url.scheme(), "http" | "https") && url.has_host() && !has_more
-}
-
-/// The first model file of a folder, by name.
-fn first_gguf(folder: &Path) -> Option<PathBuf> {
-    let files = folder.read_dir().ok()?.filter_map(Result::ok).map(|entry| entry.path());
-    files.filter(|path| path.extension().is_some_and(|it| it == "gguf") && path.is_file()).min()
+/// What is wrong with a file that should be a model, and what to do.
+pub(crate) fn no_model_file(path: &Path) -> Option<String> {
+    let problem = if is_gguf(path) {
+        return None;
+    } else if path.is_file() {
+        "is no GGUF file, or none that can be read"
+    } else {
+        "is not there"
+    };
+    Some(format!("the model file {} {problem}; {GET_MODEL}", path.display()))
 }

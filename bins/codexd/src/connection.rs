@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::Context as _;
 use brain_tokio::Held;
+use client_commands::{Failure, terminal};
 use http_client::Client;
 use tokio::runtime::Runtime;
 use url::Url;
@@ -16,19 +17,18 @@ use url::Url;
 use crate::{
     config::Config,
     daemon::{self, Daemon},
-    terminal,
 };
 
 /// How long another process may take from the lock to its address.
 const STARTING: Duration = Duration::from_secs(5);
 /// How long what an answer leaves to be done, such as a title, may take in a daemon of ours.
-const LAST_JOBS: Duration = Duration::from_secs(1);
+const LAST_JOBS: Duration = Duration::from_secs(3);
 
 /// Does `work` with a daemon.
 pub(crate) fn with<T>(
     url: Option<Url>,
     config: &Config,
-    work: impl FnOnce(&Client) -> anyhow::Result<T>,
+    work: impl FnOnce(&Client) -> Result<T, Failure>,
 ) -> anyhow::Result<T> {
     let (client, own) = match url {
         Some(url) => (Client::new(url), None),
@@ -41,7 +41,7 @@ pub(crate) fn with<T>(
         // A model that still computes holds nothing that matters.
         runtime.shutdown_background();
     }
-    done
+    Ok(done?)
 }
 
 /// A client, and the daemon if it is ours.

@@ -4,6 +4,7 @@ use std::{io, net::SocketAddr, time::Duration};
 
 use anyhow::{Context as _, anyhow};
 pub use brain_tokio::runtime;
+use client_commands::{Code, Failure};
 use http_api::{Api, ApiConfig};
 use tokio::{net::TcpListener, task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -107,7 +108,7 @@ fn api_config(config: &Config, app: &App) -> ApiConfig {
     }
 }
 
-fn bind_error(listen: SocketAddr, error: io::Error) -> anyhow::Error {
+fn bind_error(listen: SocketAddr, error: io::Error) -> Failure {
     let (host, port) = (listen.ip(), listen.port());
     let sentence = match error.kind() {
         io::ErrorKind::AddrInUse => "is in use; set PORT to another one (0 takes a free one)",
@@ -115,7 +116,12 @@ fn bind_error(listen: SocketAddr, error: io::Error) -> anyhow::Error {
         io::ErrorKind::AddrNotAvailable => {
             "is no port here; set HOST to an address of this machine"
         }
-        _ => return anyhow::Error::new(error).context(format!("cannot listen on {listen}")),
+        _ => {
+            let sentence = format!("cannot listen on {listen}");
+            return Failure::new(Code::IoError, sentence).with_source(error);
+        }
     };
-    anyhow!("port {port} of {host} {sentence}")
+    let in_use = error.kind() == io::ErrorKind::AddrInUse;
+    let code = if in_use { Code::AddressInUse } else { Code::AddressUnavailable };
+    Failure::new(code, format!("port {port} of {host} {sentence}"))
 }

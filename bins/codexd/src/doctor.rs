@@ -12,17 +12,20 @@ use brain_core::{
     memory::{ListOptions, TierHealth},
 };
 use brain_tokio::{Held, TokioClock, TokioSpawner};
+use client_commands::{
+    Code,
+    terminal::{self, Look, Style, harmless},
+};
 use http_client::{Client, text_of};
-use indicatif::HumanBytes;
 use nix::sys::statvfs::statvfs;
+use serde_json::Value;
 use tokio::time::timeout;
 
 use crate::{
     app, banner,
     config::{Config, GET_MODEL, Provider},
-    connection, daemon, exit,
+    connection, daemon,
     lock::DataLock,
-    terminal::{self, Look, Style, harmless},
 };
 
 /// How long memory and providers may take to answer.
@@ -87,7 +90,7 @@ pub(crate) fn run(config: &Config, style: Style) -> anyhow::Result<u8> {
     for warning in &config.warnings {
         report.row(NOTE, "settings", warning, "")?;
     }
-    Ok(if report.is_broken { exit::FAILED } else { exit::OK })
+    Ok(if report.is_broken { Code::Failed.exit() } else { client_commands::OK })
 }
 
 fn folder(config: &Config, report: &mut Report) -> anyhow::Result<()> {
@@ -100,7 +103,7 @@ fn folder(config: &Config, report: &mut Report) -> anyhow::Result<()> {
     } else {
         (OK, "")
     };
-    Ok(report.row(mark, "data", format!("{path} ({} free)", HumanBytes(free)), advice)?)
+    Ok(report.row(mark, "data", format!("{path} ({} free)", terminal::bytes(free)), advice)?)
 }
 
 fn running(config: &Config, held: &Held, report: &mut Report) -> io::Result<()> {
@@ -108,7 +111,7 @@ fn running(config: &Config, held: &Held, report: &mut Report) -> io::Result<()> 
     let (pid, memory) = (held.holder.pid, banner::memory(config));
     let detail = format!("running on http://{address} (pid {pid})");
     let client = connection::url_of(address).map(Client::new);
-    match client.and_then(|client| Ok(client.get("health/ready", &[])?)) {
+    match client.and_then(|client| Ok(client.get::<Value>("health/ready", &[])?)) {
         Ok(it) => {
             report.row(OK, "daemon", format!("{detail}: {}; {memory}", text_of(&it, "status")), "")
         }
@@ -153,7 +156,7 @@ async fn memory(config: &Config, report: &mut Report) -> io::Result<()> {
 /// Asks Redis itself: memory that does without it does not wait for it.
 async fn redis(config: &Config, report: &mut Report) -> anyhow::Result<()> {
     let Some(redis) = &config.redis else { return Ok(()) };
-    let error = match app::open_redis(redis, config.session_ttl)?.health().await {
+    let error = match app::open_redis(redis, config.session_ttl, None)?.health().await {
         Ok(health) => return Ok(report.tiers(&health.tiers)?),
         Err(error) => error,
     };

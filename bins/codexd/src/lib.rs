@@ -5,7 +5,6 @@
 //! that there is one way into the brain.
 
 mod app;
-mod ask;
 mod banner;
 mod cli;
 #[cfg_attr(
@@ -17,26 +16,24 @@ mod connection;
 pub mod daemon;
 mod doctor;
 mod exit;
-mod listing;
 mod lock;
-mod pull;
-mod repl;
 mod serve;
 pub mod settings;
 mod telemetry;
-mod terminal;
-mod transfer;
 
 use std::{ffi::OsString, time::Instant};
 
 use clap::{CommandFactory as _, Parser as _};
+use client_commands::{
+    self as commands, Code, Failure, Import, OK, Question, Repl,
+    terminal::{self, Look, Style},
+};
 use nix::sys::stat::{Mode, umask};
 
 use crate::{
-    cli::{Cli, Command, Models},
+    cli::{Cli, Command, Models, Pull, Target},
     config::Config,
     settings::Settings,
-    terminal::{Look, Style},
 };
 
 /// Runs the command of a command line, and returns the exit code.
@@ -47,22 +44,30 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> u8 {
         Err(error) => {
             // Help that nobody reads any more is no failure.
             drop(error.print());
-            return if error.use_stderr() { exit::USAGE } else { exit::OK };
+            return if error.use_stderr() { misused() } else { OK };
         }
     };
-    dispatch(cli.command, started).unwrap_or_else(|error| exit::report(&error))
+    let as_json = matches!(cli.command, Some(Command::Ask { json: true, .. }));
+    dispatch(cli.command, started).unwrap_or_else(|error| exit::failure(error).tell(as_json))
+}
+
+fn misused() -> u8 {
+    Failure::new(Code::WrongUsage, "nothing was done").tell(false)
 }
 
 fn dispatch(command: Option<Command>, started: Instant) -> anyhow::Result<u8> {
-    let Some(command) = command else {
-        terminal::print(format_args!("{}", Cli::command().render_long_help()))?;
-        return Ok(exit::OK);
+    let text = match command {
+        None => Cli::command().render_long_help().to_string(),
+        Some(Command::ExitCodes) => commands::reference(),
+        Some(Command::Completions { shell }) => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "codexd", &mut script);
+            String::from_utf8(script)?
+        }
+        Some(command) => return with_settings(command, started),
     };
-    let Command::Completions { shell } = command else { return with_settings(command, started) };
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "codexd", &mut script);
-    terminal::print(format_args!("{}", String::from_utf8(script)?))?;
-    Ok(exit::OK)
+    terminal::print(format_args!("{text}"))?;
+    Ok(OK)
 }
 
 fn with_settings(command: Command, started: Instant) -> anyhow::Result<u8> {
@@ -80,29 +85,70 @@ fn with_settings(command: Command, started: Instant) -> anyhow::Result<u8> {
     app::limit_threads(&config);
     match command {
         Command::Serve { .. } => serve::run(&config, started, style),
-        Command::Chat(chat) => repl::run(&config, chat, style),
-        Command::Ask { message, json, chat } => ask::run(&config, &message, json, chat),
-        Command::Sessions { command, target } => {
-            listing::sessions(&config, command, target.url, style)
-        }
-        Command::Export { output, format, target } => {
-            transfer::export(&config, target.url, output.as_deref(), format)
-        }
-        Command::Import { file, on_conflict, target } => {
-            transfer::import(&config, target.url, &file, on_conflict)
-        }
-        Command::Models { command: Some(Models::Pull(_)), target } if target.url.is_some() => {
-            terminal::warn(format_args!("codexd: models pull asks no daemon; leave --url away\n"));
-            Ok(exit::USAGE)
-        }
-        Command::Models { command: Some(Models::Pull(pull)), .. } => pull::run(&config, &pull),
-        Command::Models { target, .. } => {
-            connection::with(target.url, &config, listing::list_models).map(|()| exit::OK)
-        }
         Command::Doctor => doctor::run(&config, style),
         Command::Check => check(&settings, &config, style),
-        Command::Completions { .. } => Ok(exit::OK),
+        Command::Models { command: Some(Models::Pull(it)), target } => pull(&config, it, &target),
+        command => speak(command, &config, style),
     }
+}
+
+/// The commands that speak to a daemon.
+fn speak(command: Command, config: &Config, style: Style) -> anyhow::Result<u8> {
+    match command {
+        Command::Chat(chat) => {
+            let greeting =
+                concat!("codexd ", env!("CARGO_PKG_VERSION"), "; /help says what there is");
+            let history = &config.data_dir.join("history");
+            let (url, conversation) = chat.split();
+            let repl = Repl { greeting, history, style, leave: exit::leave };
+            connection::with(url, config, |client| commands::chat(client, conversation, &repl))
+        }
+        Command::Ask { message, json, chat } => {
+            let (message, (url, conversation)) = (commands::question(&message)?, chat.split());
+            let question = Question { message, conversation, as_json: json };
+            connection::with(url, config, |client| commands::ask(client, &question, exit::leave))
+        }
+        Command::Sessions { command, target } => connection::with(target.url, config, |client| {
+            commands::sessions(client, &cli::sessions(command), style)
+        }),
+        Command::Export { output, format, target } => {
+            connection::with(target.url, config, |client| {
+                commands::export(client, output.as_deref(), format)
+            })
+        }
+        Command::Import { file, on_conflict, target } => {
+            let import = Import::open(&file)?;
+            connection::with(target.url, config, |client| {
+                commands::import(client, import, on_conflict)
+            })
+        }
+        Command::Models { target, .. } => connection::with(target.url, config, commands::models),
+        Command::Serve { .. }
+        | Command::Doctor
+        | Command::Check
+        | Command::ExitCodes
+        | Command::Completions { .. } => Ok(OK),
+    }
+}
+
+fn pull(config: &Config, pull: Pull, target: &Target) -> anyhow::Result<u8> {
+    if target.url.is_some() {
+        let sentence = "models pull asks no daemon; leave --url away";
+        return Err(Failure::new(Code::WrongUsage, sentence).into());
+    }
+    let Pull { source, sha256, force } = pull;
+    let pull = commands::Pull { source, sha256, force };
+    let target = commands::pull(&pull, &config.data_dir.join("models"))?;
+    let used = &config.local.chat_model;
+    if *used != target {
+        let (target, used) = (target.display(), used.display());
+        let advice = format!("set LOCAL_MODEL_PATH={target} to use it in place of {used}");
+        terminal::warn(format_args!(
+            "{advice}, and start a running daemon again
+"
+        ));
+    }
+    Ok(OK)
 }
 
 fn check(settings: &Settings, config: &Config, style: Style) -> anyhow::Result<u8> {
@@ -126,5 +172,5 @@ fn check(settings: &Settings, config: &Config, style: Style) -> anyhow::Result<u
         terminal::print(format_args!("{} {warning}\n", style.paint(Look::Yellow, "warning:")))?;
     }
     terminal::print(format_args!("{}\n", style.paint(Look::Green, "The settings are all right.")))?;
-    Ok(exit::OK)
+    Ok(OK)
 }

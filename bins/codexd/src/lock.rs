@@ -10,8 +10,8 @@ use std::{
     process,
 };
 
-use anyhow::Context as _;
 use brain_tokio::{Holder, LockError, take_lock};
+use client_commands::Failure;
 
 use crate::config::Config;
 
@@ -31,11 +31,9 @@ impl DataLock {
         let card = data_dir.join("daemon.json");
         // Conversations are nobody else's business.
         let made = DirBuilder::new().recursive(true).mode(0o700).create(data_dir);
-        made.with_context(|| {
-            format!(
-                "cannot write to {}; set CODEXD_DATA_DIR to a place of yours",
-                data_dir.display()
-            )
+        made.map_err(|error| {
+            let advice = "set CODEXD_DATA_DIR to a place of yours";
+            Failure::writing(format!("to {}; {advice}", data_dir.display()), error)
         })?;
         let what = format!("data folder {}", data_dir.display());
         let folder = take(&data_dir.join("daemon.lock"), &card, &what, "CODEXD_DATA_DIR")?;
@@ -62,17 +60,13 @@ impl DataLock {
         in_database
             .and_then(|()| fs::write(&temporary, &holder))
             .and_then(|()| fs::rename(&temporary, &self.card))
-            .with_context(|| format!("cannot write {}; is its disk full?", self.card.display()))
+            .map_err(|error| Failure::writing(self.card.display(), error))?;
+        Ok(())
     }
 }
 
 /// As [`take_lock`], with who has it as an error of its own.
-pub(crate) fn take(
-    path: &Path,
-    card: &Path,
-    what: &str,
-    setting: &'static str,
-) -> anyhow::Result<File> {
+fn take(path: &Path, card: &Path, what: &str, setting: &'static str) -> anyhow::Result<File> {
     take_lock(path, card, what, setting).map_err(|error| match error {
         LockError::Held(held) => held.into(),
         LockError::Io { .. } => error.into(),

@@ -3,14 +3,16 @@
 use std::{io::IsTerminal as _, time::Instant};
 
 use brain_tokio::Signals;
+use client_commands::{
+    OK,
+    terminal::{self, Style},
+};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::{
     banner,
     config::Config,
     daemon::{self, Daemon},
-    exit,
-    terminal::{self, Style},
 };
 
 /// Serves until SIGTERM or SIGINT, then drains; a second signal stops at once.
@@ -36,7 +38,7 @@ pub(crate) fn run(config: &Config, started: Instant, style: Style) -> anyhow::Re
         let hurry = async { _ = signals.next().await };
         daemon.stop(config.drain, hurry).await;
         tracing::info!("stopped");
-        Ok(exit::OK)
+        Ok(OK)
     })
 }
 

@@ -109,11 +109,12 @@ impl<'a> Talk<'a> {
                 }
                 "error" => {
                     let sentence = text_of(&event.data, "detail");
-                    return Err(ClientError::new(ClientErrorKind::Broken, sentence));
+                    let code = event.data.get("code").and_then(Value::as_str);
+                    return Err(ClientError::new(ClientErrorKind::Broken, sentence).with_code(code));
                 }
                 _ => self.handle(&event).map_err(|error| {
                     let sentence = "the answer cannot be shown";
-                    ClientError::new(ClientErrorKind::Local, sentence).with_source(error)
+                    ClientError::new(ClientErrorKind::Unwritable, sentence).with_source(error)
                 })?,
             }
             self.last = self.last.max(event.id);

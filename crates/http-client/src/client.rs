@@ -2,6 +2,7 @@
 
 use std::{fmt, io::Read, time::Duration};
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use ureq::{Agent, SendBody, http::Response};
 use url::Url;
@@ -40,12 +41,17 @@ impl Client {
         Self { agent: config.into(), base }
     }
 
-    /// The JSON of a GET.
+    /// The JSON of a GET, as far as `T` wants to know it: a [`Value`] knows all of it but cannot
+    /// hold every number.
     ///
     /// # Errors
     ///
-    /// When nobody answers, the daemon refuses, or its answer is no JSON.
-    pub fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Value, ClientError> {
+    /// When nobody answers, the daemon refuses, or its answer is no JSON for `T`.
+    pub fn get<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<T, ClientError> {
         parse(self.read(path, query, "application/json")?)
     }
 
@@ -94,7 +100,7 @@ impl Client {
         match source.into_error() {
             Some(error) if sent.is_err() => {
                 let sentence = "what is to be sent cannot be read";
-                Err(ClientError::new(ClientErrorKind::Local, sentence).with_source(error))
+                Err(ClientError::new(ClientErrorKind::Unreadable, sentence).with_source(error))
             }
             Some(_) | None => parse(self.ok(sent)?),
         }
@@ -158,10 +164,11 @@ impl Client {
         let problem: Value = response.into_body().read_json().unwrap_or_default();
         let text = |name: &str| problem.get(name).and_then(Value::as_str);
         let sentence = match text("detail").or_else(|| text("title")) {
-            Some(sentence) => format!("{sentence} ({})", text("code").unwrap_or(status.as_str())),
+            Some(sentence) => sentence.to_owned(),
             None => format!("the daemon at {} answered {status}", self.shown()),
         };
-        Err(ClientError::new(ClientErrorKind::Refused(status.as_u16()), sentence))
+        let kind = ClientErrorKind::Refused(status.as_u16());
+        Err(ClientError::new(kind, sentence).with_code(text("code")))
     }
 
     fn failed(&self, error: ureq::Error) -> ClientError {
@@ -180,9 +187,13 @@ impl Client {
     }
 }
 
-fn parse(body: impl Read) -> Result<Value, ClientError> {
+fn parse<T: DeserializeOwned>(body: impl Read) -> Result<T, ClientError> {
     serde_json::from_reader(body).map_err(|error| {
-        let sentence = "the daemon answered with no JSON";
-        ClientError::new(ClientErrorKind::Broken, sentence).with_source(error)
+        let (kind, sentence) = if error.is_io() {
+            (ClientErrorKind::Broken, "the answer of the daemon broke off; try again")
+        } else {
+            (ClientErrorKind::Unexpected, "the daemon answered with something else than expected")
+        };
+        ClientError::new(kind, sentence).with_source(error)
     })
 }

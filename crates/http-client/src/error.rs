@@ -13,10 +13,14 @@ pub enum ClientErrorKind {
     Unreachable,
     /// The request was refused, with this status.
     Refused(u16),
-    /// What came is not what was asked for, or broke off.
+    /// What came broke off.
     Broken,
-    /// Something of ours cannot be read or written, or whoever watches broke off.
-    Local,
+    /// What came is not what was asked for.
+    Unexpected,
+    /// Something of ours cannot be read.
+    Unreadable,
+    /// Something of ours cannot be written, or whoever watches broke off.
+    Unwritable,
 }
 
 /// A request failed.
@@ -24,12 +28,19 @@ pub enum ClientErrorKind {
 pub struct ClientError {
     kind: ClientErrorKind,
     sentence: String,
+    code: Option<String>,
     source: Option<BoxError>,
 }
 
 impl ClientError {
     pub(crate) fn new(kind: ClientErrorKind, sentence: impl Into<String>) -> Self {
-        Self { kind, sentence: sentence.into(), source: None }
+        Self { kind, sentence: sentence.into(), code: None, source: None }
+    }
+
+    /// Attaches the code of the problem that the API described.
+    pub(crate) fn with_code(mut self, code: Option<&str>) -> Self {
+        self.code = code.map(str::to_owned);
+        self
     }
 
     pub(crate) fn with_source(mut self, source: impl Into<BoxError>) -> Self {
@@ -41,6 +52,12 @@ impl ClientError {
     #[must_use]
     pub fn kind(&self) -> ClientErrorKind {
         self.kind
+    }
+
+    /// The stable code of the API, if it gave one.
+    #[must_use]
+    pub fn code(&self) -> Option<&str> {
+        self.code.as_deref()
     }
 }
 

@@ -64,10 +64,10 @@ pub(crate) fn fetch(
     let length = response.body().content_length().map(|it| done + it);
     if !is_checked && length.is_none() {
         let sentence = format!("{} does not say its length; use --sha256", shown(url));
-        return Err(ClientError::new(ClientErrorKind::Broken, sentence));
+        return Err(ClientError::new(ClientErrorKind::Unexpected, sentence));
     }
     if done == 0 {
-        note_version(&response, part, &version).map_err(|error| local(part, error))?;
+        note_version(&response, part, &version).map_err(|error| unwritable(part, error))?;
     }
     write(response, part, Progress { done, total: length }, show)
 }
@@ -108,7 +108,7 @@ fn write(
 ) -> Result<(), ClientError> {
     let file = File::options().create(true).append(true).open(part);
     let file = file.and_then(|file| file.set_len(progress.done).map(|()| file));
-    let file = file.map_err(|error| local(part, error))?;
+    let file = file.map_err(|error| unwritable(part, error))?;
     let mut body = response.into_body().into_reader();
     let mut buffer = vec![0; 64 * 1024];
     show(progress);
@@ -118,11 +118,11 @@ fn write(
         if piece.is_empty() {
             break;
         }
-        io::Write::write_all(&mut &file, piece).map_err(|error| local(part, error))?;
+        io::Write::write_all(&mut &file, piece).map_err(|error| unwritable(part, error))?;
         progress.done += count as u64;
         show(progress);
     }
-    file.sync_all().map_err(|error| local(part, error))?;
+    file.sync_all().map_err(|error| unwritable(part, error))?;
     if progress.total.is_some_and(|total| total != progress.done) {
         return Err(not_whole(io::ErrorKind::UnexpectedEof.into()));
     }
@@ -138,7 +138,7 @@ fn not_whole(error: io::Error) -> ClientError {
     ClientError::new(ClientErrorKind::Broken, sentence).with_source(error)
 }
 
-fn local(part: &Path, error: io::Error) -> ClientError {
-    let sentence = format!("cannot write {}", part.display());
-    ClientError::new(ClientErrorKind::Local, sentence).with_source(error)
+pub(crate) fn unwritable(path: &Path, error: io::Error) -> ClientError {
+    let sentence = format!("cannot write {}", path.display());
+    ClientError::new(ClientErrorKind::Unwritable, sentence).with_source(error)
 }

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     address::is_address,
     error::{ClientError, ClientErrorKind},
-    fetch::{Progress, fetch},
+    fetch::{Progress, fetch, unwritable},
 };
 
 /// What a file must be to get its final name.
@@ -46,27 +46,31 @@ pub fn obtain(
     }
     let sum = verify(&part, expected).inspect_err(|_| drop(fs::remove_file(&part)))?;
     drop(fs::remove_file(part.with_extension("version")));
-    fs::rename(&part, target).map_err(|error| local("write", target, error))?;
+    fs::rename(&part, target).map_err(|error| unwritable(target, error))?;
     Ok(sum)
 }
 
 fn copy(source: &Path, part: &Path, show: &mut dyn FnMut(Progress)) -> Result<(), ClientError> {
-    let file = File::open(source).map_err(|error| local("read", source, error))?;
-    let total = file.metadata().ok().map(|it| it.len());
+    let file = File::open(source).map_err(|error| unreadable(source, error))?;
+    let metadata = file.metadata().map_err(|error| unreadable(source, error))?;
+    if metadata.is_dir() {
+        return Err(unreadable(source, io::ErrorKind::IsADirectory.into()));
+    }
+    let total = Some(metadata.len());
     show(Progress { done: 0, total });
     let copied = File::create(part).and_then(|mut to| {
         let done = io::copy(&mut &file, &mut to)?;
         to.sync_all().map(|()| done)
     });
-    let done = copied.map_err(|error| local("write", part, error))?;
+    let done = copied.map_err(|error| unwritable(part, error))?;
     show(Progress { done, total });
     Ok(())
 }
 
 fn verify(path: &Path, expected: Expected<'_>) -> Result<String, ClientError> {
     let sum = File::open(path).and_then(|file| hash(file, expected.begins));
-    let wrong = |sentence| Err(ClientError::new(ClientErrorKind::Broken, sentence));
-    match sum.map_err(|error| local("read", path, error))? {
+    let wrong = |sentence| Err(ClientError::new(ClientErrorKind::Unexpected, sentence));
+    match sum.map_err(|error| unreadable(path, error))? {
         None => wrong(format!("what was fetched is no {}; it was removed", expected.kind)),
         Some(sum) if expected.sha256.is_some_and(|it| it != sum) => {
             wrong(format!("the file has sha256 {sum}; it was removed"))
@@ -95,7 +99,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn local(verb: &str, path: &Path, error: io::Error) -> ClientError {
-    let sentence = format!("cannot {verb} {}", path.display());
-    ClientError::new(ClientErrorKind::Local, sentence).with_source(error)
+fn unreadable(path: &Path, error: io::Error) -> ClientError {
+    let sentence = format!("cannot read {}", path.display());
+    ClientError::new(ClientErrorKind::Unreadable, sentence).with_source(error)
 }

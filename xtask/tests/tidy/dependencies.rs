@@ -20,6 +20,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("http-api", &["brain-core"]),
     ("env-settings", &[]),
     ("http-client", &[]),
+    ("client-commands", &["brain-tokio", "http-client"]),
     (
         "codexd",
         &[
@@ -32,6 +33,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "llm-local",
             "http-api",
             "http-client",
+            "client-commands",
             "env-settings",
         ],
     ),
@@ -69,7 +71,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("deadpool", &["memory-redis"]),
     ("deadpool-redis", &["memory-redis"]),
     ("hyper-rustls", &["llm-http"]),
-    ("indicatif", &["codexd"]),
+    ("indicatif", &["client-commands"]),
     ("minijinja", &["llm-local"]),
     ("minijinja-contrib", &["llm-local"]),
     ("r2d2", &["memory-sqlite"]),
@@ -77,7 +79,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("redis", &["memory-redis"]),
     ("rusqlite", &["memory-sqlite"]),
     ("rusqlite_migration", &["memory-sqlite"]),
-    ("rustyline", &["codexd"]),
+    ("rustyline", &["client-commands"]),
     ("tiktoken-rs", &["llm-openai"]),
     ("tokenizers", &["llm-local"]),
     ("tokio-io-timeout", &["http-api"]),
@@ -87,8 +89,15 @@ const OWNERS: &[(&str, &[&str])] = &[
 ];
 
 /// The ports' own crates and the wires'; every other member that `codexd` uses is a backend.
-const NOT_A_BACKEND: &[&str] =
-    &["brain-core", "brain-tokio", "env-settings", "http-api", "http-client", "llm-http"];
+const NOT_A_BACKEND: &[&str] = &[
+    "brain-core",
+    "brain-tokio",
+    "client-commands",
+    "env-settings",
+    "http-api",
+    "http-client",
+    "llm-http",
+];
 
 type Packages = BTreeMap<String, Package>;
 

@@ -40,7 +40,8 @@ fn every_setting_is_documented_and_read() {
     let examples = settings::EXAMPLE.lines().filter(|it| it.starts_with('#') && it.contains('='));
     let examples = examples.filter(|line| !line.starts_with("# ")).count();
     assert_eq!(settings::all().count(), examples, "a block of settings.env is not understood");
-    let code = include_str!("../../src/config.rs");
+    let code = [include_str!("../../src/config.rs"), include_str!("../../src/config/reader.rs")];
+    let code = code.concat();
     for setting in settings::all() {
         assert!(code.contains(&format!("\"{}\"", setting.name)), "{} is not read", setting.name);
         assert!(!(setting.meaning.is_empty() || setting.default.is_empty()));

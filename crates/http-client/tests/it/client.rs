@@ -7,6 +7,7 @@ use std::{
 };
 
 use http_client::{Body, Client, ClientError, ClientErrorKind, shown};
+use serde_json::Value;
 use url::Url;
 
 use crate::server::{Reply, json, serve};
@@ -41,7 +42,8 @@ fn a_body_that_is_refused_early_is_not_sent_and_the_answer_is_told() {
     let (url, _server) = serve(vec![Reply::Early(json("413 Content Too Large", problem))]);
     let error = send(url, MUCH, io::repeat(b' '));
     assert_eq!(error.kind(), ClientErrorKind::Refused(413), "{}", told(&error));
-    assert_eq!(told(&error), "send less (body_too_large)");
+    assert_eq!(told(&error), "send less");
+    assert_eq!(error.code(), Some("body_too_large"));
 }
 
 #[test]
@@ -50,7 +52,7 @@ fn only_where_nobody_answers_a_daemon_is_said_to_be_missing() {
     assert_eq!(error.kind(), ClientErrorKind::Unreachable);
     assert!(told(&error).contains("`codexd serve` starts one"), "{}", told(&error));
     let (url, _server) = serve(vec![Reply::Reset]);
-    let error = Client::new(url).get("models", &[]).unwrap_err();
+    let error = Client::new(url).get::<Value>("models", &[]).unwrap_err();
     assert_eq!(error.kind(), ClientErrorKind::Broken, "{}", told(&error));
     assert!(!told(&error).contains("codexd serve"), "{}", told(&error));
 }
@@ -65,10 +67,10 @@ fn what_cannot_be_read_here_is_no_fault_of_the_daemon() {
     }
     let (url, _server) = serve(vec![Reply::Whole(json("200 OK", "{}")); 2]);
     let error = send(url.clone(), 9, Damaged);
-    assert_eq!(error.kind(), ClientErrorKind::Local);
+    assert_eq!(error.kind(), ClientErrorKind::Unreadable);
     assert_eq!(told(&error), "what is to be sent cannot be read: a bad sector");
     let error = send(url, 9, Cursor::new("short"));
-    assert_eq!(error.kind(), ClientErrorKind::Local);
+    assert_eq!(error.kind(), ClientErrorKind::Unreadable);
     assert!(told(&error).ends_with("it has become shorter"), "{}", told(&error));
 }
 
@@ -88,7 +90,7 @@ fn no_error_tells_what_is_secret_in_an_address() {
     url.set_password(Some("hunter2")).unwrap();
     url.set_query(Some("key=hunter3"));
     let client = Client::new(url.clone());
-    let error = client.get("models", &[]).unwrap_err();
+    let error = client.get::<Value>("models", &[]).unwrap_err();
     assert!(told(&error).contains("127.0.0.1"), "{}", told(&error));
     let folder = tempfile::tempdir().unwrap();
     let expected = http_client::Expected { sha256: None, begins: b"", kind: "file" };
