@@ -16,7 +16,7 @@ use crate::{
     part::Part,
 };
 
-/// A part of the cluster of all cases that run now.
+/// A part of the cluster of all cases that run now, whose keys are the longer ones.
 fn part(clock: Arc<ManualClock>) -> Part {
     static CLUSTER: Mutex<Weak<Cluster>> = Mutex::new(Weak::new());
     let mut cluster = CLUSTER.lock().unwrap();
@@ -26,7 +26,7 @@ fn part(clock: Arc<ManualClock>) -> Part {
         *cluster = Arc::downgrade(&started);
         started
     });
-    Part::new(running, clock)
+    Part::new(running, clock).before_a_database()
 }
 
 mod suite {

@@ -9,6 +9,7 @@
 
 mod cluster;
 mod commands;
+mod databases;
 mod faults;
 mod harness;
 mod indexes;

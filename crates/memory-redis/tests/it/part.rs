@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use brain_core::ids::{Seq, SessionKey};
+use brain_core::ids::{DatabaseId, Seq, SessionKey};
 use brain_testkit::{
     ManualClock,
     memory::Fresh,
@@ -59,6 +59,7 @@ pub(crate) struct Part {
 }
 
 impl Part {
+    /// One that is before no database.
     pub(crate) fn new(shared: Arc<dyn Shared>, clock: Arc<ManualClock>) -> Self {
         let prefix = Prefix::new();
         let mut config = RedisConfig::parse(&shared.url()).unwrap();
@@ -69,6 +70,12 @@ impl Part {
         Self { shared, prefix, config, clock }
     }
 
+    /// The same before a database.
+    pub(crate) fn before_a_database(mut self) -> Self {
+        self.config.database = Some(DatabaseId::random());
+        self
+    }
+
     pub(crate) fn store(&self) -> RedisStore {
         RedisStore::new(&self.config, RedisClock::Given(self.clock.clone())).unwrap()
     }
@@ -76,7 +83,8 @@ impl Part {
     /// Makes what an entry says something that is no JSON.
     fn damage(&self, key: &SessionKey, seq: Seq) {
         let name = [key.owner.as_str(), key.id.as_str()].map(|it| URL_SAFE_NO_PAD.encode(it));
-        let session = format!("{}:s:{{{}}}", self.prefix, name.join("."));
+        let database = self.config.database.map(|it| format!("{it}:")).unwrap_or_default();
+        let session = format!("{}:{database}s:{{{}}}", self.prefix, name.join("."));
         let server = self.shared.server_of(&session);
         let field = format!("e:{seq}");
         let value = server.ask(&["HGET", &session, &field]).text();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use brain_core::{
-    ids::{HolderId, IdempotencyKey, Seq, TurnId},
+    ids::{DatabaseId, HolderId, IdempotencyKey, Seq, TurnId},
     memory::{
         Authority, Catalog, CloseTurn, Embedded, Expect, ExportPart, Fence, Idempotency,
         MemoryStore, Portable, ReadOptions, Recall, Search, SessionCache, SessionLog, TurnIndex,
@@ -42,6 +42,7 @@ pub(crate) async fn exercise(config: &RedisConfig, server: &Server) {
     expired(&store, config).await;
     claimed_by_the_dead(&store, config, server).await;
     upkeep(&store).await;
+    taken_over(config).await;
     store.health().await.unwrap();
 }
 
@@ -92,6 +93,7 @@ async fn turns(store: &RedisStore) {
         append: append(Some(Seq(2)), Expect::Attach, "answer"),
         error: None,
         usage: None,
+        context: None,
         last_event: 1,
     };
     store.close(close).await.unwrap();
@@ -137,6 +139,14 @@ async fn claimed_by_the_dead(store: &RedisStore, config: &RedisConfig, server: &
     open.append = append(Some(Seq(1)), Expect::Attach, "question");
     open.idempotency = Some(Idempotency { key: key_of_client, request_hash: "hash".to_owned() });
     store.open(open).await.unwrap();
+}
+
+/// A store before a database takes over what there is.
+async fn taken_over(config: &RedisConfig) {
+    let mut config = config.clone();
+    config.database = Some(DatabaseId::random());
+    let store = RedisStore::new(&config, RedisClock::Server).unwrap();
+    assert_ne!(store.take_over(&key("any").owner).await.unwrap(), 0);
 }
 
 async fn upkeep(store: &RedisStore) {

@@ -37,6 +37,7 @@ const TABLE: &[Command] = &[
     // Its options came with 7.0.
     command("PEXPIRE", (2, 6, 0), (2, 0), &[]),
     command("RENAME", (1, 0, 0), (2, 0), &[]),
+    command("RENAMENX", (1, 0, 0), (2, 0), &[]),
     command("SADD", (1, 0, 0), (2, 1), &[]),
     command("SET", (1, 0, 0), (2, 0), &[("PX", 1, (2, 6, 12)), ("NX", 0, (2, 6, 12))]),
     command("SISMEMBER", (1, 0, 0), (2, 0), &[]),
