@@ -10,6 +10,7 @@
 //! It speaks to ports only. No surface and no backend is named here.
 
 mod background;
+mod change;
 mod driver;
 mod error;
 mod event;
@@ -40,7 +41,7 @@ use self::{
     open::OpenedTurn,
 };
 pub use self::{
-    error::ChatError,
+    error::{ChangeError, ChatError},
     event::{
         CANCELLED, RESTARTED, SUPERSEDED, ToolOutcome, TurnEnd, TurnEvent, TurnEventKind,
         TurnSnapshot, TurnStarted,
@@ -50,10 +51,11 @@ pub use self::{
     turn::{Step, Turn},
 };
 use crate::{
-    ids::{HolderId, Owner, Seq, SessionId, SessionKey, TurnId},
+    ids::{HolderId, Owner, Seq, SessionId, SessionKey, Token, TurnId},
     llm::LlmGateway,
     memory::{
-        Checkpoint, Entry, Forget, Forgotten, MemoryClass, MemoryError, MemoryStore, TurnRecord,
+        Checkpoint, Entry, Forget, Forgotten, MemoryClass, MemoryError, MemoryStore, Session,
+        TurnRecord,
     },
     task::Spawner,
     time::Clock,
@@ -341,12 +343,26 @@ impl Brain {
     ///
     /// # Errors
     ///
-    /// [`MemoryErrorKind::Conflict`](crate::memory::MemoryErrorKind::Conflict) while a turn of the
-    /// session is open, or when memory cannot be asked.
-    pub async fn forget_entry(&self, key: &SessionKey, seq: Seq) -> Result<Forgotten, MemoryError> {
-        let forgotten = self.inner.ports.store.forget_entry(key, seq).await?;
-        self.inner.live.forget(key);
-        Ok(forgotten)
+    /// [`ChangeError::TurnInProgress`] while a turn of the session is open, or when memory cannot
+    /// be asked.
+    pub async fn forget_entry(&self, key: &SessionKey, seq: Seq) -> Result<Forgotten, ChangeError> {
+        change::forget_entry(&self.inner, key, seq).await
+    }
+
+    /// Chooses the entry after which the next message of a session goes, as
+    /// [`SessionLog::move_head`](crate::memory::SessionLog::move_head) does.
+    ///
+    /// # Errors
+    ///
+    /// [`ChangeError::TurnInProgress`] while a turn of the session is open, and what the store
+    /// refuses.
+    pub async fn move_head(
+        &self,
+        key: &SessionKey,
+        expect: Token,
+        head: Option<Seq>,
+    ) -> Result<Session, ChangeError> {
+        change::move_head(&self.inner, key, expect, head).await
     }
 
     /// Ends what a predecessor on the same storage left open, keeping what there was of each

@@ -1,4 +1,4 @@
-//! Why a turn could not begin.
+//! Why a turn could not begin, or a session not be changed.
 
 use std::time::Duration;
 
@@ -83,4 +83,20 @@ impl ChatError {
             | Self::TooManyTurns(_) => None,
         }
     }
+}
+
+/// A session could not be changed. It is as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    /// A turn of it runs, or waits for an approval.
+    #[error("a turn of this session is running; wait for it or cancel it, then try again")]
+    TurnInProgress {
+        /// That turn.
+        turn: TurnId,
+        /// How much of its lease is left, if it has one.
+        lease_left: Option<Duration>,
+    },
+    /// Memory refused, or could not be asked.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
 }

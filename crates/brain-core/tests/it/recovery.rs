@@ -3,13 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use brain_core::{
-    brain::{Brain, BrainConfig, Limits, RESTARTED, SUPERSEDED, TurnRequest},
-    memory::{InMemoryStore, MemoryStore, TurnState},
+    brain::{Brain, BrainConfig, ChangeError, Limits, RESTARTED, SUPERSEDED, TurnRequest},
+    ids::Seq,
+    memory::{Catalog, InMemoryStore, MemoryErrorKind, MemoryStore, TurnState},
 };
 use brain_testkit::{Answer, Gate, ManualClock, ScriptedLlm};
 use futures_util::StreamExt;
 
-use crate::fixture::{brain, id, in_memory, owner, ports, say, transcript, until};
+use crate::fixture::{brain, id, in_memory, key, owner, ports, say, transcript, until};
 
 /// A brain that stores every byte of an answer at once, and hangs after the first.
 async fn half_an_answer(
@@ -67,6 +68,30 @@ async fn a_lapsed_turn_is_ended_by_whoever_finds_it() {
     assert_eq!(say(&new, "s", "next").await.status, TurnState::Completed);
     let lines = transcript(&*store, "s").await;
     assert_eq!(lines[..2], ["user:complete:hi", "assistant:interrupted:half"]);
+}
+
+#[tokio::test]
+async fn a_turn_in_the_way_of_a_change_is_named_and_a_lapsed_one_is_ended() {
+    let clock = Arc::new(ManualClock::new());
+    let store = Arc::new(InMemoryStore::new(clock.clone()));
+    let (_old, started, _gate) = half_an_answer(store.clone()).await;
+    let new = brain(store.clone(), Arc::new(ScriptedLlm::echo()));
+    let token = store.session(&key("s")).await.unwrap().unwrap().token;
+    let in_the_way = |refused: ChangeError| match refused {
+        ChangeError::TurnInProgress { turn, .. } => assert_eq!(turn, started.turn),
+        ChangeError::Memory(error) => panic!("{error}"),
+    };
+    in_the_way(new.forget_entry(&key("s"), Seq(1)).await.unwrap_err());
+    in_the_way(new.move_head(&key("s"), token, None).await.unwrap_err());
+    let lines = transcript(&*store, "s").await;
+    assert_eq!(lines, ["user:complete:hi"]);
+
+    clock.advance(Duration::from_secs(11));
+    assert_eq!(new.forget_entry(&key("s"), Seq(1)).await.unwrap().erased, 1);
+    let lines = transcript(&*store, "s").await;
+    assert_eq!(lines, ["user:forgotten:", "assistant:interrupted:half"]);
+    let stale = new.move_head(&key("s"), token, None).await.unwrap_err();
+    assert!(matches!(stale, ChangeError::Memory(it) if it.kind() == MemoryErrorKind::Conflict));
 }
 
 #[tokio::test]

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use brain_core::{
-    brain::{ChatError, TurnEnd},
+    brain::{ChangeError, ChatError, TurnEnd},
+    ids::TurnId,
     llm::{LlmError, LlmErrorKind},
     memory::{MemoryError, MemoryErrorKind},
 };
@@ -95,16 +96,35 @@ impl From<ChatError> for ApiError {
             }
             ChatError::MessageTooLarge { .. } => answer(StatusCode::PAYLOAD_TOO_LARGE),
             ChatError::TurnInProgress { turn, lease_left } => {
-                let left = lease_left.map(|it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX));
-                answer(StatusCode::CONFLICT)
-                    .with_member("turn_id", turn.to_string())
-                    .with_member("lease_left_ms", left)
-                    .with_retry_after(SOON)
+                answer(StatusCode::CONFLICT).with_turn(turn, lease_left)
             }
             ChatError::ShuttingDown | ChatError::TooManyTurns(_) => {
                 answer(StatusCode::SERVICE_UNAVAILABLE).with_retry_after(SOON)
             }
         }
+    }
+}
+
+impl From<ChangeError> for ApiError {
+    fn from(error: ChangeError) -> Self {
+        let detail = error.to_string();
+        match error {
+            ChangeError::Memory(error) => error.into(),
+            ChangeError::TurnInProgress { turn, lease_left } => {
+                Self::new(StatusCode::CONFLICT, "turn_in_progress", detail)
+                    .with_turn(turn, lease_left)
+            }
+        }
+    }
+}
+
+impl ApiError {
+    /// Names the turn that is in the way.
+    fn with_turn(self, turn: TurnId, lease_left: Option<Duration>) -> Self {
+        let left = lease_left.map(|it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX));
+        self.with_member("turn_id", turn.to_string())
+            .with_member("lease_left_ms", left)
+            .with_retry_after(SOON)
     }
 }
 
@@ -121,6 +141,7 @@ impl From<LlmError> for ApiError {
             | LlmErrorKind::ModelNotFound
             | LlmErrorKind::Rejected
             | LlmErrorKind::Unsupported
+            | LlmErrorKind::Damaged
             | LlmErrorKind::Interrupted
             | LlmErrorKind::Protocol => None,
         };
@@ -145,6 +166,7 @@ fn provider_status(kind: LlmErrorKind) -> StatusCode {
         | LlmErrorKind::QuotaExceeded
         | LlmErrorKind::Unauthorised
         | LlmErrorKind::Unavailable
+        | LlmErrorKind::Damaged
         | LlmErrorKind::Interrupted
         | LlmErrorKind::Protocol => StatusCode::BAD_GATEWAY,
     }

@@ -289,7 +289,7 @@ pub(crate) async fn patch(
     let (store, key) = (&app.brain.ports().store, caller.key(id));
     store.session(&key).await?.ok_or_else(ApiError::session_not_found)?;
     match (body.head, body.token) {
-        (Some(head), Some(token)) => drop(store.move_head(&key, token, head).await?),
+        (Some(head), Some(token)) => drop(app.brain.move_head(&key, token, head).await?),
         (Some(_), None) => {
             return Err(ApiError::invalid("`head` needs the session's `token`, as you read it"));
         }
@@ -307,9 +307,7 @@ pub(crate) async fn forget(
     State(app): State<App>,
     caller: Caller,
     SessionName(id): SessionName,
-    request: Request,
 ) -> Result<Json<Forgotten>, ApiError> {
-    body::refuse(&request)?;
     Ok(Json(app.brain.forget(&caller.key(id)).await?))
 }
 

@@ -1,5 +1,6 @@
 //! Forking and forgetting inside a session, over HTTP.
 
+use brain_testkit::{Answer, Gate};
 use serde_json::{Value, json};
 
 use crate::server::Server;
@@ -65,4 +66,33 @@ async fn one_entry_is_forgotten_and_its_place_stays() {
     server.delete("/memory/sessions/s/entries/one").await.problem(400, "invalid_request");
     let unknown = server.delete("/memory/sessions/nobody/entries/1").await;
     assert_eq!(unknown.json(), json!({"erased": 0, "pending": 0}));
+}
+
+#[tokio::test]
+async fn what_a_running_turn_forbids_is_not_called_a_change() {
+    let gate = Gate::new();
+    let answers = [Answer::text("one"), Answer::new().wait(&gate).say("two").finish()];
+    let server = Server::start(answers).await;
+    say(&server, "s", "1").await;
+    let body = json!({"message": "2", "session_id": "s", "stream": true});
+    let mut stream = server.stream(body).await;
+    let turn = stream.event().await.unwrap().data["turn_id"].clone();
+    let before = server.get("/memory/sessions/s").await.json();
+    let head = json!({"head": 1, "token": before["session"]["token"]});
+    for refused in [
+        server.delete("/memory/sessions/s/entries/1").await,
+        server.patch("/memory/sessions/s", head.clone()).await,
+    ] {
+        let problem = refused.problem(409, "turn_in_progress");
+        assert_eq!(problem["turn_id"], turn);
+        assert!(problem["lease_left_ms"].as_u64().is_some_and(|it| it <= 10_000), "{problem}");
+        assert!(problem["detail"].as_str().unwrap().contains("cancel it"), "{problem}");
+        assert_eq!(refused.header("retry-after"), Some("1"));
+    }
+    assert_eq!(server.get("/memory/sessions/s").await.json(), before);
+    gate.open();
+    stream.events().await;
+    server.patch("/memory/sessions/s", head).await.problem(409, "session_conflict");
+    let forgotten = server.delete("/memory/sessions/s/entries/1").await.json();
+    assert_eq!(forgotten["erased"], 1);
 }
