@@ -122,7 +122,7 @@ async fn an_import_that_cannot_be_read_changes_nothing() {
     let second: Value = serde_json::from_str(good.lines().nth(2).unwrap()).unwrap();
     let second = second["id"].as_str().unwrap();
     for (kind, body, code, line) in [
-        ("application/json", String::new(), "invalid_json", Some(1)),
+        ("application/json", String::new(), "truncated_import", Some(1)),
         ("application/json", "{\n\n\"format\":".to_owned(), "truncated_import", Some(3)),
         ("application/json", "[7]".to_owned(), "invalid_import", Some(1)),
         ("application/json", "PK\u{3}\u{4}".to_owned(), "invalid_json", Some(1)),
@@ -150,7 +150,7 @@ async fn an_import_that_cannot_be_read_changes_nothing() {
             "invalid_import",
             Some(1),
         ),
-        (LINES, String::new(), "invalid_json", Some(1)),
+        (LINES, "\n \n".to_owned(), "truncated_import", Some(3)),
         (LINES, good.replacen("\"v\":1", "\"v\":7", 1), "unsupported_version", None),
         (
             LINES,

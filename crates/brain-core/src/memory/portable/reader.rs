@@ -149,7 +149,7 @@ impl<R: Read> ImportReader<R> {
                 self.value(MAX_MEMBER_BYTES)?;
                 return Err(self.not_json().unwrap_or_else(|| self.format(NO_EXPORT)));
             }
-            None => return Err(self.syntax("there is nothing in it")),
+            None => return Err(self.truncated("there is nothing in it")),
         }
         self.scanner.pass(1);
         Ok(())
