@@ -13,7 +13,7 @@ use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::{about, chat, config::ApiConfig, edge, error::ApiError, memory, query, server};
+use crate::{about, body, chat, config::ApiConfig, edge, error::ApiError, memory, query, server};
 
 /// What every handler shares; cheap to clone.
 #[derive(Clone, Debug)]
@@ -93,6 +93,7 @@ impl Api {
         let add = |router: Router<App>, (path, methods): Route| router.route(path, methods());
         let routes = routes().into_iter().fold(Router::new(), add);
         routes
+            .route_layer(middleware::from_fn_with_state(self.app.clone(), body::refuse_unexpected))
             .route_layer(middleware::from_fn(query::refuse_unknown_fields))
             .fallback(unknown_route)
             .method_not_allowed_fallback(wrong_method)

@@ -1,5 +1,6 @@
 //! Reading the bodies of requests: bounded, one by one and all together, and JSON out of them.
 
+mod none;
 mod words;
 
 use std::{fmt, marker::PhantomData, sync::Arc};
@@ -23,11 +24,16 @@ use tokio::{
     time::{Duration, timeout},
 };
 
-pub(crate) use self::words::{plain, without_place};
+pub(crate) use self::{
+    none::refuse_unexpected,
+    words::{plain, without_place},
+};
 use crate::{api::App, error::ApiError};
 
-/// How long a client may go on sending what is too much, so that it gets to read why.
-const LINGER: Duration = Duration::from_secs(2);
+/// How long a client may go on sending what is refused, so that it gets to read why.
+const LINGER: Duration = Duration::from_secs(30);
+/// How long it may pause meanwhile.
+const LINGER_PAUSE: Duration = Duration::from_secs(2);
 
 /// A body, and its share of what all bodies may hold.
 #[derive(Debug)]
@@ -38,44 +44,36 @@ pub(crate) struct Held {
 
 /// Reads a whole body of at most `max_bytes`.
 pub(crate) async fn read(app: &App, request: Request, max_bytes: usize) -> Result<Held, ApiError> {
-    let waits = request.headers().contains_key(header::EXPECT);
     let plain = check_encoding(request.headers());
-    let mut body = request.into_body();
-    let declared = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    let mut pieces = Pieces::of(app, request);
+    let declared = usize::try_from(pieces.declared()).unwrap_or(usize::MAX);
     let read = match plain {
         Ok(()) if max_bytes < declared => Err(ApiError::too_large(max_bytes)),
-        Ok(()) => read_frames(app, &mut body, max_bytes).await,
+        Ok(()) => hold(app, &mut pieces, max_bytes).await,
         Err(error) => Err(error),
     };
-    // Whoever still sends would lose the answer with the connection; whoever waits for a sign
-    // gets the answer instead.
-    if read.is_err() && !waits {
-        drop(timeout(LINGER, discard(&mut body)).await);
+    if read.is_err() {
+        pieces.linger().await;
     }
     read
 }
 
 /// Refuses a body that is packed: nobody unpacks it here.
-fn check_encoding(headers: &HeaderMap) -> Result<(), ApiError> {
-    let packed = |it: &HeaderValue| !it.as_bytes().eq_ignore_ascii_case(b"identity");
-    if headers.get_all(header::CONTENT_ENCODING).iter().any(packed) {
-        return Err(unsupported_media_type("send the body as it is, without `content-encoding`"));
-    }
-    Ok(())
-}
-
-/// Refuses a body where none is taken: whoever sends one means something else.
-pub(crate) fn refuse(request: &Request) -> Result<(), ApiError> {
-    if request.body().is_end_stream() {
+pub(crate) fn check_encoding(headers: &HeaderMap) -> Result<(), ApiError> {
+    let is_plain = |it: &[u8]| it.is_empty() || it.eq_ignore_ascii_case(b"identity");
+    let is_plain = |it: &HeaderValue| {
+        it.as_bytes().split(|it| *it == b',').all(|it| is_plain(it.trim_ascii()))
+    };
+    if headers.get_all(header::CONTENT_ENCODING).iter().all(is_plain) {
         return Ok(());
     }
-    Err(ApiError::invalid("this route takes no body; send none"))
+    Err(unsupported_media_type("send the body as it is, without `content-encoding`"))
 }
 
-async fn read_frames(app: &App, body: &mut Body, max_bytes: usize) -> Result<Held, ApiError> {
+async fn hold(app: &App, pieces: &mut Pieces<'_>, max_bytes: usize) -> Result<Held, ApiError> {
     let mut bytes = BytesMut::new();
     let mut held: Option<OwnedSemaphorePermit> = None;
-    while let Some(chunk) = next_chunk(app, body).await? {
+    while let Some(chunk) = pieces.next().await? {
         if max_bytes < bytes.len() + chunk.len() {
             return Err(ApiError::too_large(max_bytes));
         }
@@ -92,47 +90,19 @@ async fn read_frames(app: &App, body: &mut Body, max_bytes: usize) -> Result<Hel
     Ok(Held { bytes: bytes.freeze(), _permit: held })
 }
 
-async fn next_chunk(app: &App, body: &mut Body) -> Result<Option<Bytes>, ApiError> {
-    loop {
-        let frame = timeout(app.config.body_timeout, body.frame()).await.map_err(|_| {
-            let detail = "the body did not arrive; send it without pauses";
-            ApiError::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", detail)
-        })?;
-        match frame {
-            None => return Ok(None),
-            Some(Err(error)) => {
-                let error = ApiError::invalid("the body broke off").with_source(error);
-                return Err(error);
-            }
-            // What is no data are trailers, which mean nothing here.
-            Some(Ok(frame)) => {
-                if let Ok(chunk) = frame.into_data() {
-                    return Ok(Some(chunk));
-                }
-            }
-        }
-    }
-}
-
-async fn discard(body: &mut Body) {
-    while let Some(Ok(_)) = body.frame().await {}
-}
-
 /// A body that is read piece by piece, and kept by whoever reads it.
 pub(crate) struct Pieces<'a> {
     app: &'a App,
     body: Body,
+    /// Whether the client sends nothing before it is told to, which reading does.
     waits: bool,
-    /// Why it is not read at all.
-    refused: Option<ApiError>,
 }
 
 impl<'a> Pieces<'a> {
     /// The body of `request`.
     pub(crate) fn of(app: &'a App, request: Request) -> Self {
         let waits = request.headers().contains_key(header::EXPECT);
-        let refused = check_encoding(request.headers()).err();
-        Self { app, body: request.into_body(), waits, refused }
+        Self { app, body: request.into_body(), waits }
     }
 
     /// How many bytes the body has at least, as far as it says so.
@@ -142,17 +112,32 @@ impl<'a> Pieces<'a> {
 
     /// The next piece; `None` at the end.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
-        match self.refused.take() {
-            Some(refused) => Err(refused),
-            None => next_chunk(self.app, &mut self.body).await,
+        self.waits = false;
+        loop {
+            let frame = timeout(self.app.config.body_timeout, self.body.frame()).await;
+            let frame = frame.map_err(|_| {
+                let detail = "the body did not arrive; send it without pauses";
+                ApiError::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", detail)
+            })?;
+            let Some(frame) = frame else { return Ok(None) };
+            let frame = frame
+                .map_err(|error| ApiError::invalid("the body broke off").with_source(error))?;
+            // What is no data are trailers, which mean nothing here.
+            if let Ok(chunk) = frame.into_data() {
+                return Ok(Some(chunk));
+            }
         }
     }
 
-    /// Takes more for a moment and forgets it, so that the client gets to read why.
+    /// Takes what still comes and forgets it: whoever sends would lose the answer with the
+    /// connection. Whoever waits to be told gets the answer instead.
     pub(crate) async fn linger(mut self) {
-        if !self.waits {
-            drop(timeout(LINGER, discard(&mut self.body)).await);
+        if self.waits {
+            return;
         }
+        let discard =
+            async { while let Ok(Some(Ok(_))) = timeout(LINGER_PAUSE, self.body.frame()).await {} };
+        drop(timeout(LINGER, discard).await);
     }
 }
 

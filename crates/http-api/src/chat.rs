@@ -84,9 +84,7 @@ pub(crate) async fn cancel(
     State(app): State<App>,
     caller: Caller,
     TurnName(turn): TurnName,
-    request: Request,
 ) -> Result<Response, ApiError> {
-    body::refuse(&request)?;
     let view = app.brain.cancel(&caller.0, turn).await?.ok_or_else(ApiError::turn_not_found)?;
     Ok(Json(ViewOfTurn::of(&view)).into_response())
 }

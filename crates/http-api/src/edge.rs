@@ -14,13 +14,13 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 use tracing::Instrument;
 use uuid::Uuid;
 
 use self::guarded::Guarded;
-pub(crate) use self::host::LocalAddress;
+pub(crate) use self::{guarded::Breaker, host::LocalAddress};
 use crate::{api::App, error::ApiError};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -65,7 +65,10 @@ pub(crate) async fn pass(State(app): State<App>, mut request: Request, next: Nex
     let answer = async {
         let started = Instant::now();
         let response = match admit(&app, &request) {
-            Ok(permit) => hold(next.run(request).await, permit),
+            Ok(permit) => {
+                let breaker = breaker(&request);
+                hold(next.run(request).await, breaker, permit)
+            }
             Err(error) => error.into_response(),
         };
         let response = finish(response, &id);
@@ -83,9 +86,15 @@ fn admit(app: &App, request: &Request) -> Result<OwnedSemaphorePermit, ApiError>
     })
 }
 
+/// The connection, where an answer may end by closing it: one that breaks off would look whole.
+fn breaker(request: &Request) -> Option<Breaker> {
+    let is_old = request.version() < Version::HTTP_11;
+    request.extensions().get().filter(|_| is_old).cloned()
+}
+
 /// Keeps the permit until the whole answer is sent.
-fn hold(response: Response, permit: OwnedSemaphorePermit) -> Response {
-    response.map(|body| Body::new(Guarded::new(body, permit)))
+fn hold(response: Response, breaker: Option<Breaker>, permit: OwnedSemaphorePermit) -> Response {
+    response.map(|body| Body::new(Guarded::new(body, breaker, permit)))
 }
 
 /// Writes an error's body, logs it, and names the request.

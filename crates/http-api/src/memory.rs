@@ -8,11 +8,10 @@ mod sessions;
 
 use axum::{
     Json,
-    extract::{Request, State},
+    extract::State,
     response::{IntoResponse, Response},
 };
 use brain_core::memory::{Forgotten, Hit, ListOptions, PageKey};
-use http_body::Body as _;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::{
@@ -75,18 +74,11 @@ struct AllForgotten {
     sessions: u64,
 }
 
-/// Erases every session of the caller's. Whoever sends a body means something else.
+/// Erases every session of the caller's.
 pub(crate) async fn forget_all(
     State(app): State<App>,
     caller: Caller,
-    request: Request,
 ) -> Result<Response, ApiError> {
-    if !request.body().is_end_stream() {
-        return Err(ApiError::invalid(
-            "this forgets everything and takes no body; DELETE /memory/sessions/{id} forgets one \
-             session",
-        ));
-    }
     let (mut sum, mut before) = (AllForgotten::default(), None);
     loop {
         let options = ListOptions { before, limit: PAGE };

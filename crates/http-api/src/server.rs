@@ -25,7 +25,11 @@ use tokio::{
 use tower::ServiceExt;
 
 use self::socket::Socket;
-use crate::{api::App, config::ApiConfig, edge::LocalAddress};
+use crate::{
+    api::App,
+    config::ApiConfig,
+    edge::{Breaker, LocalAddress},
+};
 
 /// How long accepting rests after an error such as too many open files.
 const REST: Duration = Duration::from_millis(100);
@@ -99,13 +103,15 @@ async fn connection(
     (stream, place): (TcpStream, OwnedSemaphorePermit),
     watcher: Watcher,
 ) {
-    let prepared =
-        stream.local_addr().and_then(|it| Ok((it, Socket::new(stream, place, &app.config)?)));
+    let breaker = Breaker::default();
+    let prepared = stream
+        .local_addr()
+        .and_then(|it| Ok((it, Socket::new(stream, place, &app.config, breaker.clone())?)));
     let (address, socket) = match prepared {
         Ok(prepared) => prepared,
         Err(error) => return tracing::debug!(%error, "a connection ended before it began"),
     };
-    let service = TowerToHyperService::new(prepare(router, address));
+    let service = TowerToHyperService::new(prepare(router, address, breaker));
     let builder = builder(&app.config);
     let serving = builder.serve_connection_with_upgrades(TokioIo::new(socket), service);
     if let Err(error) = watcher.watch(serving.into_owned()).await {
@@ -116,6 +122,7 @@ async fn connection(
 fn prepare(
     router: Router,
     address: SocketAddr,
+    breaker: Breaker,
 ) -> impl tower::Service<
     http::Request<Incoming>,
     Response = axum::response::Response,
@@ -125,6 +132,7 @@ fn prepare(
     router.map_request(move |request: http::Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(LocalAddress(address));
+        request.extensions_mut().insert(breaker.clone());
         request
     })
 }

@@ -1,6 +1,6 @@
 //! What a client may ask of a turn, as it writes it.
 
-use std::fmt;
+use std::{fmt, ops::RangeInclusive};
 
 use brain_core::{
     brain::{OnBusy, OnDisconnect, StartedTurn, TurnInput, TurnRequest},
@@ -42,13 +42,26 @@ pub(super) struct ChatBody {
     pub(super) stream: Option<bool>,
     system: Option<String>,
     tools: Option<Vec<String>>,
-    options: Option<Object<GenerationOptions>>,
+    options: Option<Object<OptionsBody>>,
     memory: Option<Word<MemoryClass>>,
     recall: Option<bool>,
     parent: Option<Seq>,
     regenerate: Option<Seq>,
     on_busy: Option<Word<OnBusy>>,
     on_disconnect: Option<Word<OnDisconnect>>,
+}
+
+/// How to sample, as a client says it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OptionsBody {
+    temperature: Option<f64>,
+    top_p: Option<f64>,
+    max_tokens: Option<u32>,
+    stop: Option<Vec<String>>,
+    seed: Option<u64>,
+    response_format: Option<Box<RawValue>>,
+    reasoning_effort: Option<String>,
 }
 
 /// A turn to open, and what the client takes its session for.
@@ -114,8 +127,7 @@ impl ChatBody {
                 "`regenerate` names its place itself; leave `parent` out",
             ));
         }
-        let options = self.options.map(|Object(it)| it).unwrap_or_default();
-        check_options(&options)?;
+        let options = self.options.map(|Object(it)| it.read()).transpose()?.unwrap_or_default();
         let class = self.memory.map(|Word(it)| it);
         let request = TurnRequest {
             session: self.session_id,
@@ -172,33 +184,45 @@ fn check_model(name: Option<&str>) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Refuses what no provider takes, before it is stored.
-fn check_options(options: &GenerationOptions) -> Result<(), ApiError> {
-    let within = |value: Option<f64>, range: std::ops::RangeInclusive<f64>| {
-        value.is_none_or(|it| range.contains(&it))
-    };
-    if !within(options.temperature, 0.0..=2.0) {
-        return Err(ApiError::invalid("`options.temperature` must be 0 to 2"));
+impl OptionsBody {
+    /// What a provider can take; the rest is refused before it is stored.
+    fn read(self) -> Result<GenerationOptions, ApiError> {
+        let stop = self.stop.unwrap_or_default();
+        let within = |value: Option<f64>, range: RangeInclusive<f64>| {
+            value.is_none_or(|it| range.contains(&it))
+        };
+        if !within(self.temperature, 0.0..=2.0) {
+            return Err(ApiError::invalid("`options.temperature` must be 0 to 2"));
+        }
+        if !within(self.top_p, f64::MIN_POSITIVE..=1.0) {
+            return Err(ApiError::invalid("`options.top_p` must be above 0 and at most 1"));
+        }
+        if self.max_tokens == Some(0) {
+            return Err(ApiError::invalid("`options.max_tokens` must be at least 1"));
+        }
+        if MAX_STOPS < stop.len() || stop.iter().any(String::is_empty) {
+            let detail =
+                format!("`options.stop` must be at most {MAX_STOPS} texts, none of them empty");
+            return Err(ApiError::invalid(detail));
+        }
+        let response_format = self.response_format.as_deref().map(read_format).transpose()?;
+        Ok(GenerationOptions {
+            temperature: self.temperature,
+            top_p: self.top_p,
+            max_tokens: self.max_tokens,
+            stop,
+            seed: self.seed,
+            response_format,
+            reasoning_effort: self.reasoning_effort,
+        })
     }
-    if !within(options.top_p, f64::MIN_POSITIVE..=1.0) {
-        return Err(ApiError::invalid("`options.top_p` must be above 0 and at most 1"));
-    }
-    if options.max_tokens == Some(0) {
-        return Err(ApiError::invalid("`options.max_tokens` must be at least 1"));
-    }
-    if MAX_STOPS < options.stop.len() || options.stop.iter().any(String::is_empty) {
-        let detail =
-            format!("`options.stop` must be at most {MAX_STOPS} texts, none of them empty");
-        return Err(ApiError::invalid(detail));
-    }
-    options.response_format.as_ref().map_or(Ok(()), check_response_format)
 }
 
-fn check_response_format(format: &RawJson) -> Result<(), ApiError> {
-    if !format.is_object() {
+fn read_format(format: &RawValue) -> Result<RawJson, ApiError> {
+    if !format.get().starts_with('{') {
         return Err(ApiError::invalid("`options.response_format` must be a JSON object"));
     }
-    RawJson::parse_strict(format.as_str()).map(drop).map_err(|error| {
+    RawJson::parse_strict(format.get()).map_err(|error| {
         ApiError::invalid(format!("`options.response_format`: {}", without_place(&error)))
     })
 }

@@ -82,9 +82,7 @@ pub(crate) async fn forget_entry(
     State(app): State<App>,
     caller: Caller,
     Path((id, seq)): Path<(String, String)>,
-    request: Request,
 ) -> Result<Json<Forgotten>, ApiError> {
-    body::refuse(&request)?;
     let key = caller.key(session_id(id)?);
     let seq = seq.parse().map(Seq).map_err(|_| {
         ApiError::invalid("the last part of the path must be the `seq` of an entry, a number")

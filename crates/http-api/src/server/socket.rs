@@ -16,7 +16,7 @@ use tokio::{
 };
 use tokio_io_timeout::TimeoutStream;
 
-use crate::config::ApiConfig;
+use crate::{config::ApiConfig, edge::Breaker};
 
 /// How an HTTP/2 connection begins. Until it is clear that one does not, nobody watches the time.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -26,6 +26,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub(super) struct Socket {
     stream: Pin<Box<TimeoutStream<TcpStream>>>,
     opening: Option<Opening>,
+    breaker: Breaker,
     _place: OwnedSemaphorePermit,
 }
 
@@ -41,11 +42,13 @@ impl Socket {
     /// Prepares a connection.
     ///
     /// Small frames go out at once. A peer that takes nothing is cut; one that vanished is found
-    /// by the kernel, since what is written to it seems to go well for a quarter of an hour.
+    /// by the kernel, since what is written to it seems to go well for a quarter of an hour. Once
+    /// `breaker` is tripped, the connection ends with a reset.
     pub(super) fn new(
         stream: TcpStream,
         place: OwnedSemaphorePermit,
         config: &ApiConfig,
+        breaker: Breaker,
     ) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         let probe = config.write_timeout.div_f32(3.0).max(Duration::from_secs(1));
@@ -57,7 +60,7 @@ impl Socket {
         stream.set_write_timeout(Some(config.write_timeout));
         let deadline = Box::pin(sleep(config.head_timeout));
         let opening = Some(Opening { deadline, matched: 0 });
-        Ok(Self { stream: Box::pin(stream), opening, _place: place })
+        Ok(Self { stream: Box::pin(stream), opening, breaker, _place: place })
     }
 
     /// Notes what has come while it may still become an HTTP/2 connection.
@@ -68,6 +71,17 @@ impl Socket {
         opening.matched += new.len();
         if !begins || PREFACE.len() <= opening.matched {
             self.opening = None;
+        }
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if self.breaker.is_tripped()
+            && let Err(error) =
+                SockRef::from((*self.stream).get_ref()).set_linger(Some(Duration::ZERO))
+        {
+            tracing::warn!(%error, "an answer that broke off may look whole");
         }
     }
 }
@@ -136,7 +150,7 @@ mod tests {
     };
 
     use super::Socket;
-    use crate::config::ApiConfig;
+    use crate::{config::ApiConfig, edge::Breaker};
 
     #[tokio::test]
     async fn small_frames_go_out_at_once_and_vanished_peers_are_found() {
@@ -145,7 +159,7 @@ mod tests {
         let (stream, _) = listener.accept().await.unwrap();
         assert!(!stream.nodelay().unwrap());
         let place = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
-        let socket = Socket::new(stream, place, &ApiConfig::default()).unwrap();
+        let socket = Socket::new(stream, place, &ApiConfig::default(), Breaker::default()).unwrap();
         let tcp = SockRef::from((*socket.stream).get_ref());
         assert!(tcp.tcp_nodelay().unwrap());
         assert!(tcp.keepalive().unwrap());

@@ -1,5 +1,7 @@
 //! What clients see when memory fails.
 
+use std::io;
+
 use brain_core::memory::MemoryErrorKind;
 use brain_testkit::{Operation, ScriptedLlm};
 use serde_json::json;
@@ -8,10 +10,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::{
-    client::raw,
-    server::{Server, Wishes},
-};
+use crate::server::{Server, Wishes};
 
 #[tokio::test]
 async fn no_turn_is_acknowledged_that_is_not_stored() {
@@ -61,13 +60,29 @@ async fn an_export_that_fails_does_not_look_whole() {
         let long = json!({"message": "long ".repeat(1_000), "session_id": "a"});
         assert_eq!(server.post("/chat", long).await.status, 200);
     }
-    server.store.fail(Operation::ExportPart, 20, MemoryErrorKind::Unavailable);
+    for accept in ["*/*", "application/x-ndjson"] {
+        let ask = |version: &str| {
+            server.store.fail(Operation::ExportPart, 20, MemoryErrorKind::Unavailable);
+            format!("GET /memory/export {version}\r\nhost: localhost\r\naccept: {accept}\r\n\r\n")
+        };
+        let (bytes, end) = read_all(&server, &ask("HTTP/1.1")).await;
+        assert!(end.is_ok());
+        assert!(bytes.starts_with("HTTP/1.1 200") && bytes.contains("{\"format\""), "{bytes}");
+        assert!(!bytes.contains(r#""id":"b""#) && !bytes.ends_with("0\r\n\r\n"));
+        // Here the end of the connection is the end of the body, and it must not be a clean one.
+        let (bytes, end) = read_all(&server, &ask("HTTP/1.0")).await;
+        assert_eq!(end.unwrap_err().kind(), io::ErrorKind::ConnectionReset, "{bytes}");
+        let (bytes, end) = read_all(&server, &ask("HTTP/1.0").replace("export", "sessions")).await;
+        assert!(end.is_ok() && bytes.ends_with("null}"), "{bytes}");
+        server.store.heal();
+    }
+}
+
+/// Everything that a connection gives after a request, and how it ends.
+async fn read_all(server: &Server, request: &str) -> (String, io::Result<()>) {
     let mut stream = TcpStream::connect(server.address).await.unwrap();
-    stream.write_all(&raw("GET", "/memory/export", "", b"")).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
     let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).await.unwrap();
-    let text = String::from_utf8(bytes).unwrap();
-    // What of it was not on its way when it broke off never comes.
-    assert!(text.is_empty() || text.starts_with("HTTP/1.1 200"), "{text}");
-    assert!(!text.contains(r#""id":"b""#) && !text.ends_with("0\r\n\r\n"));
+    let end = stream.read_to_end(&mut bytes).await.map(drop);
+    (String::from_utf8(bytes).unwrap(), end)
 }

@@ -7,6 +7,7 @@
 )]
 
 mod bad_input;
+mod bodies;
 mod branches;
 mod chat;
 mod client;

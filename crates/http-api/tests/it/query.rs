@@ -53,7 +53,7 @@ async fn unknown_fields_are_refused_by_name_everywhere_and_nothing_happens() {
         }
     }
     let body = br#"{"id":"zzz"}"#;
-    server.send(&raw("DELETE", "/memory", JSON, body)).await.problem(400, "invalid_request");
+    server.send(&raw("DELETE", "/memory", JSON, body)).await.problem(400, "unexpected_body");
     assert_eq!(server.open(&raw("HEAD", "/models?x=1", "", b"")).await.status, 400);
     assert_eq!(server.get("/memory/export").await.body, before);
     assert_eq!(server.get("/memory/sessions/s").await.json()["session"]["entry_count"], 2);

@@ -17,6 +17,7 @@ use futures_util::{
 };
 use http::{HeaderMap, header};
 use serde::Serialize;
+use tokio::task::yield_now;
 
 use super::NDJSON;
 use crate::{api::App, error::ApiError, extract::Caller};
@@ -93,8 +94,15 @@ impl Writer {
 
     fn chunks(self) -> BoxStream<'static, Result<Bytes, MemoryError>> {
         stream::try_unfold(self, |mut writer| async move {
-            let chunk = writer.next_chunk().await?;
-            Ok(chunk.map(|chunk| (chunk, writer)))
+            match writer.next_chunk().await {
+                Ok(chunk) => Ok(chunk.map(|chunk| (chunk, writer))),
+                Err(error) => {
+                    // What is written goes on its way first: the rest of it ends with the
+                    // connection.
+                    yield_now().await;
+                    Err(error)
+                }
+            }
         })
         .boxed()
     }

@@ -8,13 +8,21 @@ use axum::extract::Request;
 use http::StatusCode;
 use tokio::io::AsyncWriteExt as _;
 
-use crate::{api::App, body::Pieces, error::ApiError};
+use crate::{
+    api::App,
+    body::{Pieces, check_encoding},
+    error::ApiError,
+};
 
 /// Writes the body of a request to a file, and returns it, ready to be read.
 pub(super) async fn spool(app: &App, request: Request) -> Result<File, ApiError> {
     let max_bytes = app.config.max_import_bytes;
+    let plain = check_encoding(request.headers());
     let mut pieces = Pieces::of(app, request);
-    let spooled = write(&mut pieces, max_bytes, app.config.spool_dir.as_deref()).await;
+    let spooled = match plain {
+        Ok(()) => write(&mut pieces, max_bytes, app.config.spool_dir.as_deref()).await,
+        Err(error) => Err(error),
+    };
     if spooled.is_err() {
         pieces.linger().await;
     }
