@@ -124,6 +124,7 @@ fn telling(kind: LlmErrorKind, refusal: &Refusal) -> (String, String) {
         LlmErrorKind::Unsupported => ("cannot do this", "use another provider or model"),
         LlmErrorKind::Overloaded => ("is overloaded", "try again later"),
         LlmErrorKind::Unavailable => ("failed", "try again later"),
+        LlmErrorKind::Damaged => ("has a damaged model", "use another model"),
         LlmErrorKind::Interrupted => ("broke the answer off", "ask again"),
         LlmErrorKind::Protocol => {
             ("answered in an unknown way", "check that the base URL is right")

@@ -48,7 +48,7 @@ pub(crate) fn damaged(path: &Path, source: impl Into<BoxError>) -> LlmError {
          `scripts/get-model` or `codexd models pull PATH_OR_URL`",
         path.display()
     );
-    LlmError::new(LlmErrorKind::Unavailable, message).with_source(source)
+    LlmError::new(LlmErrorKind::Damaged, message).with_source(source)
 }
 
 /// The file is there, but the system does not let us read it.

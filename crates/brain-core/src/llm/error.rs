@@ -41,6 +41,8 @@ pub enum LlmErrorKind {
     Overloaded,
     /// The provider cannot be reached now.
     Unavailable,
+    /// The model's own file is damaged, or is none.
+    Damaged,
     /// The answer broke off.
     Interrupted,
     /// The provider spoke a protocol the adapter does not know.
@@ -61,6 +63,7 @@ impl LlmErrorKind {
             Self::Unsupported => "unsupported",
             Self::Overloaded => "provider_overloaded",
             Self::Unavailable => "provider_unavailable",
+            Self::Damaged => "model_damaged",
             Self::Interrupted => "provider_interrupted",
             Self::Protocol => "provider_protocol",
         }
@@ -101,6 +104,7 @@ impl LlmError {
             | LlmErrorKind::ModelNotFound
             | LlmErrorKind::Rejected
             | LlmErrorKind::Unsupported
+            | LlmErrorKind::Damaged
             | LlmErrorKind::Protocol => false,
         }
     }

@@ -117,6 +117,7 @@ fn is_about_the_text(error: &LlmError) -> bool {
         | LlmErrorKind::Unauthorised
         | LlmErrorKind::Unavailable
         | LlmErrorKind::Overloaded
+        | LlmErrorKind::Damaged
         | LlmErrorKind::Interrupted
         | LlmErrorKind::Protocol
         | LlmErrorKind::ModelNotFound

@@ -76,7 +76,7 @@ async fn a_file_that_is_no_model_is_named() {
     ];
     for bytes in damaged {
         let error = failure_of(bytes).await;
-        assert_eq!(error.kind(), LlmErrorKind::Unavailable, "{error}");
+        assert_eq!(error.kind(), LlmErrorKind::Damaged, "{error}");
         assert!(error.to_string().contains("model.gguf"), "{error}");
     }
 }
@@ -119,7 +119,7 @@ async fn numbers_that_do_not_fit_the_tensors_are_refused() {
         ("tokenizer.chat_template", Value::String("{% if".to_owned())),
     ] {
         let error = failure_with(key, value.clone()).await;
-        assert_eq!(error.kind(), LlmErrorKind::Unavailable, "{key} = {value:?}: {error}");
+        assert_eq!(error.kind(), LlmErrorKind::Damaged, "{key} = {value:?}: {error}");
     }
 }
 
@@ -247,7 +247,7 @@ async fn a_damaged_embedding_model_is_named() {
         let embed =
             || gateway.embed(EmbedRequest { model: String::new(), inputs: vec!["a".to_owned()] });
         let error = embed().await.unwrap_err();
-        assert_eq!(error.kind(), LlmErrorKind::Unavailable);
+        assert_eq!(error.kind(), LlmErrorKind::Damaged);
         assert!(error.to_string().contains(damaged), "{error}");
         fs::remove_file(folder.path().join(damaged)).unwrap();
         assert_eq!(embed().await.unwrap_err().kind(), LlmErrorKind::ModelNotFound);
