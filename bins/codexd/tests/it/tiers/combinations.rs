@@ -4,7 +4,7 @@
 use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
 use brain_core::{
-    ids::{Seq, SessionKey},
+    ids::{DatabaseId, Seq, SessionKey},
     memory::{HotTier, InMemoryStore, MemoryStore, TieredMemory, TieredPorts},
 };
 use brain_testkit::{
@@ -32,8 +32,9 @@ impl Hot {
         Self { server: Server::shared(), prefix: Prefix::new() }
     }
 
-    fn store(&self, clock: Arc<ManualClock>) -> RedisStore {
+    fn store(&self, clock: Arc<ManualClock>, database: DatabaseId) -> RedisStore {
         let mut config = RedisConfig::parse(&self.server.socket_url()).unwrap();
+        config.database = Some(database);
         config.prefix = self.prefix.to_string();
         config.ttl = Some(Duration::from_secs(3600));
         RedisStore::new(&config, RedisClock::Given(clock)).unwrap()
@@ -99,10 +100,9 @@ fn joined(
     clock: Arc<ManualClock>,
     hot: Arc<dyn HotTier>,
     hot_name: &'static str,
-    durable: &Durable,
+    durable: SqliteStore,
 ) -> Arc<dyn MemoryStore> {
-    let durable = Arc::new(durable.store(Arc::clone(&clock)));
-    let spawner = Arc::new(TokioSpawner::current());
+    let (durable, spawner) = (Arc::new(durable), Arc::new(TokioSpawner::current()));
     Arc::new(TieredMemory::new(TieredPorts { hot, hot_name, durable, clock, spawner }))
 }
 
@@ -141,7 +141,7 @@ mod sqlite {
     brain_testkit::memory_store_suite!(async |clock| {
         let durable = Durable::new();
         let hot = Arc::new(InMemoryStore::new(clock.clone()).with_budget(64 << 20));
-        let store = joined(clock, hot, "process", &durable);
+        let store = joined(clock.clone(), hot, "process", durable.store(clock));
         fresh(store, durable, None)
     });
 }
@@ -152,7 +152,9 @@ mod redis_and_sqlite {
 
     brain_testkit::memory_store_suite!(async |clock| {
         let (durable, hot) = (Durable::new(), Hot::new());
-        let store = joined(clock.clone(), Arc::new(hot.store(clock)), "redis", &durable);
+        let database = durable.store(clock.clone());
+        let redis = Arc::new(hot.store(clock.clone(), database.database_id()));
+        let store = joined(clock, redis, "redis", database);
         fresh(store, durable, Some(hot))
     });
 }

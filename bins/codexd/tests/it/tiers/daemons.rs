@@ -1,9 +1,11 @@
-//! Two daemons on the same memory: at once on one Redis, and one after the other on one database
-//! behind it, which belongs to one daemon at a time.
+//! Two daemons on the same memory: at once on one Redis, with databases of their own behind it too,
+//! and one after the other on one database, which belongs to one daemon at a time.
 
 use std::{fs, thread};
 
 use brain_testkit::redis::Server;
+use serde_json::{Value, json};
+use ureq::Agent;
 
 use super::rig::{messages, say, serve};
 use crate::daemon::{Daemon, Ended, Home};
@@ -108,4 +110,114 @@ fn daemons_that_take_turns_on_one_database_are_shown_nothing_old() {
     }
     assert_ne!(copies, 0, "no daemon ever left a copy");
     assert!(fs::exists(&database).unwrap() && !fs::exists(homes[1].database()).unwrap());
+}
+
+/// Asks a daemon for something; returns the status and the body of the answer.
+fn ask(daemon: &Daemon, method: &str, path: &str, body: &Value) -> (u16, Value) {
+    let agent = Agent::config_builder().http_status_as_error(false).build().new_agent();
+    let request =
+        ureq::http::Request::builder().method(method).uri(format!("{}{path}", daemon.url));
+    let request = request.header("content-type", "application/json");
+    let body = if *body == Value::Null { String::new() } else { body.to_string() };
+    let mut response = agent.run(request.body(body).unwrap()).unwrap();
+    (response.status().as_u16(), response.body_mut().read_json().unwrap())
+}
+
+/// What a daemon lists, by name.
+fn listed(daemon: &Daemon) -> Vec<String> {
+    let page = daemon.get("/memory/sessions");
+    let sessions = page["sessions"].as_array().unwrap().iter();
+    let mut ids: Vec<String> = sessions.map(|it| it["id"].as_str().unwrap().to_owned()).collect();
+    ids.sort_unstable();
+    ids
+}
+
+fn make_ephemeral(daemon: &Daemon, id: &str) {
+    let made = ask(daemon, "POST", "/memory/sessions", &json!({"id": id, "memory": "ephemeral"}));
+    assert_eq!(made.0, 201, "{}", made.1);
+}
+
+/// What was said in a session.
+fn said(daemon: &Daemon, id: &str) -> Vec<String> {
+    let texts = messages(daemon, id).into_iter().filter(|it| it.0 == "user");
+    texts.map(|it| it.2).collect()
+}
+
+#[test]
+fn daemons_with_databases_of_their_own_share_nothing_of_one_redis() {
+    let redis = Server::start();
+    let homes = [Home::new(), Home::new()];
+    let [a, b] = homes.each_ref().map(|it| Daemon::start(serve(it, &redis.url())));
+    for (daemon, own) in [(&a, "a"), (&b, "b")] {
+        make_ephemeral(daemon, "both");
+        make_ephemeral(daemon, own);
+        for id in ["both", own, "durable"] {
+            say(&daemon.url, id, &format!("{own} in {id}"));
+        }
+    }
+    assert_eq!(listed(&a), ["a", "both", "durable"]);
+    assert_eq!(listed(&b), ["b", "both", "durable"]);
+    assert_eq!(
+        (said(&a, "both"), said(&b, "both")),
+        (vec!["a in both".into()], vec!["b in both".into()])
+    );
+
+    // A turn of A goes on while B starts again, finds what is its own, and ends what it left.
+    let mut turn = a.chat("a", "hold");
+    turn.until("text.delta");
+    b.kill();
+    let b = Daemon::start(serve(&homes[1], &redis.url()));
+    assert_eq!(
+        (listed(&b), said(&b, "b")),
+        (vec!["b".into(), "both".into(), "durable".into()], vec!["b in b".into()])
+    );
+
+    let (status, forgotten) = ask(&b, "DELETE", "/memory", &Value::Null);
+    assert_eq!(
+        (status, &forgotten["sessions"], &forgotten["pending"]),
+        (200, &json!(3), &json!(0))
+    );
+    assert_eq!(listed(&b), [""; 0]);
+    homes[0].model.release();
+    turn.until("turn.completed");
+    assert_eq!(listed(&a), ["a", "both", "durable"]);
+    assert_eq!(said(&a, "a"), ["a in a", "hold"]);
+    assert_eq!(
+        (said(&a, "both"), said(&a, "durable")),
+        (vec!["a in both".into()], vec!["a in durable".into()])
+    );
+}
+
+#[test]
+fn what_a_redis_alone_kept_goes_to_the_first_database() {
+    let redis = Server::start();
+    let homes = [Home::new(), Home::new()];
+    let mut command = serve(&homes[0], &redis.url());
+    command.env("SQLITE_DB_PATH", "");
+    let alone = Daemon::start(command);
+    make_ephemeral(&alone, "brief");
+    for id in ["brief", "kept", "other"] {
+        say(&alone.url, id, id);
+    }
+    assert_eq!(alone.stop().0, 0);
+    let [a, b] = homes.each_ref().map(|it| Daemon::start(serve(it, &redis.url())));
+    // Both look at once, and each session is moved once.
+    let both = thread::scope(|scope| {
+        [&a, &b].map(|it| scope.spawn(|| listed(it))).map(|it| it.join().unwrap())
+    });
+    let mut all = both.concat();
+    all.sort_unstable();
+    assert_eq!(all, ["brief", "kept", "other"], "{both:?}");
+    for (daemon, own) in [&a, &b].into_iter().zip(&both) {
+        for id in own {
+            assert_eq!(said(daemon, id), [id.clone()]);
+            say(&daemon.url, id, "more");
+            assert_eq!(said(daemon, id), [id.clone(), "more".to_owned()]);
+        }
+        let (status, forgotten) = ask(daemon, "DELETE", "/memory", &Value::Null);
+        assert_eq!((status, &forgotten["sessions"]), (200, &json!(own.len())));
+        assert_eq!(forgotten["pending"], json!(0), "{forgotten}");
+    }
+    let keys = redis.ask(&["KEYS", "*:[sct]:*"]).array();
+    assert!(keys.is_empty(), "{keys:?}");
 }

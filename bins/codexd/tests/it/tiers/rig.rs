@@ -179,7 +179,7 @@ impl Rig {
             self.redis.ask(&["FLUSHALL"]);
             return;
         }
-        for key in self.redis.ask(&["KEYS", "codexd:s:*"]).array() {
+        for key in self.redis.ask(&["KEYS", "codexd:*:s:*"]).array() {
             self.redis.ask(&[end, &key.text(), "1"]);
         }
     }
