@@ -23,6 +23,8 @@ pub(crate) fn markdown() -> String {
          and `codexd check` says so.\n`{KEYS}` is refused, so that nobody relies on it before keys \
          are checked.\n\n{names}"
     ));
+    page.push_str(include_str!("exit-codes.md"));
+    page.push_str(&client_commands::reference());
     page
 }
 

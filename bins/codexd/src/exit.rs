@@ -1,9 +1,9 @@
 //! How commands end: where errors of all kinds become one failure with a code.
 
-use std::{error::Error, io};
+use std::{error::Error, io, iter::successors};
 
 use brain_core::memory::{MemoryError, MemoryErrorKind};
-use brain_tokio::{Held, LockError};
+use brain_tokio::Held;
 use client_commands::{Code, Failure, INTERRUPTED};
 
 use crate::config::Problems;
@@ -30,46 +30,29 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<Code> {
             _ => Code::DatabaseUnusable,
         });
     }
-    if let Some(LockError::Io { source, .. }) = cause.downcast_ref() {
-        return Some(of_disk(source, Code::CannotWrite));
-    }
-    cause.downcast_ref().map(|error| of_disk(error, Code::IoError))
-}
-
-fn of_disk(error: &io::Error, usual: Code) -> Code {
-    let is_full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
-    if is_full { Code::DiskFull } else { usual }
+    cause.is::<io::Error>().then(|| Code::of_disk(cause, Code::IoError))
 }
 
 /// A database that cannot be opened, with what to do about it.
 #[cfg(feature = "sqlite")]
 pub(crate) fn of_database(error: memory_sqlite::OpenError) -> Failure {
     use memory_sqlite::OpenError;
-    let another = "set SQLITE_DB_PATH to another file";
     let (code, advice) = match &error {
-        OpenError::Folder(_) => (Code::DatabaseUnusable, another.to_owned()),
-        OpenError::NoFolder(_) => (Code::CannotWrite, format!("make it, or {another}")),
-        OpenError::ReadOnly(_) => (Code::CannotWrite, format!("give it that right, or {another}")),
-        OpenError::NotADatabase(_) => (Code::NotADatabase, format!("move it away, or {another}")),
-        OpenError::Foreign(_) => (Code::ForeignDatabase, another.to_owned()),
-        OpenError::Newer { .. } => (Code::NewerDatabase, format!("or {another}")),
-        OpenError::Full(_) => (Code::DiskFull, format!("or {another}")),
-        OpenError::Damaged(_) => (Code::DamagedDatabase, format!("or {another}")),
-        OpenError::Io { source, .. } => {
-            (of_disk(source, Code::DatabaseUnusable), another.to_owned())
-        }
-        OpenError::Database { .. } => (Code::DatabaseUnusable, another.to_owned()),
+        OpenError::Folder(_) | OpenError::Database { .. } => (Code::DatabaseUnusable, "; "),
+        OpenError::Io { .. } => (Code::of_disk(&error, Code::DatabaseUnusable), "; "),
+        OpenError::NoFolder(_) => (Code::CannotWrite, "; make it, or "),
+        OpenError::ReadOnly(_) => (Code::CannotWrite, "; allow it to, or "),
+        OpenError::NotADatabase(_) => (Code::NotADatabase, "; move it away, or "),
+        OpenError::Foreign(_) => (Code::ForeignDatabase, "; move it away, or "),
+        OpenError::Newer { .. } => (Code::NewerDatabase, ", or "),
+        OpenError::Full(_) => (Code::DiskFull, ", or "),
+        OpenError::Damaged(_) => (Code::DamagedDatabase, ", or "),
     };
-    let failure = Failure::new(code, format!("{error}; {advice}"));
-    let mut source = error.source();
+    let advice = format!("{advice}set SQLITE_DB_PATH to another file");
+    let failure = Failure::new(code, format!("{error}{advice}"));
     // What was done when it failed is said already.
-    while let Some(next) = source.and_then(Error::source) {
-        source = Some(next);
-    }
-    match source.map(ToString::to_string) {
-        Some(cause) => failure.with_source(cause),
-        None => failure,
-    }
+    let cause = successors(error.source(), |&it| it.source()).last().map(ToString::to_string);
+    cause.into_iter().fold(failure, Failure::with_source)
 }
 
 /// Ends the process where Ctrl-C finds nothing to stop.

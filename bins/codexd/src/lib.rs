@@ -44,15 +44,12 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> u8 {
         Err(error) => {
             // Help that nobody reads any more is no failure.
             drop(error.print());
-            return if error.use_stderr() { misused() } else { OK };
+            let failure = Failure::new(Code::WrongUsage, "nothing was done");
+            return if error.use_stderr() { failure.tell(false) } else { OK };
         }
     };
     let as_json = matches!(cli.command, Some(Command::Ask { json: true, .. }));
     dispatch(cli.command, started).unwrap_or_else(|error| exit::failure(error).tell(as_json))
-}
-
-fn misused() -> u8 {
-    Failure::new(Code::WrongUsage, "nothing was done").tell(false)
 }
 
 fn dispatch(command: Option<Command>, started: Instant) -> anyhow::Result<u8> {

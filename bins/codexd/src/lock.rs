@@ -11,7 +11,7 @@ use std::{
 };
 
 use brain_tokio::{Holder, LockError, take_lock};
-use client_commands::Failure;
+use client_commands::{Code, Failure};
 
 use crate::config::Config;
 
@@ -69,7 +69,10 @@ impl DataLock {
 fn take(path: &Path, card: &Path, what: &str, setting: &'static str) -> anyhow::Result<File> {
     take_lock(path, card, what, setting).map_err(|error| match error {
         LockError::Held(held) => held.into(),
-        LockError::Io { .. } => error.into(),
+        LockError::Io { .. } => {
+            let code = Code::of_disk(&error, Code::CannotWrite);
+            Failure::caused_by(code, error).into()
+        }
     })
 }
 

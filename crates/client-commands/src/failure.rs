@@ -138,8 +138,8 @@ impl From<ClientError> for Failure {
             ClientErrorKind::Unreachable => Code::DaemonUnreachable,
             ClientErrorKind::Refused(_) | ClientErrorKind::Unexpected => Code::UnexpectedAnswer,
             ClientErrorKind::Broken => Code::ConnectionBroken,
-            ClientErrorKind::Unreadable => of_chain(&error, Code::CannotRead),
-            ClientErrorKind::Unwritable => of_chain(&error, Code::CannotWrite),
+            ClientErrorKind::Unreadable => Code::of_disk(&error, Code::CannotRead),
+            ClientErrorKind::Unwritable => Code::of_disk(&error, Code::CannotWrite),
         };
         Self::caused_by(code, error)
     }
@@ -155,11 +155,13 @@ fn of_disk(error: &io::Error, usual: Code) -> Code {
     }
 }
 
-/// The same of whatever led to an error.
-pub(crate) fn of_chain(error: &(dyn Error + 'static), usual: Code) -> Code {
-    let mut causes = causes(error);
-    let cause = causes.find_map(|it| it.downcast_ref::<io::Error>());
-    cause.map_or(usual, |it| of_disk(it, usual))
+impl Code {
+    /// [`Code::DiskFull`] where a want of room led to an error, else `usual`.
+    #[must_use]
+    pub fn of_disk(error: &(dyn Error + 'static), usual: Self) -> Self {
+        let cause = causes(error).find_map(|it| it.downcast_ref::<io::Error>());
+        cause.map_or(usual, |it| of_disk(it, usual))
+    }
 }
 
 /// An error and what led to it.

@@ -11,11 +11,7 @@ use http_client::{ClientError, ClientErrorKind, Expected, is_address, obtain, sh
 use indicatif::ProgressBar;
 use url::Url;
 
-use crate::{
-    code::Code,
-    failure::{Failure, of_chain},
-    terminal,
-};
+use crate::{code::Code, failure::Failure, terminal};
 
 /// What every GGUF file begins with.
 const GGUF: &[u8; 4] = b"GGUF";
@@ -74,7 +70,7 @@ fn lock(folder: &Path) -> Result<File, Failure> {
     let (lock, what) = (folder.with_extension("lock"), format!("folder {}", folder.display()));
     take_lock(&lock, &lock, &what, "CODEXD_DATA_DIR").map_err(|error| match error {
         LockError::Held(held) => Failure::caused_by(Code::DataFolderInUse, held),
-        LockError::Io { .. } => Failure::caused_by(of_chain(&error, Code::CannotWrite), error),
+        LockError::Io { .. } => Failure::caused_by(Code::of_disk(&error, Code::CannotWrite), error),
     })
 }
 

@@ -273,7 +273,9 @@ impl<'a> Reader<'a> {
         let expected = "levels and targets, such as info or info,http_api=debug";
         self.value("LOG", None, expected, |text| {
             // A word that is no level would silence everything but a target of that name.
-            let is_level = |it: &str| it.contains('=') || it.parse::<LevelFilter>().is_ok();
+            let is_level = |it: &str| {
+                (it.contains('=') && !it.ends_with('=')) || it.parse::<LevelFilter>().is_ok()
+            };
             let will_do = text.split(',').all(|it| is_level(it.trim()));
             EnvFilter::try_new(text).ok().filter(|_| will_do).map(|_| Some(text.to_owned()))
         })
@@ -313,6 +315,11 @@ impl<'a> Reader<'a> {
     /// Settings that do nothing, or not what their name promises.
     pub(super) fn look_at_the_rest(&mut self) {
         let settings = self.settings;
+        for name in settings::all().map(|it| it.name).filter(|it| *it != "SYSTEM_PROMPT") {
+            if settings.get(name).is_some_and(|it| it.contains(char::is_control)) {
+                self.wrong(format!("{name}: has a line break or another control character"));
+            }
+        }
         if settings.get(KEYS).is_some() {
             self.wrong(format!("{KEYS}: this version cannot check keys yet; unset it"));
         }

@@ -76,6 +76,14 @@ fn a_running_daemon_is_asked() {
     let checks = health["checks"].as_array().unwrap();
     let model = checks.iter().find(|it| it["name"] == "model").unwrap();
     assert_eq!(model["status"], "failed", "{health}");
+    assert!(model["detail"].as_str().unwrap().contains(".gguf is not there"), "{health}");
+    // What is there and is no model is not called missing.
+    fs::create_dir(home.path().join("models")).unwrap();
+    fs::write(home.path().join("models/SmolLM2-135M-Instruct.Q4_1.gguf"), "").unwrap();
+    let health = daemon.get("/health/ready");
+    let detail = health["checks"].as_array().unwrap().iter().find(|it| it["name"] == "model");
+    let detail = detail.unwrap()["detail"].as_str().unwrap();
+    assert!(detail.contains("is no GGUF file") && detail.contains("get-model"), "{detail}");
 }
 
 #[test]

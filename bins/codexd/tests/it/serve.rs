@@ -26,6 +26,7 @@ fn a_second_daemon_on_the_folder_leaves_and_names_the_first() {
     let first = home.serve();
     let second = home.run(&["serve", "--port", "0"]);
     assert_eq!((second.code, second.out.as_str()), (75, ""));
+    assert!(second.err.trim_end().ends_with(" [data_folder_in_use]"), "{}", second.err);
     let pid = format!("pid {}", first.pid());
     assert!(second.err.contains(&pid) && second.err.contains(&first.url), "{}", second.err);
     let card = fs::read(home.path().join("daemon.json")).unwrap();
@@ -43,7 +44,8 @@ fn a_port_in_use_is_one_sentence() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let ended = home.run(&["serve", "--port", &port]);
-    assert_eq!(ended.code, 1);
+    assert_eq!(ended.code, 69);
+    assert!(ended.err.trim_end().ends_with(" [address_in_use]"), "{}", ended.err);
     let sentence = format!("codexd: port {port} of 127.0.0.1 is in use; set PORT to another one");
     assert!(ended.err.contains(&sentence), "{}", ended.err);
 }
@@ -54,8 +56,9 @@ fn what_is_not_our_database_is_refused_untouched() {
     fs::write(home.database(), "Dear diary,\n").unwrap();
     for command in [vec!["serve", "--port", "0"], vec!["ask", "Hello"]] {
         let ended = home.run(&command);
-        assert_eq!(ended.code, 1);
+        assert_eq!(ended.code, 65);
         assert!(ended.err.contains("memory.db` is not a database"), "{}", ended.err);
+        assert!(ended.err.trim_end().ends_with(" [not_a_database]"), "{}", ended.err);
         assert!(ended.err.contains("set SQLITE_DB_PATH"), "{}", ended.err);
     }
     assert_eq!(fs::read_to_string(home.database()).unwrap(), "Dear diary,\n");

@@ -122,6 +122,10 @@ fn a_model_needs_a_provider_that_can_be_asked() {
     assert_eq!(problems(&[wrong.as_slice(), &[key]].concat()), [""; 0]);
     // A provider that is chosen and not there is one problem, its models are others.
     assert_eq!(problems(&[wrong[1], ("MODEL_PROVIDER", "openai")]).len(), 2);
+    // A name has two sides, or no slash.
+    for bad in ["local/", "openai/", "/x", "/"] {
+        assert_eq!(problems(&[key, ("MODEL", bad), ("SUMMARY_MODEL", bad)]).len(), 2, "{bad}");
+    }
     // Servers have names with a slash, the local model has not.
     assert_eq!(problems(&[("SUMMARY_MODEL", "meta-llama/Llama-3")]).len(), 1);
     assert_eq!(problems(&[key, ("MODEL", "meta-llama/Llama-3")]), [""; 0]);
@@ -180,6 +184,7 @@ fn wrong_settings_start_nothing() {
         assert_eq!(output.status.code(), Some(64), "{err}");
         let named = ["PORT: `x`", "ENV: `y`", "MODEL: the provider of `openai/m`"];
         assert!(named.iter().all(|it| err.contains(it)), "{err}");
+        assert!(err.ends_with("\n[invalid_settings]\n"), "{err}");
     }
     assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
 }
@@ -194,6 +199,11 @@ fn what_looks_right_and_is_not_is_named() {
     assert_eq!(problems(&[("SQLITE_DB_PATH", ":memory:")]).len(), 1);
     assert_eq!(problems(&[("LOCAL_MODEL_PATH", "/etc/passwd")]).len(), 1);
     assert_eq!(problems(&[("LOG", "debgu")]).len(), 1);
+    assert_eq!(problems(&[("LOG", "codexd=")]).len(), 1);
+    assert_eq!(problems(&[("SQLITE_DB_PATH", "/dev/null")]).len(), 1);
+    assert_eq!(problems(&[("EMBEDDING_MODEL", "/")]).len(), 1);
+    assert_eq!(problems(&[("MODEL", "a\nb")]).len(), 1);
+    assert_eq!(problems(&[("SYSTEM_PROMPT", &"x".repeat(65_537))]).len(), 1);
     assert_eq!(problems(&[("ALLOWED_HOSTS", "a b,ok.example.org")]).len(), 1);
     assert_eq!(
         problems(&[("ALLOWED_HOSTS", "ok.example.org,[::1]"), ("LOG", "a=debug,info")]),
@@ -203,10 +213,10 @@ fn what_looks_right_and_is_not_is_named() {
 
 #[test]
 fn a_time_to_live_makes_sense_or_starts_nothing() {
-    for good in ["0", "90", "1h", "7d", "3650d"] {
+    for good in ["0", "10", "10s", "1h", "7d", "3650d"] {
         assert_eq!(problems(&[("SESSION_TTL", good)]), [""; 0]);
     }
-    for nonsense in ["-1", "1.5h", "forever", "3651d", "99999999999999999999", "NaN"] {
+    for nonsense in ["1", "9s", "-1", "1.5h", "forever", "3651d", "99999999999999999999", "NaN"] {
         let found = problems(&[("SESSION_TTL", nonsense)]);
         assert!(found[0].starts_with("SESSION_TTL: `"), "{found:?}");
     }

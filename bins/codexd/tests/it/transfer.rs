@@ -56,6 +56,7 @@ fn what_was_left_out_is_told_and_is_a_failure() {
     to.run(&["ask", "--session", "a", "Something else"]);
     let ended = to.run(&["import", name]);
     assert_eq!(ended.code, 1, "{}", ended.err);
+    assert!(ended.err.ends_with(" [sessions_refused]\n"), "{}", ended.err);
     assert!(ended.out.starts_with("       1  new\n       1  refused\n"), "{}", ended.out);
     assert!(ended.out.contains("refused   a: the session exists here"), "{}", ended.out);
     let ended = to.run(&["import", "--on-conflict", "rename", name]);
@@ -92,19 +93,21 @@ fn a_file_that_cannot_be_read_changes_nothing() {
     let file = to.path().join("cut.json");
     fs::write(&file, &whole[..whole.len() - 9]).unwrap();
     let ended = to.run(&["import", file.to_str().unwrap()]);
-    assert_eq!(ended.code, 1);
+    assert_eq!(ended.code, 65);
     assert!(ended.err.contains("at line 1, column"), "{}", ended.err);
     let lines = from.run(&["export", "--format", "ndjson"]).out;
     fs::write(&file, lines.lines().take(3).collect::<Vec<_>>().join("\n")).unwrap();
     let ended = to.run(&["import", file.to_str().unwrap()]);
-    assert_eq!(ended.code, 1);
+    assert_eq!(ended.code, 65);
+    assert!(ended.err.ends_with(" [truncated_import]\n"), "{}", ended.err);
     assert!(ended.err.contains("its last line is missing (2 whole sessions"), "{}", ended.err);
     assert_eq!(to.run(&["sessions"]).out, "");
     let ended = to.run(&["import", "nowhere.json"]);
     assert!(ended.err.contains("cannot read nowhere.json"), "{}", ended.err);
     // Nor does an export that cannot be written leave half of one.
     let ended = from.run(&["export", "--output", "/nowhere/m.json"]);
-    assert_eq!(ended.code, 1);
+    assert_eq!(ended.code, 73);
+    assert!(ended.err.ends_with(" [cannot_write]\n"), "{}", ended.err);
     assert!(ended.err.contains("cannot write /nowhere/m.json"), "{}", ended.err);
 }
 
@@ -140,11 +143,11 @@ fn what_is_too_large_or_no_file_is_told_as_such() {
     File::create(&file).unwrap().set_len(64 << 20).unwrap();
     let mut import = home.codexd(&["import", "large.json"]);
     let ended = Ended::of(&import.env("MAX_IMPORT_BYTES", "1MiB").output().unwrap());
-    assert_eq!(ended.code, 1);
+    assert_eq!(ended.code, 65);
     assert!(ended.err.contains("MAX_IMPORT_BYTES") && ended.err.contains("body_too_large"));
     assert!(!ended.err.contains("codexd serve"), "{}", ended.err);
     let ended = home.run(&["import", "."]);
-    assert_eq!(ended.err, "codexd: cannot read .: Is a directory (os error 21)\n");
+    assert_eq!(ended.err, "codexd: cannot read .: Is a directory (os error 21) [cannot_read]\n");
 }
 
 #[test]
@@ -161,11 +164,11 @@ fn an_export_that_breaks_off_is_no_fault_of_the_disk_and_leaves_nothing() {
         }
     });
     let ended = home.run(&["export", "--url", &url, "--output", "m.json"]);
-    assert_eq!((ended.code, ended.out.as_str()), (1, ""));
+    assert_eq!((ended.code, ended.out.as_str()), (75, ""));
     assert!(ended.err.starts_with("codexd: the export broke off"), "{}", ended.err);
     assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
     let ended = home.run(&["export", "--url", &url]);
-    assert_eq!((ended.code, ended.out.as_str()), (1, "{"));
+    assert_eq!((ended.code, ended.out.as_str()), (75, "{"));
     assert!(ended.err.starts_with("codexd: the export broke off"), "{}", ended.err);
     server.join().unwrap();
 }
