@@ -6,9 +6,11 @@
 mod state;
 
 use std::{
-    fmt,
+    error::Error,
+    fmt, io,
     pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -50,7 +52,8 @@ const PING_AFTER: Duration = Duration::from_secs(30);
 /// ...and given up if it gives none for so long.
 const PING_PATIENCE: Duration = Duration::from_secs(20);
 
-type Driver = Connection<Link, Sent, TokioExecutor>;
+/// What moves a connection's requests; `None` once it has ended, so that what is queued in it fails.
+type Driver = Mutex<Option<Connection<Link, Sent, TokioExecutor>>>;
 
 /// How an attempt to connect ended, for all who wait for it.
 type Opening = Shared<BoxFuture<'static, Result<Opened, OpenError>>>;
@@ -71,9 +74,20 @@ enum Opened {
 }
 
 /// No connection came about; shared by all who waited for it.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("no connection")]
-struct OpenError(#[source] Arc<dyn std::error::Error + Send + Sync>);
+#[derive(Clone, Debug)]
+struct OpenError(Arc<dyn Error + Send + Sync>);
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no connection came about")
+    }
+}
+
+impl Error for OpenError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.0)
+    }
+}
 
 /// The connections. A clone shares them.
 #[derive(Clone)]
@@ -183,37 +197,37 @@ impl Inner {
             .keep_alive_timeout(PING_PATIENCE)
             .handshake::<Link, Sent>(link)
             .await?;
-        let driver = Arc::new(Mutex::new(driver));
+        let driver: Arc<Driver> = Arc::new(Mutex::new(Some(driver)));
         TokioExecutor::new().execute(drive(Arc::clone(&driver), Arc::downgrade(self)));
-        told(&driver, &sender).await?;
+        told(&driver).await?;
         self.state().add(id, sender, driver);
         Ok(Opened::Http2)
     }
 }
 
 /// Waits until the server has told its limit, which it does before anything else.
-async fn told(driver: &Mutex<Driver>, sender: &SendRequest<Sent>) -> Result<(), BoxError> {
+async fn told(driver: &Driver) -> Result<(), BoxError> {
     let mut ticks = interval(Duration::from_millis(1));
-    while lock(driver).current_max_send_streams() == UNTOLD {
-        if sender.is_closed() {
-            return Err("the server speaks no HTTP/2".into());
-        }
-        ticks.tick().await;
+    loop {
+        match allowed(driver) {
+            Some(UNTOLD) => ticks.tick().await,
+            Some(_) => return Ok(()),
+            None => return Err("the server speaks no HTTP/2".into()),
+        };
     }
-    Ok(())
+}
+
+/// How many streams the server allows at once; `None` when the connection has ended.
+fn allowed(driver: &Driver) -> Option<usize> {
+    let driver = driver.lock().unwrap_or_else(PoisonError::into_inner);
+    driver.as_ref().map(Connection::current_max_send_streams)
 }
 
 /// Lets the connection work until it ends, and has the pool look for idle ones now and then.
-async fn drive(driver: Arc<Mutex<Driver>>, pool: Weak<Inner>) {
-    let mut ending = pin!(poll_fn(|context| lock(&driver).poll_unpin(context)));
-    let ended = loop {
-        match timeout(POOL_IDLE, &mut ending).await {
-            Ok(ended) => break ended,
-            Err(_) => drop(pool.upgrade().map(|pool| pool.state().prune())),
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(error = &error as &dyn std::error::Error, "a connection failed");
+async fn drive(driver: Arc<Driver>, pool: Weak<Inner>) {
+    let mut ending = pin!(poll_fn(|context| work(&driver, context)));
+    while timeout(POOL_IDLE, &mut ending).await.is_err() {
+        drop(pool.upgrade().map(|pool| pool.state().prune()));
     }
     if let Some(pool) = pool.upgrade() {
         pool.state().prune();
@@ -221,12 +235,19 @@ async fn drive(driver: Arc<Mutex<Driver>>, pool: Weak<Inner>) {
     }
 }
 
-fn lock(driver: &Mutex<Driver>) -> MutexGuard<'_, Driver> {
-    driver.lock().unwrap_or_else(PoisonError::into_inner)
+fn work(driver: &Driver, context: &mut Context<'_>) -> Poll<()> {
+    let mut driver = driver.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(connection) = &mut *driver {
+        if let Err(error) = ready!(connection.poll_unpin(context)) {
+            tracing::debug!(error = &error as &dyn Error, "a connection failed");
+        }
+        *driver = None;
+    }
+    Poll::Ready(())
 }
 
 fn timed_out() -> BoxError {
-    std::io::Error::from(std::io::ErrorKind::TimedOut).into()
+    io::Error::from(io::ErrorKind::TimedOut).into()
 }
 
 impl Drop for Lease {

@@ -2,14 +2,14 @@
 //!
 //! It opens none; it says when one is to be opened.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, WeakShared};
 use hyper::client::conn::http2::SendRequest;
 use tokio::time::Instant;
 
 use super::{
-    Driver, MAX_CONNECTIONS, MAX_STREAMS, OpenError, Opened, Opening, POOL_IDLE, Sent, lock,
+    Driver, MAX_CONNECTIONS, MAX_STREAMS, OpenError, Opened, Opening, POOL_IDLE, Sent, allowed,
 };
 
 /// The connections of a pool.
@@ -35,7 +35,7 @@ pub(super) enum Next {
 struct Open {
     id: u64,
     sender: SendRequest<Sent>,
-    driver: Arc<Mutex<Driver>>,
+    driver: Arc<Driver>,
     streams: usize,
     /// No stream may be added.
     retired: bool,
@@ -82,7 +82,7 @@ impl State {
     }
 
     /// Takes in a connection that has come about.
-    pub(super) fn add(&mut self, id: u64, sender: SendRequest<Sent>, driver: Arc<Mutex<Driver>>) {
+    pub(super) fn add(&mut self, id: u64, sender: SendRequest<Sent>, driver: Arc<Driver>) {
         let used = Instant::now();
         let open = Open { id, sender, driver, streams: 0, retired: false, used };
         self.room = Some(open.room().max(1));
@@ -125,6 +125,6 @@ impl Open {
 
     /// How many streams the server allows now, as far as we go along.
     fn room(&self) -> usize {
-        lock(&self.driver).current_max_send_streams().min(MAX_STREAMS)
+        allowed(&self.driver).map_or(0, |allowed| allowed.min(MAX_STREAMS))
     }
 }
