@@ -18,7 +18,7 @@ mod units;
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use self::{
     choice::Choice,
@@ -85,8 +85,8 @@ pub struct Window {
     pub fixed_tokens: u64,
 }
 
-/// What a model was shown.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// What a model was shown. It names entries and repeats none, so that it takes a few KiB at most.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContextReport {
     /// Entries of the branch that were sent.
     pub used_entries: usize,
@@ -98,13 +98,13 @@ pub struct ContextReport {
     pub older_entries: bool,
     /// The entry that the summary was made at; it stands for that one and all before it. Absent
     /// where no summary was sent.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<Seq>,
     /// What was recalled and sent.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recalled: Vec<Citation>,
     /// How memory was searched; absent where nobody asked for it.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recall: Option<RecallState>,
     /// Tokens of prompt and tools.
     pub used_tokens: u64,
@@ -117,7 +117,7 @@ pub struct ContextReport {
 }
 
 /// How memory was searched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RecallState {
     /// By words and by meaning.

@@ -9,6 +9,7 @@ use brain_core::{
     json::RawJson,
     memory::{CallRecord, Checkpoint, EntryError, Idempotency, MemoryError, TurnRecord, TurnState},
     time::Timestamp,
+    window::ContextReport,
 };
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +38,8 @@ struct Record {
     error: Option<EntryError>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     usage: Option<Usage>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    context: Option<ContextReport>,
     opened_at: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ended_at: Option<Timestamp>,
@@ -73,6 +76,7 @@ pub(crate) fn record_field(
         answer: turn.answer,
         error: turn.error.clone(),
         usage: turn.usage,
+        context: turn.context.clone(),
         opened_at: turn.opened_at,
         ended_at: turn.ended_at,
     };
@@ -152,6 +156,7 @@ pub(crate) fn parse(
         answer: record.answer,
         error: record.error,
         usage: record.usage,
+        context: record.context,
         opened_at: record.opened_at,
         ended_at: record.ended_at,
     }))

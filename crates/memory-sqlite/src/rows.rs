@@ -28,7 +28,8 @@ macro_rules! turn_columns {
     () => {
         "t.row, t.session, t.id, s.owner, s.name, t.key, t.request_hash, t.request, t.state, \
          t.holder, t.lease_until, t.text, t.reasoning, t.calls, t.last_event, t.tail, \
-         t.cancel_requested, t.input, t.answer, t.error, t.usage, t.opened_at, t.ended_at"
+         t.cancel_requested, t.input, t.answer, t.error, t.usage, t.opened_at, t.ended_at, \
+         t.context"
     };
 }
 pub(crate) use turn_columns;
@@ -126,6 +127,7 @@ pub(crate) fn turn(row: &Row<'_>) -> Result<StoredTurn> {
         answer: seq(row, 18)?,
         error: optional(row, 19, json)?,
         usage: optional(row, 20, json)?,
+        context: optional(row, 23, json)?,
         opened_at: timestamp(row, 21)?,
         ended_at: optional_timestamp(row, 22)?,
     };

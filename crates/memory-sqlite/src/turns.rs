@@ -271,7 +271,7 @@ pub(crate) fn close(
 fn save_end(connection: &Connection, row: i64, turn: &TurnRecord) -> Outcome<()> {
     let sql = "UPDATE turns SET text = '', reasoning = '', calls = '[]', state = ?2, \
                    lease_until = NULL, last_event = ?3, tail = ?4, answer = ?5, error = ?6, \
-                   usage = ?7, ended_at = ?8 \
+                   usage = ?7, ended_at = ?8, context = ?9 \
                WHERE row = ?1";
     connection.prepare_cached(sql)?.execute((
         row,
@@ -282,6 +282,7 @@ fn save_end(connection: &Connection, row: i64, turn: &TurnRecord) -> Outcome<()>
         turn.error.as_ref().map(json).transpose()?,
         turn.usage.as_ref().map(json).transpose()?,
         turn.ended_at.map(Timestamp::as_millis),
+        turn.context.as_ref().map(json).transpose()?,
     ))?;
     Ok(())
 }

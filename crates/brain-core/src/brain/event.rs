@@ -163,7 +163,7 @@ pub struct TurnEnd {
     pub answer: Option<Entry>,
     /// What it cost.
     pub usage: Option<Usage>,
-    /// What the model was shown in its last call; `None` once only the record is left.
+    /// What the model was shown in its last call; `None` if it was not asked, or nobody lived to say.
     pub context: Option<ContextReport>,
     /// Why it did not complete.
     pub error: Option<EntryError>,

@@ -194,7 +194,7 @@ async fn end_event(inner: &Inner, record: &TurnRecord) -> Option<TurnEventKind> 
         status: record.state,
         answer: answer.ok()?,
         usage: record.usage,
-        context: None,
+        context: record.context.clone(),
         error: record.error.clone(),
     };
     Some(end.into())

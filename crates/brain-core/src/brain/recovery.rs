@@ -101,6 +101,7 @@ fn closing(
         },
         error: Some(error),
         usage: record.usage,
+        context: record.context.clone(),
         last_event: kept.last_event.saturating_add(UNSEEN_EVENTS),
     })
 }

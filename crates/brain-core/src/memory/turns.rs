@@ -10,6 +10,7 @@ use crate::{
     json::RawJson,
     memory::{Append, Appended, EntryError, NewSession},
     time::Timestamp,
+    window::ContextReport,
 };
 
 /// Where a turn stands.
@@ -161,6 +162,8 @@ pub struct TurnRecord {
     pub error: Option<EntryError>,
     /// What it cost.
     pub usage: Option<Usage>,
+    /// What the model was shown in its last call, once the turn is over.
+    pub context: Option<ContextReport>,
     /// When it was opened.
     pub opened_at: Timestamp,
     /// When it ended.
@@ -185,6 +188,7 @@ impl TurnRecord {
             answer: None,
             error: None,
             usage: None,
+            context: None,
             opened_at: now,
             ended_at: None,
         }
@@ -227,6 +231,7 @@ impl TurnRecord {
         self.answer = appended.last.filter(|_| !close.append.drafts.is_empty());
         self.error.clone_from(&close.error);
         self.usage = close.usage;
+        self.context.clone_from(&close.context);
         self.ended_at = Some(now);
     }
 }
@@ -295,6 +300,8 @@ pub struct CloseTurn {
     pub error: Option<EntryError>,
     /// What it cost.
     pub usage: Option<Usage>,
+    /// What the model was shown in its last call.
+    pub context: Option<ContextReport>,
     /// Number of the last event.
     pub last_event: u64,
 }

@@ -11,7 +11,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     chat::{Message, Part, Role},
@@ -35,7 +35,7 @@ const MOST_NEW_BYTES: usize = 128 * 1024;
 const MOST_KNOWN: usize = 64 * 1024;
 
 /// Whether the tokens of a report were counted or estimated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Accuracy {
     /// By the model's own tokenizer.

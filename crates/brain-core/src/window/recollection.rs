@@ -4,7 +4,7 @@
 //! Both are said to be what they are, in the person's place: they carry no more weight than what
 //! was said, and they are never stored as something said anew.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Counting;
 use crate::{
@@ -61,7 +61,7 @@ impl Recollection {
 }
 
 /// Names a recalled entry.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Citation {
     /// Its session.
     pub session_id: SessionId,

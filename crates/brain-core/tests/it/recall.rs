@@ -42,6 +42,11 @@ async fn what_another_session_holds_is_shown_marked_cited_and_not_stored() {
         context.recalled.iter().map(|it| (it.session_id.as_str(), it.seq.0)).collect();
     assert!(cited.contains(&("home", 1)), "{cited:?}");
     assert!(cited.iter().all(|it| it.0 == "home"), "the question is not its own answer");
+    let elsewhere = crate::fixture::brain(store.clone(), llm.clone());
+    let stored = elsewhere.turn(&owner(), end.turn_id).await.unwrap().unwrap().record;
+    assert_eq!(stored.context.as_ref(), Some(&context), "after a restart too");
+    let told = elsewhere.listen(&owner(), end.turn_id, 0).await.unwrap().unwrap();
+    assert_eq!(told.end().await.unwrap().context.as_ref(), Some(&context));
     let text = sent(&llm);
     assert!(text.contains("in \"Where I live\", user]\nMy flat in Lisbon has a balcony"), "{text}");
     let stored = history(&*store, "s").await;

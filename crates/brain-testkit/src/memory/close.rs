@@ -4,17 +4,36 @@ use std::time::Duration;
 
 use brain_core::{
     chat::{Message, Usage},
-    ids::{HolderId, Seq, TurnId},
+    ids::{HolderId, Seq, SessionId, TurnId},
     memory::{
         Append, Authority, Checkpoint, CloseTurn, EntryError, Expect, Fence, MemoryErrorKind,
         OpenTurn, TurnRecord, TurnState,
     },
     time::Clock,
+    window::{Accuracy, Citation, ContextReport, RecallState},
 };
 
 use super::subject::{
     LEASE, Subject, append, calls, closing, draft_of, drop_after, fence, key, kind,
 };
+
+/// A report that says all that one can.
+fn report() -> ContextReport {
+    let session_id = SessionId::new("\u{0}, \"else\"").unwrap();
+    ContextReport {
+        used_entries: 3,
+        dropped_entries: 2,
+        summarised_entries: 1,
+        older_entries: true,
+        summary: Some(Seq(1)),
+        recalled: vec![Citation { session_id, seq: Seq(9) }],
+        recall: Some(RecallState::WordsOnly),
+        used_tokens: 30,
+        budget_tokens: 4_000,
+        until_summary_tokens: 20,
+        counting: Accuracy::Estimated,
+    }
+}
 
 /// The end of a turn by whoever finds it, without an answer.
 fn ending(turn: &TurnRecord, authority: Authority) -> CloseTurn {
@@ -36,18 +55,22 @@ pub async fn closing_appends_the_answer(it: Subject) {
     it.store.checkpoint(fence(&turn), partial).await.unwrap();
     it.clock.advance(LEASE / 2);
     let usage = Some(Usage { input_tokens: 1, output_tokens: 2, ..Usage::default() });
-    let ended = it.store.close(CloseTurn { usage, ..closing(&turn, "answer") }).await.unwrap();
+    let context = Some(report());
+    let close = CloseTurn { usage, context: context.clone(), ..closing(&turn, "answer") };
+    let ended = it.store.close(close).await.unwrap();
     let expected = TurnRecord {
         state: TurnState::Completed,
         lease_until: None,
         checkpoint: Checkpoint { last_event: 7, tail: Some(Seq(2)), ..Checkpoint::default() },
         answer: Some(Seq(2)),
         usage,
+        context,
         ended_at: Some(it.clock.now()),
         ..turn.clone()
     };
     assert_eq!(ended, expected);
     assert_eq!(it.record(&turn).await, expected);
+    assert_eq!(it.at(1).record(&turn).await, expected);
     assert_eq!(it.texts(&turn.session).await, ["q", "answer"]);
     assert_eq!(it.store.unfinished().await.unwrap(), []);
     it.start(&turn.session, "next").await;

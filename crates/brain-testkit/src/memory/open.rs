@@ -37,6 +37,7 @@ pub async fn a_turn_opens_with_its_input(it: Subject) {
         answer: None,
         error: None,
         usage: None,
+        context: None,
         opened_at: it.clock.now(),
         ended_at: None,
     };

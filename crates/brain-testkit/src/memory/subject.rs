@@ -121,6 +121,7 @@ pub(super) fn closing(turn: &TurnRecord, answer: &str) -> CloseTurn {
         append: Append { parent, expect: Expect::Attach, append_id: unique(), fence: None, drafts },
         error: None,
         usage: None,
+        context: None,
         last_event: 7,
     }
 }

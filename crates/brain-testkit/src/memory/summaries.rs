@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use brain_core::{
     ids::{Seq, SessionKey},
-    memory::{Expect, Forget, ListOptions, MemoryErrorKind, ReadFrom, ReadOptions, Summary},
+    memory::{
+        Expect, Forget, ListOptions, MemoryErrorKind, ReadFrom, ReadOptions, SessionPatch, Summary,
+    },
     time::{Clock, Timestamp},
 };
 
 use super::{
     portable::exported,
-    subject::{Subject, ann, append, draft, key, kind, texts},
+    subject::{Subject, ann, append, closing, draft, key, kind, texts},
 };
 
 /// A summary made at this entry.
@@ -128,6 +130,51 @@ pub async fn a_late_summary_loses_nothing(it: Subject) {
     assert_eq!(texts(&branch.entries), said);
     assert_eq!(branch.summary, Some(summary(2, "1 and 2")));
     assert_eq!(texts(&it.all(&key).await), said);
+}
+
+/// A summary that was begun before an entry was forgotten is refused, wherever that entry stands;
+/// nothing else that happens in the session outdates it.
+pub async fn a_summary_of_what_was_forgotten_is_refused(it: Subject) {
+    let key = key("outdated");
+    it.add(&key, ["a canary", "2", "3"].map(draft).into()).await;
+    let (begun, other) = (it.session(&key).await.edition, it.at(1));
+    assert_eq!(other.read(&key).await.session.edition, begun);
+    it.say(&key, "4").await;
+    let turn = it.start(&key, "5").await;
+    it.store.close(closing(&turn, "6")).await.unwrap();
+    let patch = SessionPatch { title: Some(Some("t".to_owned())), ..SessionPatch::default() };
+    it.store.patch(&key, patch).await.unwrap();
+    let token = it.session(&key).await.token;
+    it.store.move_head(&key, token, Some(Seq(3))).await.unwrap();
+    it.store.keep_summary(&key, begun, summary(1, "kept")).await.unwrap();
+
+    other.store.forget_entry(&key, Seq(2)).await.unwrap();
+    for at in 1..=3 {
+        let refused = it.store.keep_summary(&key, begun, summary(at, "a canary")).await;
+        assert_eq!(kind(refused), MemoryErrorKind::Conflict, "at {at}");
+    }
+    assert_eq!(it.store.summaries(&key).await.unwrap(), [summary(1, "kept")]);
+    let again = it.session(&key).await.edition;
+    it.store.forget_entry(&key, Seq(2)).await.unwrap();
+    assert_eq!(it.session(&key).await.edition, again, "nothing was forgotten");
+    it.store.keep_summary(&key, again, summary(3, "new")).await.unwrap();
+}
+
+/// A summary of a session that was forgotten is none of another one of its name and content.
+pub async fn a_summary_of_an_earlier_session_is_refused(it: Subject) {
+    let key = key("again");
+    it.add(&key, ["1", "2"].map(draft).into()).await;
+    let begun = it.session(&key).await.edition;
+    let content = exported(&it, ann()).await.remove(0);
+    it.store.forget(&key, Forget::Always).await.unwrap();
+    it.store.restore(&key, &content).await.unwrap();
+    let refused = it.store.keep_summary(&key, begun, summary(2, "of the first")).await;
+    assert_eq!(kind(refused), MemoryErrorKind::Conflict);
+    it.store.forget(&key, Forget::Always).await.unwrap();
+    it.add(&key, ["1", "2"].map(draft).into()).await;
+    let refused = it.store.keep_summary(&key, begun, summary(2, "of the first")).await;
+    assert_eq!(kind(refused), MemoryErrorKind::Conflict);
+    assert_eq!(it.store.summaries(&key).await.unwrap(), []);
 }
 
 /// Summaries that come while others write change nothing for them.

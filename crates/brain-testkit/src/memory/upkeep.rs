@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use brain_core::{
-    ids::{IdempotencyKey, SessionId, SessionKey, TurnId},
-    memory::{CloseTurn, Forget, OpenTurn, TurnRecord, TurnState},
+    ids::{IdempotencyKey, Seq, SessionId, SessionKey, TurnId},
+    memory::{
+        CloseTurn, Expect, Forget, Forgotten, MemoryError, MemoryErrorKind, OpenTurn, ReadOptions,
+        SessionPatch, TurnRecord, TurnState,
+    },
     time::{Clock, Timestamp},
 };
 
-use super::subject::{Subject, ann, bob, closing, idempotency, key, texts};
+use super::subject::{Subject, ann, append, bob, closing, idempotency, key, kind, texts};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -60,6 +63,69 @@ pub async fn a_session_with_an_open_turn_is_not_idle(it: Subject) {
     assert_eq!(it.store.idle_since(in_an_hour(&it), 9).await.unwrap(), []);
     it.store.close(closing(&turn, "a")).await.unwrap();
     assert_eq!(it.store.idle_since(in_an_hour(&it), 9).await.unwrap(), [key("open")]);
+}
+
+async fn forget_idle(
+    it: &Subject,
+    key: &SessionKey,
+    before: Timestamp,
+) -> Result<Forgotten, MemoryError> {
+    it.store.forget(key, Forget::IfIdleSince(before)).await
+}
+
+/// Forgetting by age is refused where a turn is open or something changed at that time or later,
+/// and touches nothing then.
+pub async fn what_is_used_is_not_forgotten_by_age(it: Subject) {
+    for id in ["fresh", "patched", "gone"] {
+        it.say(&key(id), "hi").await;
+    }
+    let turn = it.start(&key("open"), "q").await;
+    it.clock.advance(Duration::from_secs(60));
+    let border = it.clock.now();
+    let patch = SessionPatch { title: Some(Some("t".to_owned())), ..SessionPatch::default() };
+    it.store.patch(&key("patched"), patch).await.unwrap();
+    it.say(&key("fresh"), "again").await;
+    for id in ["open", "patched", "fresh"] {
+        let refused = forget_idle(&it, &key(id), border).await;
+        assert_eq!(kind(refused), MemoryErrorKind::Conflict, "{id}");
+    }
+    assert_eq!(it.texts(&key("fresh")).await, ["hi", "again"]);
+    assert_eq!(it.session(&key("patched")).await.title.as_deref(), Some("t"));
+    assert_eq!(it.record(&turn).await, turn);
+    assert_eq!(it.store.unsettled(9).await.unwrap(), []);
+    it.store.close(closing(&turn, "a")).await.unwrap();
+    assert_eq!(it.texts(&key("open")).await, ["q", "a"]);
+    assert_eq!(forget_idle(&it, &key("gone"), border).await.unwrap().erased, 1);
+    assert_eq!(it.store.session(&key("gone")).await.unwrap(), None);
+    assert_eq!(forget_idle(&it, &key("gone"), border).await.unwrap().erased, 0);
+}
+
+/// Whoever comes back to a session while it is forgotten by age is either told so or keeps it.
+pub async fn forgetting_by_age_loses_nothing_that_was_acknowledged(it: Subject) {
+    let keys: Vec<_> = (0..40).map(|n| key(&format!("old {n}"))).collect();
+    for key in &keys {
+        it.say(key, "1").await;
+    }
+    it.clock.advance(Duration::from_secs(60));
+    let border = it.clock.now();
+    let (writer, sweeper) = (it.at(0), it.at(1));
+    for key in &keys {
+        let token = it.session(key).await.token;
+        let say = writer.store.append(key, append(Some(Seq(1)), Expect::At(token), "2"));
+        let (said, forgotten) = futures_util::join!(say, forget_idle(&sweeper, key, border));
+        let found = it.store.read(key, ReadOptions::newest(9)).await.unwrap();
+        let found = found.map(|it| texts(&it.entries));
+        match said {
+            Ok(_) => {
+                assert_eq!(kind(forgotten), MemoryErrorKind::Conflict);
+                assert_eq!(found, Some(vec!["1".to_owned(), "2".to_owned()]));
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), MemoryErrorKind::Conflict);
+                assert_eq!((forgotten.unwrap().erased, found), (1, None));
+            }
+        }
+    }
 }
 
 async fn ended(it: &Subject, id: &str, key_of: &str) -> TurnRecord {

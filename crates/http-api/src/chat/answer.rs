@@ -172,6 +172,7 @@ pub(super) struct ViewOfTurn<'a> {
     tool_calls: &'a [CallRecord],
     message: Option<EntryView<'a>>,
     usage: Option<Usage>,
+    context: Option<&'a ContextReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a EntryError>,
     opened_at: Timestamp,
@@ -194,6 +195,7 @@ impl<'a> ViewOfTurn<'a> {
             tool_calls: &record.checkpoint.calls,
             message: answer.as_ref().map(EntryView::of),
             usage: record.usage,
+            context: record.context.as_ref(),
             error: record.error.as_ref(),
             opened_at: record.opened_at,
             ended_at: record.ended_at,

@@ -75,6 +75,7 @@ async fn close(store: &RedisStore, turn: &TurnRecord) {
         append: append(turn.checkpoint.tail, Expect::Attach, "answer"),
         error: None,
         usage: None,
+        context: None,
         last_event: 1,
     };
     store.close(close).await.unwrap();

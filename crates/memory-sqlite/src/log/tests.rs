@@ -134,6 +134,7 @@ impl Bench {
             append: self.say(1),
             error: None,
             usage: None,
+            context: None,
             last_event: 1,
         };
         let documents = recall::documents(&close.append.drafts);

@@ -130,6 +130,7 @@ async fn answer_for_ever(store: Arc<SqliteStore>) {
             append: say(&format!("turns: {}", next + 1), turn.input, Expect::Attach),
             error: None,
             usage: None,
+            context: None,
             last_event: next,
         };
         parent = store.close(close).await.unwrap().answer;

@@ -136,6 +136,7 @@ impl Driver {
             },
             error,
             usage: self.usage(),
+            context: self.context.clone(),
             last_event: self.live.log.last() + 1,
         };
         self.persist(|| self.inner.ports.store.close(close.clone())).await

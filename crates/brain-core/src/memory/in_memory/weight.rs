@@ -96,11 +96,16 @@ pub(in crate::memory) fn turn(turn: &TurnRecord) -> usize {
     let calls = checkpoint.calls.iter();
     let calls: usize =
         calls.map(|it| call(&it.call) + it.result.as_ref().map_or(0, String::len)).sum();
+    let context = turn
+        .context
+        .as_ref()
+        .map_or(0, |it| it.recalled.iter().map(|it| 64 + it.session_id.as_str().len()).sum());
     let key = turn.idempotency.as_ref().map_or(0, |it| 256 + 2 * it.key.as_str().len());
     TURN + turn.request.as_str().len()
         + checkpoint.text.len()
         + checkpoint.reasoning.len()
         + calls
+        + context
         + key
 }
 

@@ -114,20 +114,36 @@ async fn more_than_one_batch_is_forgotten() {
 }
 
 #[tokio::test]
-async fn what_expired_or_fails_does_not_keep_the_others() {
-    use brain_core::memory::MemoryErrorKind::{Expired, Unavailable};
+async fn whoever_comes_back_at_the_last_moment_is_not_forgotten() {
     let fixture = fixture(Some(DAY));
-    for session in ["expired", "failing", "other"] {
+    say(&fixture.brain, "s", "hello").await;
+    let gate = fixture.store.hold(Operation::Forget, 1);
+    fixture.brain.start_upkeep();
+    fixture.clock.sleepers(1).await;
+    fixture.clock.advance(DAY * 2);
+    gate.reached_by(1).await;
+    say(&fixture.brain, "s", "again").await;
+    gate.open();
+    fixture.clock.sleepers(1).await;
+    let session = fixture.store.session(&key("s")).await.unwrap();
+    assert_eq!(session.map(|it| it.entries), Some(4));
+    fixture.stop().await;
+}
+
+#[tokio::test]
+async fn what_fails_does_not_keep_the_others() {
+    let fixture = fixture(Some(DAY));
+    for session in ["failing", "other"] {
         say(&fixture.brain, session, "hello").await;
         fixture.clock.advance(Duration::from_secs(1));
     }
-    let asked = fixture.store.calls(Operation::Session);
-    fixture.store.fail(Operation::Session, 1, Expired);
-    fixture.store.fail(Operation::Session, 2, Unavailable);
+    let away = brain_core::memory::MemoryErrorKind::Unavailable;
+    fixture.store.fail(Operation::Forget, 1, away);
     fixture.brain.start_upkeep();
     fixture.pass(DAY * 2).await;
-    assert!(asked < fixture.store.calls(Operation::Session));
-    assert!(!fixture.is_there("expired").await);
+    assert!(fixture.is_there("failing").await);
     assert!(!fixture.is_there("other").await);
+    fixture.pass(DAY).await;
+    assert!(!fixture.is_there("failing").await);
     fixture.stop().await;
 }

@@ -153,6 +153,7 @@ pub(super) fn closing(turn: &TurnRecord, answer: &str) -> CloseTurn {
         append: append(turn.checkpoint.tail, Expect::Attach, answer),
         error: None,
         usage: None,
+        context: None,
         last_event: 1,
     }
 }

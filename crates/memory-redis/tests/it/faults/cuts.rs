@@ -75,6 +75,7 @@ impl Plan {
             append: self.answer.clone(),
             error: None,
             usage: None,
+            context: None,
             last_event: 7,
         }
     }

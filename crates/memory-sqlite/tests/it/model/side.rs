@@ -227,6 +227,7 @@ impl Side {
             append: self.append(&session, what).await,
             error: None,
             usage: None,
+            context: None,
             last_event: 9,
         })
     }

@@ -178,6 +178,7 @@ async fn turn(store: &InMemoryStore, session: u8, name: &str, text: String) {
             append,
             error: None,
             usage: None,
+            context: None,
             last_event: 1,
         };
         store.close(close).await.ok();
