@@ -71,8 +71,8 @@ impl InMemoryStore {
         self
     }
 
-    /// The same with sessions that end, as a whole, when they were not appended to for `ttl`;
-    /// `None` if they do not. Copies need no such end.
+    /// The same with sessions that end, as a whole, when they were not appended to for `ttl` and no
+    /// turn of theirs was renewed; `None` if they do not. Copies need no such end.
     #[must_use]
     pub fn with_ttl(mut self, ttl: Option<Duration>) -> Self {
         self.ttl = ttl;

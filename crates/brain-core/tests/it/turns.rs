@@ -1,13 +1,14 @@
 //! Turns that go well.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use brain_core::{
     brain::{ChatError, OnBusy, TurnEventKind, TurnInput, TurnRequest},
     ids::IdempotencyKey,
-    memory::{EntryStatus, MemoryErrorKind, TurnState},
+    memory::{EntryStatus, InMemoryStore, MemoryErrorKind, TurnState},
 };
 use brain_testkit::{Answer, Gate, ScriptedLlm};
+use brain_tokio::TokioClock;
 use futures_util::StreamExt;
 
 use crate::fixture::{brain, history, id, in_memory, owner, say, transcript, until};
@@ -179,4 +180,21 @@ async fn senseless_requests_are_refused_and_store_nothing() {
         assert_eq!(brain.chat(&owner(), request).await.unwrap_err().code(), code);
     }
     assert_eq!(history(&*store, "s").await, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_keeps_its_session_alive() {
+    let (minute, gate) = (Duration::from_secs(60), Gate::new());
+    let store = InMemoryStore::new(Arc::new(TokioClock::new())).with_ttl(Some(minute / 3));
+    let store = Arc::new(store);
+    let llm = ScriptedLlm::new([Answer::new().say("yes").wait(&gate).finish()]);
+    let brain = brain(store.clone(), Arc::new(llm));
+    let request = TurnRequest::text(Some(id("s")), "hi");
+    let started = brain.chat(&owner(), request).await.unwrap();
+    tokio::time::sleep(minute).await;
+    gate.open();
+    assert_eq!(started.events.end().await.unwrap().status, TurnState::Completed);
+    assert_eq!(transcript(&*store, "s").await, ["user:complete:hi", "assistant:complete:yes"]);
+    tokio::time::sleep(minute).await;
+    assert!(transcript(&*store, "s").await.is_empty(), "it ends once nobody goes on with it");
 }

@@ -125,8 +125,8 @@ impl State {
         Some(session)
     }
 
-    /// The session was appended to: its life begins again.
-    fn arm(&mut self, key: &SessionKey) {
+    /// The session was appended to, or a turn of it goes on: its life begins again.
+    pub(super) fn arm(&mut self, key: &SessionKey) {
         if let Some(session) = self.sessions.get_mut(key) {
             session.end = self.room.arm(key, session.end);
         }

@@ -159,7 +159,9 @@ impl State {
         turn.checkpoint.waiting = false;
         turn.holder = fence.holder;
         turn.lease_until = Some(now.plus(lease));
-        Ok(turn.clone())
+        let turn = turn.clone();
+        self.arm(&turn.session);
+        Ok(turn)
     }
 
     pub(super) fn renew(
@@ -170,7 +172,10 @@ impl State {
     ) -> Result<Signals, MemoryError> {
         let turn = self.held(fence)?;
         turn.lease_until = Some(now.plus(lease));
-        Ok(Signals { cancel: turn.cancel_requested })
+        let (session, signals) =
+            (turn.session.clone(), Signals { cancel: turn.cancel_requested });
+        self.arm(&session);
+        Ok(signals)
     }
 
     pub(super) fn checkpoint(
