@@ -172,8 +172,7 @@ impl State {
     ) -> Result<Signals, MemoryError> {
         let turn = self.held(fence)?;
         turn.lease_until = Some(now.plus(lease));
-        let (session, signals) =
-            (turn.session.clone(), Signals { cancel: turn.cancel_requested });
+        let (session, signals) = (turn.session.clone(), Signals { cancel: turn.cancel_requested });
         self.arm(&session);
         Ok(signals)
     }
