@@ -262,7 +262,8 @@ struct PatchBody {
     metadata: Option<Option<Box<RawValue>>>,
     #[serde(default, deserialize_with = "given")]
     system: Option<Option<String>>,
-    recall: Option<bool>,
+    #[serde(default, deserialize_with = "given")]
+    recall: Option<Option<bool>>,
     #[serde(default, deserialize_with = "given")]
     head: Option<Option<Seq>>,
     token: Option<Token>,
@@ -296,7 +297,8 @@ pub(crate) async fn patch(
         (None, Some(_)) => return Err(ApiError::invalid("`token` goes with `head` only")),
         (None, None) => {}
     }
-    let (title, system, recall) = (body.title, body.system, body.recall);
+    let (title, system) = (body.title, body.system);
+    let recall = body.recall.map(Option::unwrap_or_default);
     let patch = SessionPatch { title, metadata, system, recall, ..SessionPatch::default() };
     let session = store.patch(&key, patch).await?.ok_or_else(ApiError::session_not_found)?;
     Ok(Json(SessionView::of(&session)).into_response())

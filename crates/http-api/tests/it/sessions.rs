@@ -33,6 +33,10 @@ async fn a_session_is_made_read_changed_and_forgotten() {
     let patched = server.patch("/memory/sessions/s", patch).await.json();
     assert_eq!((&patched["title"], &patched["metadata"]), (&json!(null), &json!({"m": 2})));
     assert_eq!((&patched["recall"], &patched["system"]), (&json!(false), &json!("Be brief.")));
+    for (recall, kept) in [(json!(true), true), (json!(null), false)] {
+        let patched = server.patch("/memory/sessions/s", json!({"recall": recall})).await.json();
+        assert_eq!(patched["recall"], kept);
+    }
 
     let forgotten = server.delete("/memory/sessions/s").await;
     assert_eq!((forgotten.status, forgotten.json()), (200, json!({"erased": 2, "pending": 0})));
