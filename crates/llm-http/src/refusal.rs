@@ -10,6 +10,9 @@ use crate::{Endpoint, ErrorBody, classify::classify, retry_after::retry_after};
 /// Most characters of the body, and of what it says, that are kept.
 const MAX_CHARS: usize = 2_000;
 
+/// Most characters of a code, a type, a field's name or a request id.
+const MAX_LABEL_CHARS: usize = 200;
+
 /// A server answered with an error, by its status or inside a stream.
 ///
 /// `Display` and `Debug` are for the log; they hold no key.
@@ -21,6 +24,8 @@ pub struct Refusal {
     pub body: ErrorBody,
     /// When to ask again, where the server said so.
     pub retry_after: Option<Duration>,
+    /// What the server says of another try, whatever its status.
+    should_retry: Option<bool>,
     request_id: Option<String>,
     raw: String,
 }
@@ -42,22 +47,46 @@ impl Refusal {
     ) -> Self {
         let read = ErrorBody::read(body);
         // Cut last: half a key would not be found.
-        let shown = |text: &str| endpoint.redact(text).chars().take(MAX_CHARS).collect();
-        let request_id = headers.get("x-request-id").and_then(|id| id.to_str().ok());
+        let shown = |text: &str, limit| harmless(&endpoint.redact(text)).take(limit).collect();
+        let label = |text: Option<String>| text.map(|it| shown(&it, MAX_LABEL_CHARS));
+        let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
         Self {
             status,
-            body: ErrorBody { message: shown(&read.message), ..read },
+            body: ErrorBody {
+                message: shown(&read.message, MAX_CHARS),
+                kind: label(read.kind),
+                code: label(read.code),
+                param: label(read.param),
+            },
             retry_after: retry_after(headers),
-            request_id: request_id.map(str::to_owned),
-            raw: shown(&String::from_utf8_lossy(body)),
+            should_retry: header("x-should-retry").and_then(|it| it.parse().ok()),
+            request_id: label(header("x-request-id").map(str::to_owned)),
+            raw: shown(&String::from_utf8_lossy(body), MAX_CHARS),
         }
     }
 
     /// The kind of failure.
     #[must_use]
     pub fn kind(&self) -> LlmErrorKind {
-        classify(self.status, &self.body, self.retry_after)
+        let kind = classify(self.status, &self.body, self.retry_after);
+        match (self.should_retry, kind) {
+            (Some(true), LlmErrorKind::Rejected) => LlmErrorKind::Unavailable,
+            (Some(false), LlmErrorKind::Unavailable | LlmErrorKind::Overloaded) => {
+                LlmErrorKind::Rejected
+            }
+            (Some(_) | None, kind) => kind,
+        }
     }
+}
+
+/// The text without what could steer a terminal, forge a line of a log or turn the words after it
+/// around: control characters and marks of direction become spaces.
+fn harmless(text: &str) -> impl Iterator<Item = char> {
+    let steers = |it: char| {
+        let direction = matches!(it, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
+        it.is_control() || direction || matches!(it, '\u{2028}' | '\u{2029}')
+    };
+    text.chars().map(move |it| if steers(it) { ' ' } else { it })
 }
 
 impl fmt::Display for Refusal {
@@ -77,10 +106,35 @@ impl std::error::Error for Refusal {}
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderMap, header::AUTHORIZATION};
+    use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
 
-    use super::{MAX_CHARS, Refusal};
+    use super::{MAX_CHARS, MAX_LABEL_CHARS, Refusal};
     use crate::Endpoint;
+
+    #[test]
+    fn the_servers_words_are_bounded_and_harmless() {
+        let endpoint = Endpoint::new("http://x").unwrap();
+        let long = "x".repeat(10_000);
+        let steering = "\\u001b[31m\\u202eevil\\u2028\\n";
+        let words = format!("{steering}{long}");
+        let body = format!(
+            r#"{{"error":{{"message":"{words}","type":"{words}","code":"{words}","param":"{words}"}}}}"#
+        );
+        let id = HeaderValue::from_str(&long).unwrap();
+        let headers = HeaderMap::from_iter([(HeaderName::from_static("x-request-id"), id)]);
+        let refusal = Refusal::new(&endpoint, None, &headers, body.as_bytes());
+        let said = &refusal.body;
+        let labels = [&said.kind, &said.code, &said.param, &refusal.request_id];
+        for label in labels.map(|it| it.as_deref().unwrap()) {
+            assert_eq!(label.chars().count(), MAX_LABEL_CHARS);
+        }
+        assert_eq!(said.message.chars().count(), MAX_CHARS);
+        assert!(said.message.starts_with(" [31m evil  xxx"), "{}", said.message);
+        let raw = Refusal::new(&endpoint, None, &headers, "a\u{1b}[2J\r\nb\u{202E}c".as_bytes());
+        for shown in [refusal.to_string(), raw.to_string()] {
+            assert!(!shown.chars().any(|it| it.is_control() || it == '\u{202E}'), "{shown:?}");
+        }
+    }
 
     #[test]
     fn a_key_at_the_cut_is_not_shown_in_part() {

@@ -9,8 +9,10 @@ use http::{HeaderMap, header};
 /// The hint of `retry-after-ms`, else of `Retry-After`: seconds, fractions allowed, or a date.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-    if let Some(millis) = text("retry-after-ms").and_then(|it| it.parse::<f64>().ok()) {
-        return Duration::try_from_secs_f64(millis / 1000.0).ok();
+    let millis = text("retry-after-ms").and_then(|it| it.parse::<f64>().ok());
+    let millis = millis.and_then(|it| Duration::try_from_secs_f64(it / 1000.0).ok());
+    if millis.is_some() {
+        return millis;
     }
     let hint = text(header::RETRY_AFTER.as_str())?;
     if let Ok(seconds) = hint.parse::<f64>() {
@@ -50,6 +52,8 @@ mod tests {
         check(&[("retry-after", "2")], Some(2_000));
         check(&[("retry-after", " 1.5 ")], Some(1_500));
         check(&[("retry-after-ms", "250.0"), ("retry-after", "9")], Some(250));
+        check(&[("retry-after-ms", "-1"), ("retry-after", "9")], Some(9_000));
+        check(&[("retry-after-ms", "soon"), ("retry-after", "9")], Some(9_000));
         let date = ("date", "Sun, 22 Nov 2026 06:00:00 GMT");
         check(&[date, ("retry-after", "Sun, 22 Nov 2026 06:01:00 GMT")], Some(60_000));
         check(&[date, ("retry-after", "Sun, 22 Nov 2026 05:00:00 GMT")], Some(0));

@@ -6,6 +6,7 @@ mod cancel;
 mod http1;
 mod http2;
 mod proxies;
+mod retries;
 mod roots;
 mod server;
 
