@@ -227,7 +227,9 @@ fn allowed(driver: &Driver) -> Option<usize> {
 async fn drive(driver: Arc<Driver>, pool: Weak<Inner>) {
     let mut ending = pin!(poll_fn(|context| work(&driver, context)));
     while timeout(POOL_IDLE, &mut ending).await.is_err() {
-        drop(pool.upgrade().map(|pool| pool.state().prune()));
+        if let Some(pool) = pool.upgrade() {
+            pool.state().prune();
+        }
     }
     if let Some(pool) = pool.upgrade() {
         pool.state().prune();
