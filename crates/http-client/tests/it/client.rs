@@ -96,7 +96,8 @@ fn no_error_tells_what_is_secret_in_an_address() {
     let expected = http_client::Expected { sha256: None, begins: b"", kind: "file" };
     let target = folder.path().join("file");
     let fetched = http_client::obtain(url.as_str(), &target, expected, &mut |_| ()).unwrap_err();
-    let refused = Client::new("ftp://me:hunter2@host".parse().unwrap()).get("", &[]).unwrap_err();
+    let refused =
+        Client::new("ftp://me:hunter2@host".parse().unwrap()).get::<Value>("", &[]).unwrap_err();
     let texts = [told(&error), format!("{error:?}"), format!("{client:?}"), told(&fetched)];
     for text in texts.into_iter().chain([format!("{fetched:?}"), told(&refused)]) {
         assert!(!text.contains("hunter"), "{text}");
