@@ -8,7 +8,10 @@ use std::sync::Arc;
 use brain_core::{
     chat::Message,
     ids::{AppendId, Owner, Seq, SessionId, SessionKey},
-    memory::{Append, Draft, EntryBody, Expect, ReadOptions, SessionLog},
+    memory::{
+        Append, Draft, Embedded, EntryBody, Expect, QueryVector, ReadOptions, Recall, Search,
+        SessionLog,
+    },
     time::Timestamp,
 };
 use brain_testkit::ManualClock;
@@ -103,4 +106,29 @@ fn read_newest_20_of(bencher: Bencher<'_, '_>, entries: usize) {
         let branch = bench.store.read(&key, ReadOptions::newest(20));
         bench.runtime.block_on(branch).unwrap().unwrap()
     });
+}
+
+/// Many sessions, each with one vector of 384 numbers.
+#[divan::bench(sample_count = 20, args = [100, 20_000])]
+fn search_by_meaning_in_sessions(bencher: Bencher<'_, '_>, sessions: usize) {
+    let bench = Bench::new();
+    for first in (0..sessions).step_by(1_000) {
+        let keys: Vec<_> = (first..sessions.min(first + 1_000)).map(Bench::key).collect();
+        let appends = keys.iter().map(|key| bench.store.append(key, bench.append(0, None)));
+        bench.runtime.block_on(join_all(appends)).into_iter().for_each(|it| drop(it.unwrap()));
+        let vector = |(n, session)| Embedded { session, seq: Seq(1), values: vector(first + n) };
+        let vectors = keys.into_iter().enumerate().map(vector).collect();
+        bench.runtime.block_on(bench.store.keep_embeddings("m", vectors)).unwrap();
+    }
+    let query = QueryVector { model: "m".to_owned(), values: vector(7) };
+    let search = Search { vector: Some(query), ..Search::words("", 8) };
+    let owner = Owner::local();
+    bencher.bench_local(|| {
+        let found = bench.store.search(&owner, &search);
+        assert_eq!(bench.runtime.block_on(found).unwrap().len(), 8);
+    });
+}
+
+fn vector(number: usize) -> Arc<[f32]> {
+    (0..384).map(|n| ((n * (number + 1)) as f32).sin()).collect()
 }

@@ -65,7 +65,14 @@ pub(crate) fn reveal(connection: &Connection, row: i64, key: &SessionKey) -> Out
 
 /// Moves the entries of a hidden session into one that everybody sees.
 pub(crate) fn merge(connection: &Connection, hidden: i64, session: i64) -> Outcome<()> {
-    let sql = "UPDATE messages SET session = ?2 WHERE session = ?1";
+    let sql = "SELECT coalesce((SELECT place FROM messages WHERE session = ?1 \
+                                ORDER BY seq DESC LIMIT 1), 0)";
+    let place: i64 = connection.prepare_cached(sql)?.query_row([session], |row| row.get(0))?;
+    let sql = "UPDATE messages SET session = ?2, place = ?3 + place WHERE session = ?1";
+    connection.prepare_cached(sql)?.execute((hidden, session, place))?;
+    let sql = "UPDATE sessions SET findable = sessions.findable + h.findable, \
+                   words = sessions.words + h.words \
+               FROM (SELECT findable, words FROM sessions WHERE id = ?1) h WHERE id = ?2";
     connection.prepare_cached(sql)?.execute((hidden, session))?;
     connection.prepare_cached("DELETE FROM sessions WHERE id = ?1")?.execute([hidden])?;
     Ok(())

@@ -1,5 +1,6 @@
 //! Entries: appending, reading along a branch, scanning.
 
+mod tail;
 #[cfg(test)]
 mod tests;
 
@@ -15,8 +16,9 @@ use brain_core::{
     recall::Document,
     time::Timestamp,
 };
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::Connection;
 
+pub(crate) use self::tail::Tail;
 use crate::{
     catalog,
     error::{Failure, Outcome},
@@ -84,18 +86,21 @@ pub(crate) fn known(
     session: i64,
     append: &AppendId,
 ) -> Outcome<Option<Appended>> {
-    let sql = "SELECT last, head, token FROM appends WHERE session = ?1 AND name = ?2";
-    let appended = connection
-        .prepare_cached(sql)?
-        .query_row((session, append.as_str().as_bytes()), |row| {
-            Ok(Appended {
+    for sql in [
+        "SELECT seq, head, token FROM messages WHERE append = ?2 AND session = ?1",
+        "SELECT last, head, token FROM appends WHERE session = ?1 AND name = ?2",
+    ] {
+        let mut statement = connection.prepare_cached(sql)?;
+        let mut found = statement.query((session, append.as_str().as_bytes()))?;
+        if let Some(row) = found.next()? {
+            return Ok(Some(Appended {
                 last: rows::seq(row, 0)?,
                 head: rows::seq(row, 1)?,
                 token: rows::token(row, 2)?,
-            })
-        })
-        .optional()?;
-    Ok(appended)
+            }));
+        }
+    }
+    Ok(None)
 }
 
 /// Appends to a session that is there; known appends and turns have been looked for.
@@ -114,17 +119,21 @@ pub(crate) fn append_to(
     if head_moves {
         check_round(connection, row, append.parent, &append.drafts)?;
     }
-    let drafts = append.drafts.iter().zip(documents);
-    let last = insert(connection, row, append.parent, drafts)?;
+    let tail = Tail::of(connection, row)?;
+    let new = append.drafts.len() as u64;
+    let last = if new == 0 { append.parent } else { Some(Seq(tail.last().0 + new)) };
     if head_moves {
         session.head = last;
     }
-    session.entries += append.drafts.len() as u64;
+    session.entries += new;
     session.updated_at = now;
     session.token = Token::random();
     catalog::save(connection, row, &session)?;
     let appended = Appended { last, head: session.head, token: session.token };
-    remember(connection, row, &append.append_id, appended)?;
+    match last {
+        Some(last) if 0 < new => insert(tail, (append, documents), (last, appended))?,
+        Some(_) | None => remember(connection, row, &append.append_id, appended)?,
+    }
     Ok(appended)
 }
 
@@ -159,55 +168,23 @@ fn check_round(
     Ok(())
 }
 
-/// Inserts a chain of entries below `parent`; returns its end.
-fn insert<'a>(
-    connection: &Connection,
-    session: i64,
-    mut parent: Option<Seq>,
-    drafts: impl ExactSizeIterator<Item = (&'a Draft, &'a Option<Document>)>,
-) -> Outcome<Option<Seq>> {
-    if drafts.len() == 0 {
-        return Ok(parent);
-    }
-    let mut seq = last_position(connection, session)?;
-    for draft in drafts {
-        seq = Seq(seq.0 + 1);
-        insert_at(connection, session, (seq, parent), draft)?;
+/// Inserts a chain of entries that ends with `last`, and there what the append did.
+fn insert(
+    mut tail: Tail<'_>,
+    (append, documents): (&Append, &[Option<Document>]),
+    (last, appended): (Seq, Appended),
+) -> Outcome<()> {
+    let mut parent = append.parent;
+    for draft in append.drafts.iter().zip(documents) {
+        let seq = Seq(tail.last().0 + 1);
+        let ended = (seq == last).then_some((&append.append_id, appended));
+        tail.push((seq, parent), draft, ended)?;
         parent = Some(seq);
     }
-    Ok(parent)
+    tail.finish()
 }
 
-fn last_position(connection: &Connection, session: i64) -> Outcome<Seq> {
-    let sql = "SELECT max(seq) FROM messages WHERE session = ?1";
-    let last = connection.prepare_cached(sql)?.query_row([session], |row| rows::seq(row, 0))?;
-    Ok(last.unwrap_or_default())
-}
-
-/// Inserts one entry at a position and below a parent of which the caller is sure.
-pub(crate) fn insert_at(
-    connection: &Connection,
-    session: i64,
-    (seq, parent): (Seq, Option<Seq>),
-    (draft, document): (&Draft, &Option<Document>),
-) -> Outcome<()> {
-    let sql = "INSERT INTO messages \
-                   (session, seq, parent, role, status, created_at, json) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-    let body = draft.body();
-    connection.prepare_cached(sql)?.execute((
-        session,
-        rows::position(seq),
-        parent.map(rows::position),
-        body.message.role.as_str(),
-        body.status.as_str(),
-        body.created_at.as_millis(),
-        draft.json().as_ref(),
-    ))?;
-    let Some(document) = document else { return Ok(()) };
-    recall::add(connection, session, connection.last_insert_rowid(), document)
-}
-
+/// Notes what an append did that has no entry to note it at.
 fn remember(
     connection: &Connection,
     session: i64,

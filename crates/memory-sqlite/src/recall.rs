@@ -3,11 +3,13 @@
 //! | module | what it holds |
 //! |---|---|
 //! | `index` | which words an entry holds; how an entry comes and goes |
+//! | `around` | what stands beside an entry |
 //! | `vectors` | embeddings, and comparing them with a query's |
 //!
 //! The work is bounded, however much was said: of each word the newest entries are looked at, of
 //! all words together so many, rare words first, and of the vectors those of the newest sessions.
 
+mod around;
 mod index;
 mod vectors;
 
@@ -16,16 +18,20 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use brain_core::{
     ids::{Owner, SessionKey},
     memory::{Hit, Search},
-    recall::{Conversation, Corpus, Place, REACH, Term, query_words, rank},
+    recall::{Conversation, Corpus, Place, Term, query_words, rank},
 };
 use rusqlite::{Connection, OptionalExtension};
 
 use self::{
+    around::{Seeds, around},
     index::term_of,
     vectors::{Closeness, compare},
 };
 pub(crate) use self::{
-    index::{add, bring_up_to_date, complete, documents, erase_some, prepare, remove, stage},
+    index::{
+        Findable, add, bring_up_to_date, complete, count, documents, erase_some, prepare, remove,
+        words_of,
+    },
     vectors::{keep, unembedded},
 };
 use crate::{error::Outcome, rows};
@@ -37,7 +43,7 @@ const WORDS_ENTRIES: usize = 4_096;
 /// So many entries are candidates only because they are close.
 const CLOSE_ENTRIES: usize = 256;
 
-/// Where an entry stands: its session's row, and its place there.
+/// Where an entry stands: its session's row, and its position there.
 type Spot = (i64, i64);
 
 /// At most `search.limit` of the owner's entries, best first.
@@ -68,8 +74,9 @@ struct Found {
     entries: Vec<Vec<i64>>,
     /// Which words an entry holds.
     terms: HashMap<i64, u64>,
-    /// Where entries stand that everybody may see.
-    spots: HashMap<i64, Spot>,
+    /// Where entries stand that everybody may see, and which place that is of those that can be
+    /// found.
+    spots: HashMap<i64, (Spot, i64)>,
 }
 
 impl Found {
@@ -94,24 +101,24 @@ impl Found {
 
     /// How common each word is, by what was looked at.
     fn statistics(&self, connection: &Connection, owner: &Owner) -> Outcome<(Corpus, Vec<Term>)> {
-        let sql = "SELECT count(*), coalesce(sum(entries), 0), coalesce(sum(words), 0) \
-                   FROM recall_sessions WHERE owner = ?1 AND 0 < entries";
-        let corpus =
-            connection.prepare_cached(sql)?.query_row([owner.as_str().as_bytes()], |row| {
-                Ok(Corpus {
-                    sessions: rows::unsigned(row, 0)?,
-                    entries: rows::unsigned(row, 1)?,
-                    words: rows::unsigned(row, 2)?,
-                    closeness: None,
-                })
-            })?;
+        let sql = "SELECT sessions, entries, words FROM recall_owners WHERE owner = ?1";
+        let mut statement = connection.prepare_cached(sql)?;
+        let corpus = statement.query_row([owner.as_str().as_bytes()], |row| {
+            Ok(Corpus {
+                sessions: rows::unsigned(row, 0)?,
+                entries: rows::unsigned(row, 1)?,
+                words: rows::unsigned(row, 2)?,
+                closeness: None,
+            })
+        });
+        let corpus = corpus.optional()?.unwrap_or_default();
         let terms = self.entries.iter().map(|entries| self.term(entries, &corpus)).collect();
         Ok((corpus, terms))
     }
 
     fn term(&self, entries: &[i64], corpus: &Corpus) -> Term {
         let spots = entries.iter().filter_map(|it| self.spots.get(it));
-        let sessions = spots.map(|(session, _)| session).collect::<BTreeSet<_>>().len();
+        let sessions = spots.map(|((session, _), _)| session).collect::<BTreeSet<_>>().len();
         let term = Term { entries: entries.len() as u64, sessions: sessions.max(1) as u64 };
         match entries {
             [] => Term::default(),
@@ -143,15 +150,15 @@ fn spots(
     connection: &Connection,
     owner: &Owner,
     entries: &HashMap<i64, u64>,
-) -> Outcome<HashMap<i64, Spot>> {
-    let sql = "SELECT e.session, e.place FROM recall_entries e JOIN sessions s ON s.id = e.session \
-               WHERE e.message = ?1 AND s.owner = ?2";
+) -> Outcome<HashMap<i64, (Spot, i64)>> {
+    let sql = "SELECT m.session, m.seq, m.place FROM messages m JOIN sessions s ON s.id = m.session \
+               WHERE m.id = ?1 AND m.words IS NOT NULL AND s.owner = ?2";
     let mut statement = connection.prepare_cached(sql)?;
     let owner = owner.as_str().as_bytes();
     let mut spots = HashMap::with_capacity(entries.len());
     for message in entries.keys() {
         let found = statement
-            .query_row((message, owner), |row| Ok((row.get(0)?, row.get(1)?)))
+            .query_row((message, owner), |row| Ok(((row.get(0)?, row.get(1)?), row.get(2)?)))
             .optional()?;
         spots.extend(found.map(|spot| (*message, spot)));
     }
@@ -164,65 +171,25 @@ fn conversations(
     found: &Found,
     close: &Closeness,
 ) -> Outcome<Vec<Conversation>> {
-    let mut sessions: BTreeMap<i64, BTreeSet<i64>> = BTreeMap::new();
-    for (session, place) in found.spots.values().copied().chain(close.closest(CLOSE_ENTRIES)) {
-        sessions.entry(session).or_default().insert(place);
+    let mut sessions: BTreeMap<i64, Seeds> = BTreeMap::new();
+    for ((session, seq), place) in found.spots.values().copied().chain(close.closest(CLOSE_ENTRIES))
+    {
+        sessions.entry(session).or_default().insert(seq, place);
     }
     let mut conversations = Vec::with_capacity(sessions.len());
     for (session, seeds) in sessions {
-        let sql = "SELECT words FROM recall_sessions WHERE session = ?1";
+        let sql = "SELECT words FROM sessions WHERE id = ?1";
         let mut statement = connection.prepare_cached(sql)?;
         let words = statement.query_row([session], |row| rows::unsigned(row, 0)).optional()?;
-        let mut places = Vec::new();
-        for (first, last) in stretches(&seeds) {
-            read_places(connection, (session, first, last), &mut places)?;
-        }
-        for place in &mut places {
-            place.terms = found.terms.get(&place.id).copied().unwrap_or(0);
-            place.closeness = close.of((session, place.position as i64));
-        }
-        conversations.push(Conversation { words: words.unwrap_or(0), places });
+        let places = around(connection, session, &seeds)?.into_iter().map(|(seq, place)| Place {
+            terms: found.terms.get(&place.id).copied().unwrap_or(0),
+            closeness: close.of((session, seq)),
+            ..place
+        });
+        conversations.push(Conversation { words: words.unwrap_or(0), places: places.collect() });
     }
     Ok(conversations)
 }
-
-/// The places that count for those within reach of these, as ranges that do not overlap.
-fn stretches(seeds: &BTreeSet<i64>) -> Vec<(i64, i64)> {
-    let reach = 2 * REACH as i64;
-    let mut stretches: Vec<(i64, i64)> = Vec::new();
-    for seed in seeds {
-        let (first, last) = (seed.saturating_sub(reach), seed.saturating_add(reach));
-        match stretches.last_mut() {
-            Some((_, end)) if first <= *end => *end = last,
-            _ => stretches.push((first, last)),
-        }
-    }
-    stretches
-}
-
-fn read_places(
-    connection: &Connection,
-    stretch: (i64, i64, i64),
-    places: &mut Vec<Place>,
-) -> Outcome<()> {
-    let sql = "SELECT message, place, words, asks FROM recall_entries \
-               WHERE session = ?1 AND place BETWEEN ?2 AND ?3 ORDER BY place";
-    let mut statement = connection.prepare_cached(sql)?;
-    let found = statement.query_map(stretch, |row| {
-        Ok(Place {
-            id: row.get(0)?,
-            position: rows::unsigned(row, 1)?,
-            words: row.get(2)?,
-            asks: row.get(3)?,
-            ..Place::default()
-        })
-    })?;
-    for place in found {
-        places.push(place?);
-    }
-    Ok(())
-}
-
 /// The entry that was found; one that does not decode is left out and reported in the log.
 fn hit(
     connection: &Connection,
@@ -237,20 +204,4 @@ fn hit(
     let Some(row) = found.next()? else { return Ok(None) };
     let session = SessionKey::new(owner.clone(), rows::session_id(row, 3)?);
     Ok(rows::readable_entry(row, 0).map(|entry| Hit { session, entry, score }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::stretches;
-
-    #[test]
-    fn neighbourhoods_are_read_once() {
-        let check = |seeds: &[i64], expected: &[(i64, i64)]| {
-            assert_eq!(stretches(&seeds.iter().copied().collect()), expected, "{seeds:?}");
-        };
-        check(&[], &[]);
-        check(&[5], &[(1, 9)]);
-        check(&[5, 6, 13], &[(1, 17)]);
-        check(&[5, 14], &[(1, 9), (10, 18)]);
-    }
 }

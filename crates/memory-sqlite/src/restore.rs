@@ -18,7 +18,7 @@ use crate::{
     catalog,
     error::{Failure, Outcome},
     hidden::{self, HiddenName},
-    log,
+    log::{self, Tail},
     reader::Reader,
     recall,
     rows::StoredSession,
@@ -157,17 +157,15 @@ impl Restore {
     ) -> Outcome<i64> {
         let row = match hidden::find(connection, name)? {
             Some(row) => row,
-            None if batch.start == first => {
-                let row = hidden::insert(connection, name, &self.session())?;
-                recall::stage(connection, row, &self.key.owner)?;
-                row
-            }
+            None if batch.start == first => hidden::insert(connection, name, &self.session())?,
             None => return Err(MemoryErrorKind::Conflict.into()),
         };
+        let mut tail = Tail::of(connection, row)?.for_owner(&self.key.owner);
         let drafts = batch.drafts.iter().zip(&batch.documents);
         for (place, draft) in batch.places.iter().zip(drafts) {
-            log::insert_at(connection, row, *place, draft)?;
+            tail.push(*place, draft, None)?;
         }
+        tail.finish()?;
         Ok(row)
     }
 

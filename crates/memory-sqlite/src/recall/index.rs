@@ -9,7 +9,7 @@ mod tests;
 use std::{fmt::Write as _, sync::Arc};
 
 use brain_core::{
-    ids::Owner,
+    ids::{Owner, Seq},
     memory::{Draft, EntryBody},
     recall::Document,
 };
@@ -35,36 +35,52 @@ pub(crate) fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     )
 }
 
-/// Says whose a hidden session will be, so that it is indexed for them.
-pub(crate) fn stage(connection: &Connection, session: i64, owner: &Owner) -> Outcome<()> {
-    let sql = "INSERT OR IGNORE INTO recall_sessions (session, owner) VALUES (?1, ?2)";
-    connection.prepare_cached(sql)?.execute((session, owner.as_str().as_bytes()))?;
-    Ok(())
-}
-
 /// What can be found of each of these entries; worth doing before it is the writer's turn.
 pub(crate) fn documents(drafts: &[Draft]) -> Vec<Option<Document>> {
     drafts.iter().map(|it| Document::of(it.body())).collect()
 }
 
-/// Makes an entry that was just written findable, once [`complete`] is done.
+/// How much of a session can be found.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Findable {
+    entries: i64,
+    words: i64,
+}
+
+impl Findable {
+    /// Counts one more entry.
+    pub(crate) fn add(&mut self, document: &Document) {
+        self.entries += 1;
+        self.words += words_of(document);
+    }
+}
+
+/// How many words an entry has, as its row says.
+pub(crate) fn words_of(document: &Document) -> i64 {
+    rows::int(document.words.len() as u64)
+}
+
+/// Makes an entry of this owner, whose row says that it can be found, findable once [`complete`]
+/// is done.
 pub(crate) fn add(
     connection: &Connection,
-    session: i64,
+    owner: &[u8],
     message: i64,
     document: &Document,
 ) -> Outcome<()> {
-    let sql = "SELECT coalesce((SELECT owner FROM recall_sessions WHERE session = ?1), \
-                               (SELECT owner FROM sessions WHERE id = ?1))";
-    let owner: Vec<u8> = connection.prepare_cached(sql)?.query_row([session], |row| row.get(0))?;
-    let sql = "INSERT INTO recall_entries (message, session, place, words, asks) \
-               SELECT ?1, ?2, 1 + coalesce(max(place), 0), ?3, ?4 \
-               FROM recall_entries WHERE session = ?2";
-    let count = rows::int(document.words.len() as u64);
-    connection.prepare_cached(sql)?.execute((message, session, count, document.asks))?;
     let sql = "INSERT INTO temp.recall_waiting (message, terms) VALUES (?1, ?2)";
-    let terms = terms_of(&owner, document.words.iter().map(String::as_str));
+    let terms = terms_of(owner, document.words.iter().map(String::as_str));
     connection.prepare_cached(sql)?.execute((message, terms))?;
+    Ok(())
+}
+
+/// Notes that so much more of the session can be found; what goes is counted by the schema.
+pub(crate) fn count(connection: &Connection, session: i64, added: Findable) -> Outcome<()> {
+    if added.entries == 0 {
+        return Ok(());
+    }
+    let sql = "UPDATE sessions SET findable = findable + ?2, words = words + ?3 WHERE id = ?1";
+    connection.prepare_cached(sql)?.execute((session, added.entries, added.words))?;
     Ok(())
 }
 
@@ -84,7 +100,7 @@ pub(crate) fn complete(connection: &Connection) -> Outcome<()> {
 pub(crate) fn remove(connection: &Connection, message: i64) -> Outcome<()> {
     for sql in [
         "DELETE FROM temp.recall_waiting WHERE message = ?1",
-        "DELETE FROM recall_entries WHERE message = ?1",
+        "UPDATE messages SET words = NULL, asks = NULL, model = NULL WHERE id = ?1",
     ] {
         connection.prepare_cached(sql)?.execute([message])?;
     }
@@ -124,16 +140,15 @@ pub(crate) fn bring_up_to_date(connection: &Connection) -> Outcome<()> {
 }
 
 fn index_all(connection: &Connection) -> Outcome<()> {
-    connection.execute("DELETE FROM recall_entries", [])?;
+    let sql = "UPDATE messages SET words = NULL, asks = NULL, model = NULL WHERE words IS NOT NULL";
+    connection.execute(sql, [])?;
     let mut after = 0;
     loop {
         let entries = entries_after(connection, after)?;
-        let Some((last, ..)) = entries.last() else { break };
-        after = *last;
-        for (message, session, body) in &entries {
-            if let Some(document) = body.as_deref().and_then(Document::of) {
-                add(connection, *session, *message, &document)?;
-            }
+        let Some(last) = entries.last() else { break };
+        after = last.message;
+        for entry in &entries {
+            index_again(connection, entry)?;
         }
         complete(connection)?;
     }
@@ -142,18 +157,53 @@ fn index_all(connection: &Connection) -> Outcome<()> {
     Ok(())
 }
 
-/// The numbers of an entry and of its session, and what it says.
-type Stored = (i64, i64, Option<Arc<EntryBody>>);
+/// Indexes an entry; those before it in its session are done.
+fn index_again(connection: &Connection, entry: &Stored) -> Outcome<()> {
+    let document = entry.body.as_deref().and_then(Document::of);
+    let sql = "UPDATE messages SET words = ?4, asks = ?5, place = ?6 + coalesce( \
+                   (SELECT place FROM messages WHERE session = ?2 AND seq < ?3 \
+                    ORDER BY seq DESC LIMIT 1), 0) \
+               WHERE id = ?1";
+    connection.prepare_cached(sql)?.execute((
+        entry.message,
+        entry.session,
+        rows::position(entry.seq),
+        document.as_ref().map(words_of),
+        document.as_ref().map(|it| it.asks),
+        document.is_some(),
+    ))?;
+    let Some(document) = document else { return Ok(()) };
+    let mut added = Findable::default();
+    added.add(&document);
+    count(connection, entry.session, added)?;
+    add(connection, &entry.owner, entry.message, &document)
+}
 
-/// Some entries of all sessions; nothing of those that do not decode.
+/// An entry, whose it is, and what it says; nothing if that does not decode.
+struct Stored {
+    message: i64,
+    session: i64,
+    owner: Vec<u8>,
+    seq: Seq,
+    body: Option<Arc<EntryBody>>,
+}
+
+/// Some entries of all sessions that somebody may see.
 fn entries_after(connection: &Connection, after: i64) -> Outcome<Vec<Stored>> {
-    let sql = "SELECT id, session, seq, parent, json FROM messages \
-               WHERE ?1 < id ORDER BY id LIMIT ?2";
+    let sql = "SELECT m.id, m.session, s.owner, m.seq, m.parent, m.json \
+               FROM messages m CROSS JOIN sessions s ON s.id = m.session \
+               WHERE ?1 < m.id AND s.owner <> X'' ORDER BY m.id LIMIT ?2";
     let mut statement = connection.prepare_cached(sql)?;
     let mut found = statement.query((after, rows::limit(BATCH)))?;
     let mut entries = Vec::new();
     while let Some(row) = found.next()? {
-        entries.push((row.get(0)?, row.get(1)?, rows::entry(row, 2).ok().map(|it| it.body)));
+        entries.push(Stored {
+            message: row.get(0)?,
+            session: row.get(1)?,
+            owner: row.get(2)?,
+            seq: Seq(rows::unsigned(row, 3)?),
+            body: rows::entry(row, 3).ok().map(|it| it.body),
+        });
     }
     Ok(entries)
 }

@@ -13,29 +13,54 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use super::Spot;
 use crate::{error::Outcome, rows};
 
-/// A search compares no more vectors than those of the newest sessions that have so many.
+/// A search compares no more vectors than so many of the newest sessions,
 const VECTORS: usize = 20_000;
+/// passes over no more of other models beside them,
+const OTHERS: usize = 20_000;
+/// and looks at no more sessions.
+const SESSIONS: usize = 50_000;
 
-/// How close entries are to a query.
+/// How close entries are to a query, and their places.
 #[derive(Default)]
-pub(super) struct Closeness(BTreeMap<Spot, f32>);
+pub(super) struct Closeness(BTreeMap<Spot, (f32, i64)>);
 
 impl Closeness {
     pub(super) fn of(&self, spot: Spot) -> Option<f32> {
-        self.0.get(&spot).copied()
+        self.0.get(&spot).map(|(closeness, _)| *closeness)
     }
 
     pub(super) fn average(&self) -> Option<f32> {
-        let sum: f32 = self.0.values().sum();
+        let sum: f32 = self.0.values().map(|(closeness, _)| closeness).sum();
         (!self.0.is_empty()).then(|| sum / self.0.len() as f32)
     }
 
-    /// Where the closest so many stand.
-    pub(super) fn closest(&self, count: usize) -> impl Iterator<Item = Spot> {
-        let mut all: Vec<_> = self.0.iter().map(|(spot, closeness)| (*closeness, *spot)).collect();
-        all.sort_unstable_by(|(a, _), (b, _)| b.total_cmp(a));
-        all.into_iter().take(count).map(|(_, spot)| spot)
+    /// Where the closest so many stand, and their places.
+    pub(super) fn closest(&self, count: usize) -> impl Iterator<Item = (Spot, i64)> {
+        let mut all: Vec<_> =
+            self.0.iter().map(|(spot, (closeness, place))| (*closeness, *spot, *place)).collect();
+        all.sort_unstable_by(|(a, ..), (b, ..)| b.total_cmp(a));
+        all.into_iter().take(count).map(|(_, spot, place)| (spot, place))
     }
+
+    /// Compares the vectors of a session, which come last one first, with a query; takes them.
+    fn add(&mut self, session: i64, query: &[f32], taken: &mut Taken) {
+        taken.vectors.reverse();
+        taken.positions.reverse();
+        let values = closeness(query, &taken.vectors);
+        let places = taken.vectors.iter().map(|it| it.position as i64);
+        for ((seq, place), value) in taken.positions.iter().zip(places).zip(values) {
+            self.0.insert((session, *seq), (value, place));
+        }
+        taken.vectors.clear();
+        taken.positions.clear();
+    }
+}
+
+/// Vectors of one session, and the positions of their entries.
+#[derive(Default)]
+struct Taken {
+    positions: Vec<i64>,
+    vectors: Vec<Vector>,
 }
 
 /// Compares the owner's entries with a query.
@@ -44,62 +69,84 @@ pub(super) fn compare(
     owner: &Owner,
     query: &QueryVector,
 ) -> Outcome<Closeness> {
-    let sql = "SELECT id FROM sessions WHERE owner = ?1 ORDER BY created_at DESC, name DESC";
+    let sql = "SELECT s.id, v.seq, v.place, v.scale, v.numbers, v.model \
+               FROM sessions s CROSS JOIN recall_vectors v ON v.session = s.id \
+               WHERE s.owner = ?1 AND (?2, ?3) <= (s.created_at, s.name) \
+               ORDER BY s.created_at DESC, s.name DESC, s.id DESC, v.seq DESC LIMIT ?4";
     let mut statement = connection.prepare_cached(sql)?;
-    let mut sessions = statement.query([owner.as_str().as_bytes()])?;
-    let mut close = Closeness::default();
-    while let Some(row) = sessions.next()? {
+    let (created_at, name) = oldest(connection, owner)?;
+    let limit = rows::limit(VECTORS + OTHERS);
+    let mut found = statement.query((owner.as_str().as_bytes(), created_at, name, limit))?;
+    let (mut close, mut taken, mut of) = (Closeness::default(), Taken::default(), None);
+    let mut left = VECTORS;
+    while 0 < left
+        && let Some(row) = found.next()?
+    {
         let session = row.get(0)?;
-        let vectors = vectors_of(connection, session, query)?;
-        let values = closeness(&query.values, &vectors);
-        let spots = vectors.iter().map(|it| (session, it.position as i64));
-        close.0.extend(spots.zip(values));
-        if VECTORS <= close.0.len() {
-            break;
+        if let Some(last) = of.replace(session)
+            && last != session
+        {
+            close.add(last, &query.values, &mut taken);
         }
+        if is_comparable(row, query)? {
+            taken.positions.push(row.get(1)?);
+            taken.vectors.push(vector(row)?);
+            left -= 1;
+        }
+    }
+    if let Some(last) = of {
+        close.add(last, &query.values, &mut taken);
     }
     Ok(close)
 }
 
-fn vectors_of(connection: &Connection, session: i64, query: &QueryVector) -> Outcome<Vec<Vector>> {
-    let sql = "SELECT place, scale, numbers FROM recall_vectors \
-               WHERE session = ?1 AND model = ?2 AND length(numbers) = ?3 \
-               ORDER BY place DESC LIMIT ?4";
-    let mut statement = connection.prepare_cached(sql)?;
-    let size = rows::limit(query.values.len());
-    let found = (session, &query.model, size, rows::limit(VECTORS));
-    let mut vectors: Vec<_> = statement.query_map(found, vector)?.collect::<Result<_, _>>()?;
-    vectors.reverse();
-    Ok(vectors)
+/// When the oldest session that a search looks at was made, and its name.
+fn oldest(connection: &Connection, owner: &Owner) -> Outcome<(i64, Vec<u8>)> {
+    let sql = "SELECT created_at, name FROM sessions WHERE owner = ?1 \
+               ORDER BY created_at DESC, name DESC LIMIT 1 OFFSET ?2";
+    let found = connection
+        .prepare_cached(sql)?
+        .query_row((owner.as_str().as_bytes(), rows::limit(SESSIONS - 1)), |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .optional()?;
+    Ok(found.unwrap_or((i64::MIN, Vec::new())))
+}
+
+fn is_comparable(row: &Row<'_>, query: &QueryVector) -> rusqlite::Result<bool> {
+    let size = row.get_ref(4)?.as_blob()?.len();
+    Ok(size == query.values.len() && row.get_ref(5)?.as_str()? == query.model)
 }
 
 fn vector(row: &Row<'_>) -> rusqlite::Result<Vector> {
-    let scale: f32 = row.get(1)?;
-    let numbers = row.get_ref(2)?.as_blob()?;
+    let scale: f32 = row.get(3)?;
+    let numbers = row.get_ref(4)?.as_blob()?;
     let values = numbers.iter().map(|it| f32::from(it.cast_signed()) * scale).collect();
-    Ok(Vector { position: rows::unsigned(row, 0)?, values })
+    Ok(Vector { position: rows::unsigned(row, 2)?, values })
 }
 
 /// Keeps embeddings; those of entries that are gone are dropped.
 pub(crate) fn keep(connection: &Connection, model: &str, embeddings: &[Embedded]) -> Outcome<()> {
     for it in embeddings {
-        let sql = "SELECT e.session, e.place FROM sessions s \
-                   JOIN messages m ON m.session = s.id JOIN recall_entries e ON e.message = m.id \
-                   WHERE s.owner = ?1 AND s.name = ?2 AND m.seq = ?3";
-        let names = (it.session.owner.as_str().as_bytes(), it.session.id.as_str().as_bytes());
-        let spot: Option<Spot> = connection
+        let sql = "SELECT m.id, m.session, m.place FROM sessions s \
+                   JOIN messages m ON m.session = s.id \
+                   WHERE s.owner = ?1 AND s.name = ?2 AND m.seq = ?3 AND m.words IS NOT NULL";
+        let (owner, name) =
+            (it.session.owner.as_str().as_bytes(), it.session.id.as_str().as_bytes());
+        let seq = rows::position(it.seq);
+        let entry: Option<(i64, i64, i64)> = connection
             .prepare_cached(sql)?
-            .query_row((names.0, names.1, rows::position(it.seq)), |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })
+            .query_row((owner, name, seq), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
             .optional()?;
-        let Some((session, place)) = spot else { continue };
+        let Some((message, session, place)) = entry else { continue };
         let (scale, numbers) = quantised(&it.values);
-        let sql = "INSERT OR REPLACE INTO recall_vectors (session, place, model, scale, numbers) \
-                   VALUES (?1, ?2, ?3, ?4, ?5)";
-        connection.prepare_cached(sql)?.execute((session, place, model, scale, numbers))?;
-        let sql = "UPDATE recall_entries SET model = ?3 WHERE session = ?1 AND place = ?2";
-        connection.prepare_cached(sql)?.execute((session, place, model))?;
+        let sql = "INSERT OR REPLACE INTO recall_vectors \
+                       (session, seq, place, model, scale, numbers) \
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let vector = (session, seq, place, model, scale, numbers);
+        connection.prepare_cached(sql)?.execute(vector)?;
+        let sql = "UPDATE messages SET model = ?2 WHERE id = ?1";
+        connection.prepare_cached(sql)?.execute((message, model))?;
     }
     Ok(())
 }
@@ -120,12 +167,11 @@ pub(crate) fn unembedded(
     limit: usize,
 ) -> Outcome<Vec<Unembedded>> {
     let mut found = Vec::new();
-    for which in ["e.model IS NULL AND ?1 <> ''", "e.model < ?1", "?1 < e.model"] {
+    for which in ["m.model IS NULL AND ?1 <> ''", "m.model < ?1", "?1 < m.model"] {
         let sql = format!(
-            "SELECT s.owner, s.name, m.seq, m.parent, m.json, e.message \
-             FROM recall_entries e CROSS JOIN messages m ON m.id = e.message \
-             CROSS JOIN sessions s ON s.id = m.session \
-             WHERE {which} AND s.owner <> X'' ORDER BY e.model, e.message"
+            "SELECT s.owner, s.name, m.seq, m.parent, m.json, m.id \
+             FROM messages m CROSS JOIN sessions s ON s.id = m.session \
+             WHERE m.words IS NOT NULL AND {which} AND s.owner <> X'' ORDER BY m.model, m.id"
         );
         let mut statement = connection.prepare_cached(&sql)?;
         let mut rows = statement.query([model])?;

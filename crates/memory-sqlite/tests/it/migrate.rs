@@ -1,5 +1,7 @@
 //! Databases of earlier versions: brought up to date, whatever happens meanwhile.
 
+mod version_5;
+
 use std::{
     fs,
     path::Path,

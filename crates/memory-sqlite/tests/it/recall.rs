@@ -24,9 +24,9 @@ fn traces(folder: &Path) -> [i64; 4] {
         connection.query_row(&sql, [], |row| row.get(0)).unwrap()
     };
     [
-        count("recall_entries"),
+        count("messages WHERE words IS NOT NULL"),
         count("recall_vectors"),
-        count("recall_sessions"),
+        count("recall_owners"),
         count("temp.terms"),
     ]
 }
