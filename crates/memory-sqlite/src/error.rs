@@ -133,6 +133,19 @@ impl Failure {
         }
     }
 
+    /// Whether there was no room, or the disk did not do what it was asked for.
+    pub(crate) fn is_of_the_disk(&self) -> bool {
+        match self {
+            Self::Refused(_) | Self::Corrupt(_) => false,
+            Self::File(_) | Self::Sqlite(_) | Self::Commit(_) => matches!(
+                self.kind(),
+                MemoryErrorKind::Full
+                    | MemoryErrorKind::Unavailable
+                    | MemoryErrorKind::OutcomeUnknown
+            ),
+        }
+    }
+
     /// The error of the port: `operation` failed by this.
     pub(crate) fn during(self, operation: &'static str) -> MemoryError {
         let error = MemoryError::new(operation, self.kind());

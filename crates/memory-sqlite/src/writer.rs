@@ -27,10 +27,13 @@ use self::{
 use crate::{
     error::Outcome,
     queue::{Queue, Rejected},
+    rows,
 };
 
 /// What a job costs beside the bytes that it carries.
 const JOB_BYTES: usize = 1 << 10;
+/// How much a probe writes.
+const PROBE_BYTES: usize = 64 << 10;
 /// When a caller that found the queue full should come back.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -46,6 +49,7 @@ pub(crate) struct Writer {
 #[derive(Debug, Default)]
 pub(crate) struct Flags {
     chores_asked: AtomicBool,
+    /// Whether a write failed for want of room or by a fault of the disk, since a probe succeeded.
     faulty: AtomicBool,
 }
 
@@ -114,19 +118,27 @@ impl Writer {
             .unwrap_or_else(|_| Err(MemoryError::new(operation, MemoryErrorKind::OutcomeUnknown)))
     }
 
-    /// Goes the way of a job. It writes nothing unless the last commit failed: then only a real
-    /// write tells whether the next one would.
+    /// Goes the way of a job. It writes nothing unless a write has failed for want of room or by a
+    /// fault of the disk: then only a real write tells whether the next one would. It takes as much
+    /// room as a turn does, and gives it back.
     pub(crate) async fn probe(&self) -> Result<(), MemoryError> {
         let flags = Arc::clone(&self.flags);
         let sql = "INSERT OR REPLACE INTO metadata (key, value) \
-                   VALUES ('probe', hex(randomblob(8)))";
+                   VALUES ('probe', hex(randomblob(?1)))";
+        let mut is_faulty = false;
         let work = move |connection: &Connection| {
-            if flags.faulty.load(Ordering::Acquire) {
-                connection.prepare_cached(sql)?.execute([])?;
+            // It is raised again if this fails, and this may be done again.
+            is_faulty |= flags.faulty.swap(false, Ordering::AcqRel);
+            if is_faulty {
+                connection.prepare_cached(sql)?.execute([rows::limit(PROBE_BYTES / 2)])?;
             }
-            Ok(())
+            Ok(is_faulty)
         };
-        self.run("write", 0, work).await
+        if self.run("write", 0, work).await? {
+            let sql = "DELETE FROM metadata WHERE key = 'probe'";
+            self.run("write", 0, |connection| Ok(connection.execute(sql, [])?)).await?;
+        }
+        Ok(())
     }
 }
 

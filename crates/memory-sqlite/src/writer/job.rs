@@ -8,10 +8,20 @@ use tokio::sync::oneshot;
 
 use crate::error::{Failure, Outcome};
 
+/// How a job went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ran {
+    Done,
+    /// It failed by what it asked for.
+    Refused,
+    /// It failed for want of room, or by a fault of the disk.
+    Faulty,
+}
+
 /// Work that can be done again from the start.
 pub(super) trait Job: fmt::Debug + Send {
-    /// Does the work and keeps the outcome; `false` if it failed.
-    fn run(&mut self, connection: &Connection) -> bool;
+    /// Does the work and keeps the outcome.
+    fn run(&mut self, connection: &Connection) -> Ran;
 
     /// Makes this failure the outcome.
     fn fail(&mut self, failure: Failure);
@@ -45,11 +55,15 @@ impl<T, F: FnMut(&Connection) -> Outcome<T>> Task<T, F> {
 }
 
 impl<T: Send, F: FnMut(&Connection) -> Outcome<T> + Send> Job for Task<T, F> {
-    fn run(&mut self, connection: &Connection) -> bool {
-        let outcome = (self.work)(connection).map_err(|failure| failure.during(self.operation));
-        let done = outcome.is_ok();
-        self.outcome = Some(outcome);
-        done
+    fn run(&mut self, connection: &Connection) -> Ran {
+        let outcome = (self.work)(connection);
+        let ran = match &outcome {
+            Ok(_) => Ran::Done,
+            Err(failure) if failure.is_of_the_disk() => Ran::Faulty,
+            Err(_) => Ran::Refused,
+        };
+        self.outcome = Some(outcome.map_err(|failure| failure.during(self.operation)));
+        ran
     }
 
     fn fail(&mut self, failure: Failure) {

@@ -146,7 +146,7 @@ async fn a_job_that_takes_the_transaction_along_is_left_out() {
             Ok(())
         })
     };
-    limit(20).await.unwrap();
+    limit(40).await.unwrap();
     let jobs = [(1, 10), (2, 1_000_000), (3, 10), (4, 10)];
     let results = bench.together(jobs.map(|(number, size)| bench.insert(number, size))).await;
     let kinds: Vec<_> = results.iter().map(|it| it.as_ref().map_err(MemoryError::kind)).collect();
@@ -184,6 +184,30 @@ async fn a_full_disk_shows_in_the_probe_until_there_is_room() {
     assert_eq!(bench.writer.probe().await.unwrap_err().kind(), MemoryErrorKind::Full);
     limit(10_000).await.unwrap();
     bench.writer.probe().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_job_without_room_shows_in_the_probe_though_its_neighbours_were_stored() {
+    let bench = Bench::new(1 << 30);
+    let limit = |pages: u32| {
+        bench.writer.run("limit", 0, move |connection| {
+            connection.pragma_update(None, "max_page_count", pages)?;
+            Ok(())
+        })
+    };
+    limit(12).await.unwrap();
+    let jobs = [(1, 10), (2, 100_000), (3, 10)];
+    let results = bench.together(jobs.map(|(number, size)| bench.insert(number, size))).await;
+    let kinds: Vec<_> = results.iter().map(|it| it.as_ref().map_err(MemoryError::kind)).collect();
+    assert_eq!(kinds, [Ok(&()), Err(MemoryErrorKind::Full), Ok(&())]);
+    // A message that is refused for what it asks says nothing of the disk.
+    bench.insert(13, 0).await.unwrap_err();
+    assert_eq!(bench.writer.probe().await.unwrap_err().kind(), MemoryErrorKind::Full);
+    assert_eq!(bench.writer.probe().await.unwrap_err().kind(), MemoryErrorKind::Full);
+    limit(10_000).await.unwrap();
+    bench.writer.probe().await.unwrap();
+    bench.insert(2, 100_000).await.unwrap();
+    assert_eq!(bench.stored(), [1, 2, 3]);
 }
 
 #[tokio::test]

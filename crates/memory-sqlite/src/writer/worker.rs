@@ -13,7 +13,10 @@ use std::{
 use brain_core::memory::MemoryErrorKind;
 use rusqlite::Connection;
 
-use super::{Chores, Flags, job::Job};
+use super::{
+    Chores, Flags,
+    job::{Job, Ran},
+};
 use crate::{
     error::{Failure, Outcome},
     queue::{Queue, Taken},
@@ -33,6 +36,8 @@ pub(super) struct Worker {
     queue: Arc<Queue<Box<dyn Job>>>,
     flags: Arc<Flags>,
     pace: Cell<Pace>,
+    /// Whether a job of this group failed for want of room, or by a fault of the disk.
+    met_fault: Cell<bool>,
 }
 
 /// What the last group was like.
@@ -76,7 +81,8 @@ impl Worker {
         queue: Arc<Queue<Box<dyn Job>>>,
         flags: Arc<Flags>,
     ) -> Self {
-        Self { connection, chores, queue, flags, pace: Cell::default() }
+        let (pace, met_fault) = (Cell::default(), Cell::default());
+        Self { connection, chores, queue, flags, pace, met_fault }
     }
 
     /// Works until the queue is closed and empty; chores that are not done then stay undone.
@@ -105,6 +111,7 @@ impl Worker {
         let mut group = Group::default();
         group.push(job, bytes);
         let mut patience = self.pace.get().commit;
+        self.met_fault.set(false);
         let end = self.transact(&mut group, |group| {
             let more = group.jobs.len() < GROUP_JOBS
                 && group.bytes < GROUP_BYTES
@@ -113,6 +120,10 @@ impl Worker {
         });
         self.pace.set(Pace { jobs: group.jobs.len(), ..self.pace.get() });
         self.settle(&mut group, end);
+        if self.met_fault.get() {
+            // That its neighbours were stored says nothing of the next one like it.
+            self.flags.faulty.store(true, Ordering::Release);
+        }
         self.queue.release(group.bytes);
         group.jobs.into_iter().for_each(|job| job.answer());
     }
@@ -140,7 +151,6 @@ impl Worker {
         if let Err(failure) = self.execute("BEGIN IMMEDIATE") {
             return self.failed(End::NotBegun(failure));
         }
-        let changes = self.connection.total_changes();
         let mut index = 0;
         while let Some(job) = group.jobs.get_mut(index) {
             match self.attempt(job.as_mut()) {
@@ -163,16 +173,17 @@ impl Worker {
             return self.roll_back(failure.in_commit());
         }
         self.pace.set(Pace { commit: start.elapsed(), ..self.pace.get() });
-        if changes != self.connection.total_changes() {
-            self.flags.faulty.store(false, Ordering::Release);
-        }
         End::Committed
     }
 
     /// Runs one job in a savepoint; `false` if the whole transaction went with it.
     fn attempt(&self, job: &mut dyn Job) -> Outcome<bool> {
         self.execute("SAVEPOINT job")?;
-        if !job.run(&self.connection) {
+        let ran = job.run(&self.connection);
+        if ran == Ran::Faulty {
+            self.met_fault.set(true);
+        }
+        if ran != Ran::Done {
             if self.connection.is_autocommit() {
                 return Ok(false);
             }
