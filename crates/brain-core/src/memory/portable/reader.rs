@@ -131,16 +131,11 @@ impl<R: Read> ImportReader<R> {
     fn start(&mut self) -> Result<(), ImportError> {
         let place = self.scanner.place();
         let begin = self.scanner.chunk().map_err(|error| ImportError::io(error, place))?;
-        match begin {
-            [0xEF, 0xBB, 0xBF, ..] => self.scanner.pass(3),
-            [0xFE, 0xFF, ..] | [0xFF, 0xFE, ..] => {
-                return Err(self.syntax("this is UTF-16; save it as UTF-8"));
-            }
-            [b'P', b'K', 3, 4, ..] => {
-                return Err(self.syntax("this is a ZIP file; send the conversations.json in it"));
-            }
-            [0x1F, 0x8B, ..] => return Err(self.syntax("this is compressed; unpack it first")),
-            _ => {}
+        if let Some(what) = packed(begin) {
+            return Err(self.syntax(what));
+        }
+        if begin.starts_with(&[0xEF, 0xBB, 0xBF]) {
+            self.scanner.pass(3);
         }
         match self.peek()? {
             Some(b'[') => self.state = State::Foreign { is_first: true },
@@ -193,12 +188,12 @@ impl<R: Read> ImportReader<R> {
         }
         let Some(first) = self.peek()? else { return Err(self.truncated(CUT)) };
         match name.as_str() {
-            "format" => {
+            "format" if !self.has_format => {
                 let format: String = self.read(MAX_MEMBER_BYTES)?;
                 self.has_format = format == Document::FORMAT;
                 if self.has_format { Ok(()) } else { Err(self.format(NO_EXPORT)) }
             }
-            "v" => {
+            "v" if !self.has_version => {
                 let _: FormatVersion = self.read(MAX_MEMBER_BYTES)?;
                 self.has_version = true;
                 Ok(())
@@ -429,6 +424,20 @@ impl<R: Read> Iterator for ImportReader<R> {
             Err(_) => self.state = State::End,
         }
         Some(item)
+    }
+}
+
+/// What a file is that begins like this, if it is none of JSON in UTF-8 as it stands.
+fn packed(begin: &[u8]) -> Option<&'static str> {
+    match begin {
+        [0xFE, 0xFF, ..] | [0xFF, 0xFE, ..] | [b'[' | b'{', 0, ..] | [0, b'[' | b'{', ..] => {
+            Some("this is UTF-16 or UTF-32; save it as UTF-8")
+        }
+        [b'P', b'K', 3, 4, ..] => Some("this is a ZIP file; send the conversations.json in it"),
+        [0x1F, 0x8B, ..] | [0x28, 0xB5, 0x2F, 0xFD, ..] | [b'B', b'Z', b'h', ..] => {
+            Some("this is compressed; unpack it first")
+        }
+        _ => None,
     }
 }
 

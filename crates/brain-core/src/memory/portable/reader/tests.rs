@@ -74,7 +74,7 @@ fn what_is_no_export_is_refused_with_its_place() {
         let found = read(text.as_bytes());
         assert!(found.last().unwrap().starts_with(expected), "{text}: {found:?}");
     };
-    check("", "Syntax at 1:1: there is nothing");
+    check("", "Truncated at 1:1: there is nothing");
     check("PK\u{3}\u{4}", "Syntax at 1:1: this is a ZIP");
     check("hello", "Syntax at 1:6");
     check("7", "Format at 1:2: this is no export");
@@ -85,6 +85,8 @@ fn what_is_no_export_is_refused_with_its_place() {
     check(r#"{"format":"other","v":1}"#, "Format at 1:18: this is no export");
     check(r#"{"format":"codexd-memory","v":2,"new":"#, "Version at 1:31: format version 2");
     check(r#"{"format":"codexd-memory","v":1,"new":0}"#, "Format at 1:33: the document has");
+    check(r#"{"format":"codexd-memory","format":0"#, "Format at 1:27: the document has");
+    check(r#"{"format":"codexd-memory","v":1,"v":1}"#, "Format at 1:33: the document has");
     check("{\n\n\"format\":", "Truncated at 3:10: it ends in the middle");
     check("{\"format\":\"codexd-memory\"}", "Format at 1:27");
     let good = lines(&[session("a", "x")]);
@@ -103,7 +105,15 @@ fn what_is_no_export_is_refused_with_its_place() {
     );
     let deep = format!(r#"[{{"mapping":{}{}}}]"#, "[".repeat(300), "]".repeat(300));
     check(&deep, "Format at 1:");
-    for encoded in [&b"\xFE\xFF\0["[..], b"\xFF\xFE[\0", b"\x1F\x8B\x08\0"] {
+    for encoded in [
+        &b"\xFE\xFF\0["[..],
+        b"\xFF\xFE[\0",
+        b"[\0{\0",
+        b"\0[\0{",
+        b"\x1F\x8B\x08\0",
+        b"BZh9",
+        b"\x28\xB5\x2F\xFD",
+    ] {
         assert!(read(encoded)[0].starts_with("Syntax at 1:1: this is"));
     }
 }
