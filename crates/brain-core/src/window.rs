@@ -128,17 +128,36 @@ pub enum RecallState {
     Failed,
 }
 
-/// The newest message alone does not fit.
+/// The newest message does not fit, or what goes before every message leaves no room for one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the message needs about {needed_tokens} tokens with its prompt, and the model has room for \
-     {budget_tokens}; send less or choose a model with a larger context"
+    "{what} about {tokens} tokens, and the model has room for {budget_tokens}; {advice} or choose a \
+     model with a larger context",
+    what = self.what().0, tokens = self.what().1, advice = self.what().2
 )]
 pub struct WindowTooSmall {
+    /// Tokens of the system prompt.
+    pub system_tokens: u64,
+    /// Tokens of system prompt and tools.
+    pub fixed_tokens: u64,
     /// Tokens of system prompt, tools and the newest message.
     pub needed_tokens: u64,
     /// Tokens that there are.
     pub budget_tokens: u64,
+}
+
+impl WindowTooSmall {
+    /// What is too large, how many tokens it needs, and what helps.
+    fn what(&self) -> (&'static str, u64, &'static str) {
+        let Self { system_tokens, fixed_tokens, needed_tokens, budget_tokens } = *self;
+        if budget_tokens <= system_tokens {
+            ("the system prompt needs", system_tokens, "shorten it")
+        } else if budget_tokens <= fixed_tokens {
+            ("the system prompt and the tools need", fixed_tokens, "name fewer tools")
+        } else {
+            ("the message with what goes before it needs", needed_tokens, "send less")
+        }
+    }
 }
 
 /// Chooses the messages to send.

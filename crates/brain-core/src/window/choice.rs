@@ -189,7 +189,11 @@ fn mandatory(
     let (needed_tokens, budget_tokens) = ((fixed + newest).count, input.budget_tokens);
     match budget_tokens.checked_sub(needed_tokens) {
         Some(left) if !parts.is_empty() => Ok(Room(left)),
-        Some(_) | None => Err(WindowTooSmall { needed_tokens, budget_tokens }),
+        Some(_) | None => {
+            let (system_tokens, fixed_tokens) =
+                (counting.fixed(input.system, &[]).count, fixed.count);
+            Err(WindowTooSmall { system_tokens, fixed_tokens, needed_tokens, budget_tokens })
+        }
     }
 }
 

@@ -259,6 +259,12 @@ fn a_message_larger_than_the_budget_is_refused_and_does_not_stay_in_the_way() {
     let mut branch = branch(vec![Message::user("a"), Message::user("x".repeat(9_000))]);
     let refused = build(&input(&branch, 1_000)).unwrap_err();
     assert!(refused.needed_tokens > 2_000 && refused.budget_tokens == 1_000);
+    assert!(refused.to_string().starts_with("the message with"), "{refused}");
+    let system = "x".repeat(9_000);
+    let long = WindowInput { system: Some(&system), ..input(&branch[..1], 1_000) };
+    let refused = build(&long).unwrap_err().to_string();
+    assert!(refused.starts_with("the system prompt needs about"), "{refused}");
+    assert!(refused.contains("shorten it"), "{refused}");
     branch.push(entry(3, Message::assistant(""), EntryStatus::Failed));
     branch.push(entry(4, Message::user("b"), EntryStatus::Complete));
     let window = window(&branch, 1_000);
