@@ -90,7 +90,7 @@ fn open_database(
     use memory_sqlite::{SqliteConfig, SqliteStore, Synchronous};
     let synchronous = if database.full_sync { Synchronous::Full } else { Synchronous::Normal };
     let config = SqliteConfig { synchronous, ..SqliteConfig::new(&database.path) };
-    let store = SqliteStore::open(&config, clock).map_err(exit::of_database)?;
+    let store = SqliteStore::open(&config, clock).map_err(|error| exit::of_database(&error))?;
     let id = store.database_id();
     Ok((Arc::new(store), id))
 }

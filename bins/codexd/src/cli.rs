@@ -167,9 +167,7 @@ const ON_CONFLICT: Choices<OnConflict> =
 type Choices<T> = [(&'static str, T); 2];
 
 /// Reads one of some words.
-fn choice<T: Copy + Send + Sync>(
-    choices: &'static Choices<T>,
-) -> impl TypedValueParser<Value = T> + Clone {
+fn choice<T: Copy + Send + Sync>(choices: &'static Choices<T>) -> impl TypedValueParser<Value = T> {
     let words = PossibleValuesParser::new(choices.iter().map(|it| it.0));
     words.try_map(|word| {
         let meant = choices.iter().find(|it| it.0 == word);

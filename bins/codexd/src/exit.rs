@@ -35,11 +35,11 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<Code> {
 
 /// A database that cannot be opened, with what to do about it.
 #[cfg(feature = "sqlite")]
-pub(crate) fn of_database(error: memory_sqlite::OpenError) -> Failure {
+pub(crate) fn of_database(error: &memory_sqlite::OpenError) -> Failure {
     use memory_sqlite::OpenError;
-    let (code, advice) = match &error {
+    let (code, advice) = match error {
         OpenError::Folder(_) | OpenError::Database { .. } => (Code::DatabaseUnusable, "; "),
-        OpenError::Io { .. } => (Code::of_disk(&error, Code::DatabaseUnusable), "; "),
+        OpenError::Io { .. } => (Code::of_disk(error, Code::DatabaseUnusable), "; "),
         OpenError::NoFolder(_) => (Code::CannotWrite, "; make it, or "),
         OpenError::ReadOnly(_) => (Code::CannotWrite, "; allow it to, or "),
         OpenError::NotADatabase(_) => (Code::NotADatabase, "; move it away, or "),
