@@ -337,7 +337,7 @@ pub async fn meaning_and_words_are_fused(it: Subject) {
 
 /// A step of background work embeds some, and the last one finds nothing left.
 pub async fn embedding_comes_to_an_end(it: Subject) {
-    for n in 0..5 {
+    for n in 2..7 {
         it.say(&key("s"), &format!("entry {n}")).await;
     }
     let gateway = ScriptedLlm::new([]);

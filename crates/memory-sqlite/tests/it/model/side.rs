@@ -56,7 +56,7 @@ impl Side {
         Self { store: Arc::new(store), tokens: Vec::new(), opened: 0, appended: 9 }
     }
 
-    /// The text of a result, with tokens by their number and errors by their kind.
+    /// The text of a result, with tokens by their number, errors by their kind and no edition.
     fn show<T: Debug>(&mut self, result: Result<T, MemoryError>) -> String {
         let text = format!("{:?}", result.map_err(|error| error.kind()));
         let mut pieces = text.split("Token(");
@@ -66,7 +66,10 @@ impl Side {
             let number = self.number(Token::parse(token).unwrap());
             shown.push_str(&format!("Token({number}{rest}"));
         }
-        shown
+        let mut pieces = shown.split("Edition(");
+        let first = pieces.next().unwrap_or_default().to_owned();
+        let rest = pieces.map(|it| it.split_once(')').unwrap().1);
+        rest.fold(first, |shown, rest| shown + rest)
     }
 
     fn number(&mut self, token: Token) -> usize {
