@@ -95,7 +95,7 @@ async fn appends_are_known_and_what_was_said_is_found() {
     let left = store.unembedded("m", 9).await.unwrap();
     let texts: Vec<_> = left.iter().map(|it| it.text.as_str()).collect();
     assert_eq!(texts, ["where is the heron?", "it flew"]);
-    let away = |seq| Embedded { session: key("s"), seq, values: Arc::from([-1.0, 0.0].as_slice()) };
+    let away = |seq| Embedded { session: key("s"), seq, values: Arc::from([0.0, 1.0].as_slice()) };
     store.keep_embeddings("m", vec![away(Seq(1)), away(Seq(4))]).await.unwrap();
     let close = QueryVector { model: "m".into(), values: Arc::from([1.0, 0.0].as_slice()) };
     let search = Search { vector: Some(close), ..Search::words("", 1) };
