@@ -75,7 +75,7 @@ async fn an_extended_session_keeps_what_it_has() {
     let server = Server::start();
     let store = store(&server.url());
     let a = key("a");
-    let first = append(None, Expect::Absent, "entry 1");
+    let first = append(None, Expect::Absent, "what was said first");
     let appended = store.append(&a, first.clone()).await.unwrap();
     let embedded = Embedded { session: a.clone(), seq: Seq(1), values: [1.0, 0.0].into() };
     store.keep_embeddings("model", vec![embedded]).await.unwrap();

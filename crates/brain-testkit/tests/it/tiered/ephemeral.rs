@@ -5,9 +5,9 @@ use std::{sync::Arc, time::Duration};
 use brain_core::{
     ids::{IdempotencyKey, Seq},
     memory::{
-        Catalog, Expect, ExportPart, Fence, Forget, Idempotency, InMemoryStore, ListOptions,
-        MemoryClass, MemoryErrorKind, NewSession, OpenTurn, Opened, PageKey, Portable, ReadOptions,
-        Recall, Search, SessionLog, SessionPatch, TurnIndex, TurnState, Turns, Upkeep,
+        Catalog, Expect, ExportPart, Fence, Forget, Idempotency, ListOptions, MemoryClass,
+        MemoryErrorKind, NewSession, OpenTurn, Opened, PageKey, Portable, ReadOptions, Recall,
+        Search, SessionLog, SessionPatch, TurnIndex, TurnState, Turns, Upkeep,
     },
     time::Clock,
 };
@@ -16,9 +16,7 @@ use futures_util::TryStreamExt;
 
 use super::{
     chaos::Mood,
-    fixture::{
-        Fixture, HOUR, ann, append, brief, closing, join, key, opening, started, texts, until,
-    },
+    fixture::{Fixture, HOUR, ann, append, brief, closing, key, opening, started, texts, until},
 };
 
 fn all() -> ListOptions {
@@ -88,17 +86,6 @@ async fn a_turn_opens_lives_and_ends_there() {
     assert_eq!(other.store.close(close).await.unwrap().state, TurnState::Completed);
     assert_eq!(texts(&it.unverified(&key("e")).await), ["q", "a"]);
     assert_eq!(it.durable.scan(&key("e"), Seq(0), 9).await.unwrap(), []);
-}
-
-#[tokio::test]
-async fn the_turns_of_another_database_on_the_same_hot_tier_are_not_ours() {
-    let it = Fixture::new();
-    let open = opening(&key("e"), Expect::Absent, None, "q");
-    started(&it.store, OpenTurn { create: Some(brief()), ..open }).await;
-    let durable = Arc::new(InMemoryStore::new(it.clock.clone()));
-    let other = join(it.hot.clone(), durable, it.clock.clone());
-    assert_eq!(other.unfinished().await.unwrap(), []);
-    assert_eq!(it.store.unfinished().await.unwrap().len(), 1);
 }
 
 #[tokio::test]
