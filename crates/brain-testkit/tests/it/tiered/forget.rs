@@ -5,13 +5,14 @@ use std::time::Duration;
 use brain_core::{
     ids::Seq,
     memory::{Catalog, Forget, MemoryErrorKind, ReadOptions, SessionCache, SessionLog, Upkeep},
+    time::Clock,
 };
 use brain_testkit::Operation;
 use futures_util::poll;
 
 use super::{
     chaos::Mood,
-    fixture::{Fixture, key, texts, until},
+    fixture::{Fixture, HOUR, key, texts, until},
 };
 
 /// Lets time pass until it has come about.
@@ -38,6 +39,52 @@ async fn nothing_is_pending_where_both_tiers_work() {
     it.inner.fill(&key("s"), &old).await.unwrap();
     assert_eq!(it.inner.cached(&key("s"), ReadOptions::newest(0)).await.unwrap(), None);
     assert_eq!(it.store.read(&key("s"), ReadOptions::newest(9).unverified()).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn what_is_used_keeps_its_copy() {
+    let it = Fixture::new();
+    it.say(&key("s"), "hi").await;
+    it.warm(&key("s")).await;
+    let used = Forget::IfIdleSince(it.clock.now());
+    let refused = it.store.forget(&key("s"), used).await.unwrap_err();
+    assert_eq!(refused.kind(), MemoryErrorKind::Conflict);
+    assert!(it.has_copy(&key("s")).await, "no copy and no tombstone was touched");
+    assert_eq!(it.durable.unsettled(9).await.unwrap(), []);
+    assert_eq!(it.store.pending(&key("s")).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn of_an_ephemeral_session_the_hot_tier_says_whether_it_is_used() {
+    let it = Fixture::new();
+    it.ephemeral(&key("e")).await;
+    it.clock.advance(Duration::from_secs(60));
+    let idle = Forget::IfIdleSince(it.clock.now());
+    it.say(&key("e"), "hi").await;
+    let refused = it.store.forget(&key("e"), idle).await.unwrap_err();
+    assert_eq!(refused.kind(), MemoryErrorKind::Conflict);
+    assert_eq!(it.unverified(&key("e")).await.entries.len(), 1);
+    let said_at = it.clock.now();
+    until(async || it.durable.session(&key("e")).await.unwrap().unwrap().updated_at == said_at)
+        .await;
+    it.clock.advance(Duration::from_secs(60));
+    let idle = Forget::IfIdleSince(it.clock.now());
+    it.hot.turns(Mood::Dead);
+    let away = it.store.forget(&key("e"), idle).await.unwrap_err();
+    assert_eq!(away.kind(), MemoryErrorKind::Unavailable);
+    it.hot.turns(Mood::Well);
+    assert_eq!(it.store.forget(&key("e"), idle).await.unwrap().erased, 1);
+    assert_eq!(it.store.session(&key("e")).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn what_has_expired_is_forgotten_by_age() {
+    let it = Fixture::new();
+    it.ephemeral(&key("e")).await;
+    it.clock.advance(HOUR * 2);
+    let idle = Forget::IfIdleSince(it.clock.now());
+    it.store.forget(&key("e"), idle).await.unwrap();
+    assert_eq!(it.store.session(&key("e")).await.unwrap(), None);
 }
 
 #[tokio::test]
