@@ -18,7 +18,7 @@ mod rank;
 mod survey;
 mod words;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt::Write as _};
 
 pub use self::{
     embedding::{EmbedFailure, embed, embed_some, query_vector},
@@ -30,7 +30,6 @@ pub use self::{
 use crate::{
     chat::Role,
     memory::{EntryBody, EntryStatus},
-    time::Timestamp,
 };
 
 /// What an index keeps of an entry.
@@ -46,10 +45,8 @@ impl Document {
     /// What to keep of an entry; `None` if it is not to be found.
     #[must_use]
     pub fn of(body: &EntryBody) -> Option<Self> {
-        let text = text_of(body)?;
-        let date = words(&date_of(body.created_at));
-        let asks = text.trim_end().ends_with(['?', '？', '؟']);
-        Some(Self { words: words(&text).into_iter().chain(date).collect(), asks })
+        let (words, asks) = said(body)?;
+        Some(Self { words: words.into_iter().collect(), asks })
     }
 
     /// Which of a query's words it holds; bit n: word n, of at most [`MAX_TERMS`].
@@ -59,6 +56,18 @@ impl Document {
         let held = held.filter(|(_, word)| self.words.contains(*word));
         held.fold(0, |mask, (bit, _)| mask | 1 << bit)
     }
+}
+
+/// The words of an entry's text and of its date, and whether it ends with a question.
+pub(crate) fn said(body: &EntryBody) -> Option<(Vec<String>, bool)> {
+    let mut text = text_of(body)?;
+    let asks = text.trim_end().ends_with(['?', '？', '؟']);
+    // A date as people write it in a question: `8 May 2023`.
+    if let Ok(time) = jiff::Timestamp::from_millisecond(body.created_at.as_millis()) {
+        // Writing to a string does not fail.
+        write!(text, "\n{}", time.strftime("%-d %B %Y")).ok();
+    }
+    Some((words(&text), asks))
 }
 
 /// The text by which an entry is found; `None` if it is not to be found.
@@ -82,13 +91,6 @@ pub fn query_words(text: &str) -> Vec<String> {
     let mut distinct = words(text);
     distinct.retain(|word| seen.len() < MAX_TERMS && seen.insert(word.clone()));
     distinct
-}
-
-/// A date as people write it in a question: `8 May 2023`.
-fn date_of(time: Timestamp) -> String {
-    jiff::Timestamp::from_millisecond(time.as_millis())
-        .map(|time| time.strftime("%-d %B %Y").to_string())
-        .unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -50,8 +50,8 @@ impl Reader {
     fn new() -> Self {
         Self {
             stemmer: Stemmer::create(Algorithm::English),
-            words: Vec::new(),
-            word: String::new(),
+            words: Vec::with_capacity(16),
+            word: String::with_capacity(32),
             apostrophe: None,
             unspaced: None,
         }

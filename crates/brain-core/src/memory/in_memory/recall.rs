@@ -24,8 +24,7 @@ use crate::{
         Search, Unembedded,
     },
     recall::{
-        Conversation, Document, Place, REACH, Ranked, Survey, Vector, closeness, query_words,
-        text_of,
+        self, Conversation, Place, REACH, Ranked, Survey, Vector, closeness, query_words, text_of,
     },
 };
 
@@ -45,9 +44,10 @@ pub(super) struct Terms {
 impl Terms {
     /// Those of an entry; `None` if it is not to be found.
     fn of(body: &EntryBody) -> Option<Arc<Self>> {
-        let Document { words, asks } = Document::of(body)?;
+        let (words, asks) = recall::said(body)?;
         let mut words: Vec<u64> = words.iter().map(|it| number_of(it)).collect();
         words.sort_unstable();
+        words.dedup();
         Some(Arc::new(Self { words: words.into(), asks }))
     }
 
