@@ -1,6 +1,6 @@
 //! How commands end: where errors of all kinds become one failure with a code.
 
-use std::{error::Error, io, iter::successors};
+use std::{error::Error, io};
 
 use brain_core::memory::{MemoryError, MemoryErrorKind};
 use brain_tokio::Held;
@@ -51,7 +51,8 @@ pub(crate) fn of_database(error: &memory_sqlite::OpenError) -> Failure {
     let advice = format!("{advice}set SQLITE_DB_PATH to another file");
     let failure = Failure::new(code, format!("{error}{advice}"));
     // What was done when it failed is said already.
-    let cause = successors(error.source(), |&it| it.source()).last().map(ToString::to_string);
+    let cause =
+        std::iter::successors(error.source(), |&it| it.source()).last().map(ToString::to_string);
     cause.into_iter().fold(failure, Failure::with_source)
 }
 
