@@ -338,7 +338,7 @@ pub async fn meaning_and_words_are_fused(it: Subject) {
 /// A step of background work embeds some, and the last one finds nothing left.
 pub async fn embedding_comes_to_an_end(it: Subject) {
     for n in 2..7 {
-        it.say(&key("s"), &format!("entry {n}")).await;
+        it.say(&key("s"), &format!("another entry {n}")).await;
     }
     let gateway = ScriptedLlm::new([]);
     let mut steps = Vec::new();
@@ -351,8 +351,8 @@ pub async fn embedding_comes_to_an_end(it: Subject) {
     }
     assert_eq!(steps, [2, 2, 1]);
     assert_eq!(it.unembedded("scripted").await, []);
-    let vector = Some(query_vector(&gateway, "scripted", "entry 3").await.unwrap());
+    let vector = Some(query_vector(&gateway, "scripted", "another entry 3").await.unwrap());
     let search = Search { vector, ..Search::words("", 10) };
     let hits = it.store.search(&ann(), &search).await.unwrap();
-    assert_eq!((hits.len(), said(&hits)[0].as_str()), (5, "entry 3"));
+    assert_eq!((hits.len(), said(&hits)[0].as_str()), (5, "another entry 3"));
 }
