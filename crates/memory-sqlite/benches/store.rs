@@ -115,7 +115,8 @@ fn search_by_meaning_in_sessions(bencher: Bencher<'_, '_>, sessions: usize) {
     for first in (0..sessions).step_by(1_000) {
         let keys: Vec<_> = (first..sessions.min(first + 1_000)).map(Bench::key).collect();
         let appends = keys.iter().map(|key| bench.store.append(key, bench.append(0, None)));
-        bench.runtime.block_on(join_all(appends)).into_iter().for_each(|it| drop(it.unwrap()));
+        let appended = bench.runtime.block_on(join_all(appends));
+        assert!(appended.iter().all(Result::is_ok));
         let vector = |(n, session)| Embedded { session, seq: Seq(1), values: vector(first + n) };
         let vectors = keys.into_iter().enumerate().map(vector).collect();
         bench.runtime.block_on(bench.store.keep_embeddings("m", vectors)).unwrap();
