@@ -35,8 +35,8 @@ const LOADING: Duration = Duration::from_secs(60);
 /// Less free disk than this is worth a word.
 const LITTLE_DISK: u64 = 512 << 20;
 /// What to do about a Redis that does not answer.
-const AWAY: &str = "it heals by itself once Redis answers; if Redis runs there, look at host, \
-                    port and TLS (rediss://) in REDIS_URL";
+const AWAY: &str = "it heals by itself once Redis answers as it should; if Redis runs there, look at \
+                    host, port and TLS (rediss://) in REDIS_URL, and at its ACL";
 /// What to do about a Redis that answers no.
 const REFUSED: &str = "it does not heal by itself: change REDIS_URL, or what this Redis allows";
 

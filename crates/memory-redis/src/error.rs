@@ -126,6 +126,13 @@ impl Fault {
         Self { kind: MemoryErrorKind::Unavailable, says, address: String::new(), source: None }
     }
 
+    /// Whether an error says that the user of `REDIS_URL` may not do this.
+    pub(crate) fn is_forbidden(error: &MemoryError) -> bool {
+        let fault = error.source().and_then(|it| it.downcast_ref::<Self>());
+        let said = fault.and_then(|it| it.source.as_ref());
+        said.is_some_and(|it| Code::of(it) == Code::NoPermission)
+    }
+
     /// The same, naming the server.
     pub(crate) fn at(self, address: &str) -> Self {
         Self { address: address.to_owned(), ..self }
@@ -240,6 +247,12 @@ impl Code {
         {
             return Self::WrongLogin;
         }
+        // Redis 7, then 6.2, of a command inside a script.
+        if text.starts_with("ACL failure in script")
+            || text.contains("The user executing the script")
+        {
+            return Self::NoPermission;
+        }
         let words = text.split_whitespace().map(|it| it.trim_start_matches('-'));
         let inside = text.contains("user_script").then(|| words.filter_map(named).next());
         inside.flatten().unwrap_or(Self::Other)
@@ -301,9 +314,11 @@ impl Code {
                 (Backend, "it wants a password: write REDIS_URL=redis://:PASSWORD@HOST:PORT")
             }
             Self::WrongLogin => (Backend, "it refuses the name or the password of REDIS_URL"),
-            Self::NoPermission => {
-                (Backend, "the user of REDIS_URL may not run a command that is needed; see ACL")
-            }
+            Self::NoPermission => (
+                Unavailable,
+                "its ACL keeps the user of REDIS_URL from a command or key that is needed; see \
+                 ACL GETUSER",
+            ),
             Self::Protected => (
                 Backend,
                 "it is in protected mode: give it a password, and write it into REDIS_URL",

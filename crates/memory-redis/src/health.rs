@@ -1,12 +1,24 @@
 //! What the store can do, and how Redis is.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use brain_core::memory::{Health, MemoryCapabilities, MemoryError, MemoryStore, TierHealth};
 use redis::Value;
 
-use crate::store::RedisStore;
+use crate::{
+    error::Fault,
+    scripts,
+    store::{RedisStore, millis},
+};
 
-const CHECK: &str = "write in time";
+const CHECK: &str = "try what a turn needs";
+const ASK: &str = "ask how Redis is";
+/// What stands for what `INFO` would say.
+const UNKNOWN: &str = "its persistence and eviction policy cannot be read: its ACL keeps the user of \
+                       REDIS_URL from INFO";
+/// How long what was tried is kept.
+const KEPT: Duration = Duration::from_secs(1);
 
 #[async_trait]
 impl MemoryStore for RedisStore {
@@ -15,13 +27,16 @@ impl MemoryStore for RedisStore {
     }
 
     async fn health(&self) -> Result<Health, MemoryError> {
-        let mut write = redis::cmd("SET");
-        write.arg(self.keys.probe()).arg("").arg("PX").arg(1000);
-        self.pool.command(CHECK, write, true).await?;
-        let info = self.pool.command(CHECK, redis::cmd("INFO"), false).await?;
-        let info = text(&info);
-        let tier = TierHealth::well("redis");
-        Ok(Health::of(TierHealth { problem: problem(&info), note: Some(self.note(&info)), ..tier }))
+        let (keys, args) = (self.keys.probes(), vec![millis(KEPT)]);
+        self.pool.script(CHECK, &scripts::PROBE, &keys, args, true).await?;
+        let info = match self.pool.command(ASK, redis::cmd("INFO"), false).await {
+            Ok(info) => Some(text(&info)),
+            Err(error) if Fault::is_forbidden(&error) => None,
+            Err(error) => return Err(error),
+        };
+        let problem = info.as_deref().and_then(problem);
+        let note = Some(self.note(info.as_deref()));
+        Ok(Health::of(TierHealth { problem, note, ..TierHealth::well("redis") }))
     }
 }
 
@@ -54,26 +69,32 @@ fn problem(info: &str) -> Option<String> {
 
 impl RedisStore {
     /// What an operator should know of this Redis.
-    fn note(&self, info: &str) -> String {
-        let keeps = if field(info, "aof_enabled") == Some("1") {
-            "Redis keeps an append-only file: a restart loses as little as its appendfsync allows"
-        } else {
-            "Redis keeps no append-only file: a restart loses what is newer than its last snapshot"
-        };
-        let full = match (field(info, "maxmemory"), field(info, "maxmemory_policy")) {
-            (Some("0") | None, _) => "it has no maxmemory".to_owned(),
-            (Some(_), Some("noeviction")) => "a full Redis refuses what is new".to_owned(),
-            (Some(_), policy) => {
-                let policy = policy.unwrap_or("unknown");
-                format!("a full Redis evicts sessions ({policy}); set maxmemory-policy noeviction")
-            }
-        };
+    fn note(&self, info: Option<&str>) -> String {
+        let keeps = info.map_or_else(|| UNKNOWN.to_owned(), keeps);
         let ends = match self.ttl {
             Some(ttl) => {
                 format!("what it holds of a session ends {} s after the last append", ttl.as_secs())
             }
             None => "what it holds has no TTL".to_owned(),
         };
-        format!("{keeps}; {full}; {ends}")
+        format!("{keeps}; {ends}")
     }
+}
+
+/// How Redis keeps what it holds, by what `INFO` says.
+fn keeps(info: &str) -> String {
+    let keeps = if field(info, "aof_enabled") == Some("1") {
+        "Redis keeps an append-only file: a restart loses as little as its appendfsync allows"
+    } else {
+        "Redis keeps no append-only file: a restart loses what is newer than its last snapshot"
+    };
+    let full = match (field(info, "maxmemory"), field(info, "maxmemory_policy")) {
+        (Some("0") | None, _) => "it has no maxmemory".to_owned(),
+        (Some(_), Some("noeviction")) => "a full Redis refuses what is new".to_owned(),
+        (Some(_), policy) => {
+            let policy = policy.unwrap_or("unknown");
+            format!("a full Redis evicts sessions ({policy}); set maxmemory-policy noeviction")
+        }
+    };
+    format!("{keeps}; {full}")
 }

@@ -13,7 +13,8 @@
 //! | `P:t:TURN` | string | which session a turn belongs to |
 //! | `P:{turns}:open`, `P:{turns}:over` | sorted set | turns by when they were opened, or ended |
 //! | `P:sessions` | sorted set | sessions by when they were last known to change |
-//! | `P:forgotten` | sorted set | sessions whose copies elsewhere are not known to be erased |
+//! | `P:forgotten` | sorted set | sessions whose copies elsewhere are not known to be erased; a day |
+//! | `P:{probe}:…` | any | what a check of health has written; a second |
 //!
 //! `P` is the configured prefix. In front of a database it is the prefix, a colon and the database's
 //! id, so that databases never meet; what a Redis alone has kept is moved there before it is used.
@@ -140,8 +141,9 @@ impl Keys {
         self.of_all("sessions")
     }
 
-    pub(crate) fn probe(&self) -> Vec<u8> {
-        self.of_all("probe")
+    /// What a check of health writes: a text, a hash and a sorted set.
+    pub(crate) fn probes(&self) -> [Vec<u8>; 3] {
+        ["{probe}:text", "{probe}:hash", "{probe}:set"].map(|it| self.of_all(it))
     }
 
     pub(crate) fn forgotten(&self) -> Vec<u8> {

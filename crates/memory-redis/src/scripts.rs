@@ -40,6 +40,8 @@ scripts! {
     NOTE = "lua/note.lua";
     MOVE = "lua/move.lua";
     TOUCH = "lua/touch.lua";
+    /// What a check of health does.
+    PROBE = "lua/probe.lua";
     PRUNE = "lua/prune.lua";
     PAGE = "lua/page.lua";
     END = "lua/end.lua";

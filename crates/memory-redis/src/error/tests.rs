@@ -48,7 +48,17 @@ fn replies_become_kinds() {
         ("WRONGTYPE Operation against a key holding the wrong kind of value", Corrupt),
         ("NOAUTH Authentication required.", Backend),
         ("WRONGPASS invalid username-password pair or user is disabled.", Backend),
-        ("NOPERM this user has no permissions to run the 'evalsha' command", Backend),
+        ("NOPERM this user has no permissions to run the 'evalsha' command", Unavailable),
+        (
+            "ERR ACL failure in script: User u has no permissions to run the 'hset' command \
+             script: f, on @user_script:1.",
+            Unavailable,
+        ),
+        (
+            "ERR Error running script (call to f_0): @user_script:1: The user executing the script \
+             can't run this command or subcommand",
+            Unavailable,
+        ),
         ("DENIED Redis is running in protected mode", Backend),
         ("MOVED 3999 127.0.0.1:6381", Backend),
         ("CROSSSLOT Keys in request don't hash to the same slot", Backend),

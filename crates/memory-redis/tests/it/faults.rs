@@ -5,4 +5,5 @@
 pub(crate) mod cuts;
 mod eviction;
 mod outages;
+mod permissions;
 mod refusals;

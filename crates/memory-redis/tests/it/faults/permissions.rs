@@ -1,0 +1,77 @@
+//! A Redis whose ACL does not let the user of its URL do everything.
+
+use brain_core::memory::{
+    Catalog, Expect, ListOptions, MemoryErrorKind, MemoryStore, ReadOptions, SessionLog,
+};
+use brain_testkit::redis::Server;
+use memory_redis::RedisStore;
+
+use crate::harness::{ann, append, begin, fails_saying, key, next, store};
+
+/// A store on this server as a user of these rights.
+fn store_as(server: &Server, rights: &[&str]) -> RedisStore {
+    let user = [&["ACL", "SETUSER", "limited", "reset", "on", ">pw"], rights].concat();
+    assert_eq!(server.ask(&user).text(), "OK");
+    store(&server.url().replacen("://", "://limited:pw@", 1))
+}
+
+/// Whoever may run no script can take no turn, and health says so.
+#[tokio::test]
+async fn a_user_who_may_not_do_what_turns_need_is_told_so_by_health_too() {
+    let server = Server::start();
+    let a = key("a");
+    for rights in [
+        &["~*", "+@all", "-@scripting"][..],
+        &["~other:*", "+@all"],
+        &["~*", "+@all", "-hset"],
+        &["~*", "+@all", "-@sortedset"],
+        &["~*", "+@read", "+@connection", "+@scripting", "+info"],
+    ] {
+        let store = store_as(&server, rights);
+        let kind = fails_saying(store.health(), "its ACL keeps the user").await;
+        assert_eq!(kind, MemoryErrorKind::Unavailable, "{rights:?}");
+        let first = store.append(&a, append(None, Expect::Absent, "no"));
+        let kind = fails_saying(first, "its ACL keeps the user").await;
+        assert_eq!(kind, MemoryErrorKind::Unavailable, "{rights:?}");
+    }
+    let sessions = server.ask(&["KEYS", "*:s:*"]).array();
+    assert!(sessions.is_empty(), "{sessions:?}");
+}
+
+/// As servers that others manage have it: no `INFO`, and everything works.
+#[tokio::test]
+async fn a_user_who_may_not_ask_how_redis_is_is_no_problem() {
+    let server = Server::start();
+    let store = store_as(&server, &["~codexd:*", "+@all", "-@dangerous", "-@admin"]);
+    let after = begin(&store, "a").await;
+    store.append(&key("a"), next(after, "more")).await.unwrap();
+    store.read(&key("a"), ReadOptions::newest(9)).await.unwrap().unwrap();
+    assert_eq!(store.list(&ann(), ListOptions { before: None, limit: 9 }).await.unwrap().len(), 1);
+    let health = store.health().await.unwrap();
+    assert!(!health.is_degraded(), "{health:?}");
+    let note = health.tiers[0].note.as_deref().unwrap();
+    assert!(note.contains("cannot be read") && note.contains("INFO"), "{note}");
+}
+
+/// Health says what is wrong, and not that it was slow.
+#[tokio::test]
+async fn a_wrong_password_is_called_one() {
+    let server = Server::start();
+    let _right = store_as(&server, &["~*", "+@all"]);
+    let wrong = store(&server.url().replacen("://", "://limited:no@", 1));
+    let error = wrong.health().await.unwrap_err();
+    let said = crate::harness::said(&error);
+    assert!(said.contains("the name or the password"), "{said}");
+    assert!(!said.contains("time"), "{said}");
+}
+
+/// What a check of health has tried is gone a moment later.
+#[tokio::test]
+async fn a_check_of_health_leaves_nothing() {
+    let server = Server::start();
+    store(&server.url()).health().await.unwrap();
+    for probe in server.ask(&["KEYS", "*"]).array() {
+        let left = server.ask(&["PTTL", &probe.text()]).integer();
+        assert!((0..=1000).contains(&left), "{}: {left}", probe.text());
+    }
+}
