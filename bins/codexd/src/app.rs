@@ -1,6 +1,10 @@
 //! The wiring: which store and which gateways a configuration means. The only file that names them.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use async_trait::async_trait;
@@ -206,6 +210,15 @@ impl HealthCheck for LocalModel {
             Some(problem) => Err(problem),
         }
     }
+}
+
+/// Whether `model` is the name of the local model in this file.
+pub(crate) fn is_local_model(model: &str, file: &Path) -> bool {
+    #[cfg(feature = "local")]
+    let name = llm_local::chat_id(file);
+    #[cfg(not(feature = "local"))]
+    let name = file.display().to_string();
+    model.eq_ignore_ascii_case(&name)
 }
 
 /// Tells the local model's engine how many threads it may use; the process must have one yet.

@@ -191,6 +191,7 @@ impl Config {
             warnings: Vec::new(),
         };
         reader.look_at_models(provider);
+        reader.look_at_local_models(provider, &config.local.chat_model);
         reader.look_at_the_rest();
         if reader.problems.is_empty() {
             return Ok(Self { warnings: reader.warnings, ..config });

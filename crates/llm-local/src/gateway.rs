@@ -279,9 +279,11 @@ fn is(id: &str, model: &str) -> bool {
     model.is_empty() || model.eq_ignore_ascii_case(id)
 }
 
-/// `SmolLM2-135M-Instruct.Q4_1.gguf` is `smollm2-135m-instruct`: how a file is quantised is not
-/// the model's name.
-fn chat_id(path: &Path) -> String {
+/// The name of the chat model in this file, whose case does not matter:
+/// `SmolLM2-135M-Instruct.Q4_1.gguf` is `smollm2-135m-instruct`. How a file is quantised is not the
+/// model's name.
+#[must_use]
+pub fn chat_id(path: &Path) -> String {
     let stem = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy();
     let name = match stem.rsplit_once(['.', '-']) {
         Some((name, quantisation)) if is_quantisation(quantisation) => name,

@@ -39,6 +39,6 @@ mod weights;
 
 pub use crate::{
     config::LocalConfig,
-    gateway::{LocalGateway, LocalStatus, ModelStatus},
+    gateway::{LocalGateway, LocalStatus, ModelStatus, chat_id},
     threads::{ThreadsError, default_threads, limit_threads},
 };

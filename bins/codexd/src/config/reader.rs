@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use client_commands::is_gguf;
 use nix::unistd::{AccessFlags, access};
 use secrecy::SecretString;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
@@ -302,6 +303,22 @@ impl<'a> Reader<'a> {
                     "{name}: the provider of `{model}` is not configured; openai needs \
                      OPENAI_API_KEY, or OPENAI_BASE_URL"
                 ));
+            }
+        }
+    }
+
+    /// Names that the local model does not have, if its file is there.
+    pub(super) fn look_at_local_models(&mut self, provider: Provider, file: &Path) {
+        for name in ["MODEL", "SUMMARY_MODEL"] {
+            let model = self.settings.get(name).unwrap_or_default();
+            let asked = match model.split_once('/') {
+                Some(("local", asked)) => asked,
+                None if provider == Provider::Local && name == "MODEL" => model,
+                Some(_) | None => continue,
+            };
+            if !asked.is_empty() && is_gguf(file) && !app::is_local_model(asked, file) {
+                let file = file.display();
+                self.wrong(format!("{name}: `{model}` is not the local model, which is {file}"));
             }
         }
     }

@@ -133,6 +133,20 @@ fn a_model_needs_a_provider_that_can_be_asked() {
 }
 
 #[test]
+fn the_local_model_has_one_name() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("Little.Q4_1.gguf");
+    fs::write(&file, "GGUF").unwrap();
+    let local = ("LOCAL_MODEL_PATH", file.to_str().unwrap());
+    for good in ["little", "local/LITTLE"] {
+        assert_eq!(problems(&[local, ("MODEL", good)]), [""; 0], "{good}");
+    }
+    let found = problems(&[local, ("MODEL", "other"), ("SUMMARY_MODEL", "local/other")]);
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found.iter().all(|it| it.contains("is not the local model")), "{found:?}");
+}
+
+#[test]
 fn no_secret_is_shown() {
     let home = Home::new();
     let secrets =
