@@ -210,7 +210,7 @@ fn what_a_redis_alone_kept_goes_to_the_first_database() {
     assert_eq!(all, ["brief", "kept", "other"], "{both:?}");
     for (daemon, own) in [&a, &b].into_iter().zip(&both) {
         for id in own {
-            assert_eq!(said(daemon, id), [id.clone()]);
+            assert_eq!(said(daemon, id), std::slice::from_ref(id));
             say(&daemon.url, id, "more");
             assert_eq!(said(daemon, id), [id.clone(), "more".to_owned()]);
         }
