@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 use crate::{error::Outcome, rows};
 
 /// Raised when words are told apart in another way: then everything is indexed anew.
-const VERSION: &str = "1";
+const VERSION: &str = "2";
 /// Entries that are indexed between two looks at the table.
 const BATCH: usize = 256;
 /// Pages of the index that are rewritten in one step of erasing.
@@ -139,9 +139,9 @@ pub(crate) fn bring_up_to_date(connection: &Connection) -> Outcome<()> {
     indexed
 }
 
+/// What was embedded stays so: vectors are of texts, not of words.
 fn index_all(connection: &Connection) -> Outcome<()> {
-    let sql = "UPDATE messages SET words = NULL, asks = NULL, model = NULL WHERE words IS NOT NULL";
-    connection.execute(sql, [])?;
+    connection.execute("INSERT INTO recall_words (recall_words) VALUES ('delete-all')", [])?;
     let mut after = 0;
     loop {
         let entries = entries_after(connection, after)?;
@@ -152,6 +152,7 @@ fn index_all(connection: &Connection) -> Outcome<()> {
         }
         complete(connection)?;
     }
+    count_again(connection)?;
     let sql = "INSERT OR REPLACE INTO metadata (key, value) VALUES ('recall_version', ?1)";
     connection.execute(sql, [VERSION])?;
     Ok(())
@@ -173,10 +174,25 @@ fn index_again(connection: &Connection, entry: &Stored) -> Outcome<()> {
         document.is_some(),
     ))?;
     let Some(document) = document else { return Ok(()) };
-    let mut added = Findable::default();
-    added.add(&document);
-    count(connection, entry.session, added)?;
     add(connection, &entry.owner, entry.message, &document)
+}
+
+/// Says of sessions and owners how much of them can be found, and of vectors where they stand.
+fn count_again(connection: &Connection) -> Outcome<()> {
+    connection.execute_batch(
+        "UPDATE messages SET model = NULL WHERE words IS NULL AND model IS NOT NULL; \
+         UPDATE recall_vectors SET place = m.place FROM messages m \
+             WHERE m.session = recall_vectors.session AND m.seq = recall_vectors.seq \
+                 AND m.place <> recall_vectors.place; \
+         UPDATE sessions SET (findable, words) = \
+             (SELECT count(m.words), coalesce(sum(m.words), 0) FROM messages m \
+              WHERE m.session = sessions.id) WHERE owner <> X''; \
+         DELETE FROM recall_owners; \
+         INSERT INTO recall_owners (owner, sessions, entries, words) \
+             SELECT owner, count(*), sum(findable), sum(words) FROM sessions \
+             WHERE owner <> X'' AND 0 < findable GROUP BY owner",
+    )?;
+    Ok(())
 }
 
 /// An entry, whose it is, and what it says; nothing if that does not decode.

@@ -89,16 +89,38 @@ async fn corrupt_entries_do_not_keep_others_from_being_embedded() {
 async fn an_index_of_other_words_is_made_anew() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
-    store.append(&key("s"), say("a heron", None, Expect::Absent)).await.unwrap();
+    let drafts = ["lost", "a heron", "an egret"].map(draft).into();
+    store.append(&key("s"), Append { drafts, ..say("s", None, Expect::Absent) }).await.unwrap();
+    store.append(&key("t"), say("a heron", None, Expect::Absent)).await.unwrap();
+    let vector = |it: Unembedded| Embedded {
+        session: it.session,
+        seq: it.seq,
+        values: Arc::from([0.6, 0.8].as_slice()),
+    };
+    let due = store.unembedded("m", 9).await.unwrap();
+    store.keep_embeddings("m", due.into_iter().map(vector).collect()).await.unwrap();
     drop(store);
     let connection = Connection::open(folder.path().join("memory.db")).unwrap();
     let sql = "UPDATE metadata SET value = 'older' WHERE key = 'recall_version'; \
-               DELETE FROM recall_words WHERE rowid = 1";
+               DELETE FROM recall_words WHERE rowid = 2; \
+               UPDATE messages SET words = 1 WHERE id = 4; \
+               UPDATE messages SET json = '{' WHERE id = 1";
     connection.execute_batch(sql).unwrap();
-    drop(connection);
     let store = open(folder.path());
-    assert_eq!(said(&store, "herons").await, ["a heron"]);
-    assert_eq!(traces(folder.path()), [1, 0, 1, 4]);
+    assert_eq!(said(&store, "herons").await, ["a heron", "a heron", "an egret"]);
+    assert_eq!(said(&store, "lost").await, [""; 0]);
+    // Vectors stay, and stand where their entries do.
+    assert_eq!(store.unembedded("m", 9).await.unwrap(), []);
+    let numbers = |sql: &str| -> Vec<i64> {
+        let mut statement = connection.prepare(sql).unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    };
+    assert_eq!(numbers("SELECT place FROM recall_vectors ORDER BY session, seq"), [1, 2, 1]);
+    assert_eq!(numbers("SELECT place FROM messages ORDER BY id"), [0, 1, 2, 1]);
+    assert_eq!(numbers("SELECT findable FROM sessions ORDER BY id"), [2, 1]);
+    let words = numbers("SELECT words FROM messages WHERE words IS NOT NULL");
+    assert_eq!(words, [4, 4, 4]);
+    assert_eq!(numbers("SELECT sessions + entries + words FROM recall_owners"), [2 + 3 + 12]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

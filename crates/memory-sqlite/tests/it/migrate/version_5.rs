@@ -4,11 +4,13 @@
 use std::{path::Path, sync::Arc};
 
 use brain_core::{
+    chat::Message,
     ids::{AppendId, Owner, Seq, Token},
     memory::{
-        Append, Appended, Embedded, Expect, Forget, MemoryErrorKind, QueryVector, Recall, Search,
-        SessionLog,
+        Append, Appended, Draft, Embedded, EntryBody, Expect, Forget, MemoryErrorKind, QueryVector,
+        Recall, Search, SessionLog,
     },
+    time::Timestamp,
 };
 use memory_sqlite::SqliteStore;
 use rusqlite::Connection;
@@ -32,6 +34,11 @@ fn term(word: &str) -> String {
     hash.chain_update(word).finalize().iter().take(8).map(|it| format!("{it:02x}")).collect()
 }
 
+fn tool(text: &str) -> Draft {
+    let message = Message::tool("c1", text);
+    Draft::new(EntryBody::complete(message, Timestamp::from_millis(0))).unwrap()
+}
+
 /// One session: a question, what a tool said, two answers, of which `m` embedded the first.
 fn version_5(path: &Path) -> Token {
     let connection = Connection::open(path).unwrap();
@@ -48,12 +55,13 @@ fn version_5(path: &Path) -> Token {
     for (seq, text, word) in [
         (1, "where is the heron?", Some("heron")),
         (2, "it looked", None),
-        (3, "in the reeds", Some("reed")),
+        (3, "in the tall reeds", Some("reed")),
         (4, "it flew", Some("flew")),
     ] {
         let sql = "INSERT INTO messages (id, session, seq, parent, role, status, created_at, json) \
                    VALUES (?1 + 10, 1, ?1, nullif(?1 - 1, 0), 'user', 'complete', 0, ?2)";
-        connection.execute(sql, (seq, draft(text).json().as_ref())).unwrap();
+        let draft = if word.is_some() { draft(text) } else { tool(text) };
+        connection.execute(sql, (seq, draft.json().as_ref())).unwrap();
         let Some(word) = word else { continue };
         let sql = "INSERT INTO recall_entries (message, session, place, words, asks, model) \
                    VALUES (?1 + 10, 1, ?1 - (1 < ?1), 6, ?1 = 1, iif(?1 = 3, 'm', NULL))";
@@ -89,9 +97,9 @@ async fn appends_are_known_and_what_was_said_is_found() {
         let known = store.append(&key("s"), append).await.unwrap();
         assert_eq!(known, Appended { last: Some(Seq(4)), head: Some(Seq(4)), token });
     }
-    assert_eq!(found(&store, &Search::words("herons", 1)).await, ["where is the heron?"]);
-    // Words stand in the index as they did; the answer is beside its question.
-    assert_eq!(found(&store, &Search::words("herons", 9)).await.len(), 3);
+    // An answer gains by the question before it, and by its length.
+    let found_now = found(&store, &Search::words("herons", 9)).await;
+    assert_eq!(found_now, ["in the tall reeds", "where is the heron?", "it flew"]);
     let left = store.unembedded("m", 9).await.unwrap();
     let texts: Vec<_> = left.iter().map(|it| it.text.as_str()).collect();
     assert_eq!(texts, ["where is the heron?", "it flew"]);
@@ -99,7 +107,7 @@ async fn appends_are_known_and_what_was_said_is_found() {
     store.keep_embeddings("m", vec![away(Seq(1)), away(Seq(4))]).await.unwrap();
     let close = QueryVector { model: "m".into(), values: Arc::from([1.0, 0.0].as_slice()) };
     let search = Search { vector: Some(close), ..Search::words("", 1) };
-    assert_eq!(found(&store, &search).await, ["in the reeds"]);
+    assert_eq!(found(&store, &search).await, ["in the tall reeds"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
