@@ -97,7 +97,8 @@ const OF_THE_API: &[(u8, &str)] = &[
         FAILED,
         "session_not_found turn_not_found unknown_entry route_not_found method_not_allowed session_exists \
          session_expired memory_mismatch inside_tool_round turn_superseded idempotency_key_reused \
-         memory_error internal_error tool_broken too_many_tool_rounds answer_too_long",
+         memory_error internal_error tool_broken too_many_tool_rounds answer_too_long \
+         cancelled",
     ),
     (
         USAGE,
@@ -126,14 +127,12 @@ const OF_THE_API: &[(u8, &str)] = &[
 /// The exit code that a word of the API means; 1 for one that is not in the table.
 #[must_use]
 pub fn exit_of(word: &str) -> u8 {
-    let row = OF_THE_API.iter().find(|(_, words)| words.split_whitespace().any(|it| it == word));
-    row.map_or(FAILED, |(exit, _)| *exit)
+    known_exit(word).unwrap_or(FAILED)
 }
 
-/// Whether a word of the API is in the table.
-#[cfg(test)]
-fn is_known(word: &str) -> bool {
-    OF_THE_API.iter().any(|(_, words)| words.split_whitespace().any(|it| it == word))
+fn known_exit(word: &str) -> Option<u8> {
+    let row = OF_THE_API.iter().find(|(_, words)| words.split_whitespace().any(|it| it == word));
+    row.map(|(exit, _)| *exit)
 }
 
 /// What the exit codes mean, a line each, for the help of a program.

@@ -148,9 +148,7 @@ impl From<ClientError> for Failure {
 /// The code of an error of the operating system; `usual` if it is no want of room.
 fn of_disk(error: &io::Error, usual: Code) -> Code {
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-            Code::DiskFull
-        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Code::DiskFull,
         _ => usual,
     }
 }
