@@ -27,7 +27,16 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<Code> {
         return Some(match error.kind() {
             MemoryErrorKind::Full => Code::DiskFull,
             MemoryErrorKind::Corrupt => Code::DamagedDatabase,
-            _ => Code::DatabaseUnusable,
+            MemoryErrorKind::Conflict
+            | MemoryErrorKind::UnknownParent
+            | MemoryErrorKind::InsideToolRound
+            | MemoryErrorKind::Superseded
+            | MemoryErrorKind::KeyReused
+            | MemoryErrorKind::OutcomeUnknown
+            | MemoryErrorKind::Unavailable
+            | MemoryErrorKind::Overloaded { .. }
+            | MemoryErrorKind::Expired
+            | MemoryErrorKind::Backend => Code::DatabaseUnusable,
         });
     }
     cause.is::<io::Error>().then(|| Code::of_disk(cause, Code::IoError))
