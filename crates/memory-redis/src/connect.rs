@@ -24,6 +24,10 @@ use self::{
 pub use self::{config::RedisConfig, url_error::UrlError};
 use crate::error::Fault;
 
+/// Which part of the time of a call keys on their way to another node are waited for, so that what
+/// is in the way can still be told.
+const PATIENCE: f32 = 0.75;
+
 /// Connections to one Redis, shared by all clones.
 #[derive(Clone)]
 pub(crate) struct Pool {
@@ -88,8 +92,10 @@ impl Pool {
         request: Request<'_>,
         write: bool,
     ) -> Result<Value, MemoryError> {
-        let deadline = Instant::now() + self.command_timeout;
-        let attempt = Attempt::new(&self.links, request, write);
+        let now = Instant::now();
+        let deadline = now + self.command_timeout;
+        let patience = now + self.command_timeout.mul_f32(PATIENCE);
+        let attempt = Attempt::new(&self.links, request, write, patience);
         let fault = match timeout_at(deadline, Box::pin(attempt.run())).await {
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(fault)) => fault,

@@ -9,6 +9,7 @@ use std::{
 
 use deadpool::managed::{Object, Pool, PoolError};
 use redis::{Cmd, RedisError, Value};
+use tokio::time::Instant;
 
 use super::{
     dial::{Dial, Link},
@@ -16,7 +17,8 @@ use super::{
 };
 use crate::error::{Answer, Fault, Sent};
 
-/// How often a command is sent in all.
+/// How often a command is sent in all, beside the text of a script, and while a slot's keys are on
+/// their way.
 const ATTEMPTS: u32 = 5;
 /// How long a cluster gets to learn where a slot has gone, times the number of the attempt.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -32,6 +34,8 @@ pub(super) struct Attempt<'a> {
     links: &'a Pool<Dial>,
     request: Request<'a>,
     write: bool,
+    /// Until when keys that are on their way to another node are waited for.
+    patience: Instant,
     /// Whether Redis may have got it, and no reply came.
     on_its_way: AtomicBool,
 }
@@ -40,6 +44,8 @@ pub(super) struct Attempt<'a> {
 enum Next {
     /// By the digest of its script.
     Again,
+    /// The same, once the slot's keys have come together.
+    Later,
     /// By the text of its script.
     ByText,
     /// To the node that is about to get the slot.
@@ -47,8 +53,13 @@ enum Next {
 }
 
 impl<'a> Attempt<'a> {
-    pub(super) fn new(links: &'a Pool<Dial>, request: Request<'a>, write: bool) -> Self {
-        Self { links, request, write, on_its_way: AtomicBool::new(false) }
+    pub(super) fn new(
+        links: &'a Pool<Dial>,
+        request: Request<'a>,
+        write: bool,
+        patience: Instant,
+    ) -> Self {
+        Self { links, request, write, patience, on_its_way: AtomicBool::new(false) }
     }
 
     /// What may have happened if the call ended now.
@@ -63,7 +74,8 @@ impl<'a> Attempt<'a> {
     /// Sends it until it has its reply.
     pub(super) async fn run(&self) -> Result<Value, Fault> {
         let mut next = Next::Again;
-        for attempt in 1..=ATTEMPTS {
+        let mut attempt = 1;
+        while attempt <= ATTEMPTS {
             let mut link = self.link().await?;
             let error = match self.send(&mut link, next).await {
                 Ok(value) => return Ok(value),
@@ -74,6 +86,7 @@ impl<'a> Attempt<'a> {
             if !matches!(next, Next::ByText) && self.links.manager().is_cluster() {
                 tokio::time::sleep(PAUSE * attempt).await;
             }
+            attempt += u32::from(matches!(next, Next::Again | Next::Ask(_)));
         }
         Err(Fault::restless())
     }
@@ -93,14 +106,16 @@ impl<'a> Attempt<'a> {
     async fn send(&self, link: &mut Link, next: Next) -> Result<Value, RedisError> {
         let command = match (&self.request, &next) {
             (Request::Command(command), _) => (*command).clone(),
-            (Request::Script { script, keys, args }, Next::Again) => script.by_digest(keys, args),
+            (Request::Script { script, keys, args }, Next::Again | Next::Later) => {
+                script.by_digest(keys, args)
+            }
             (Request::Script { script, keys, args }, Next::ByText | Next::Ask(_)) => {
                 script.by_text(keys, args)
             }
         };
         self.on_its_way.store(true, Ordering::Relaxed);
         let reply = match next {
-            Next::Again | Next::ByText => link.send(&command).await,
+            Next::Again | Next::Later | Next::ByText => link.send(&command).await,
             Next::Ask(node) => link.ask(command, node).await,
         };
         // An error without a reply is sorted out by whoever gets it.
@@ -120,10 +135,13 @@ impl<'a> Attempt<'a> {
         let again = match answer {
             Answer::NoScript => return Ok(Next::ByText),
             Answer::Ask(node) if dial.is_cluster() => return Ok(Next::Ask(node)),
-            Answer::Moved | Answer::TryAgain | Answer::NoNode => dial.is_cluster(),
+            Answer::TryAgain if dial.is_cluster() && Instant::now() < self.patience => {
+                return Ok(Next::Later);
+            }
+            Answer::Moved | Answer::NoNode => dial.is_cluster(),
             Answer::ReadOnly => attempt == 1 && (dial.is_cluster() || dial.is_sentinel()),
             Answer::Broken => attempt == 1 && !self.write,
-            Answer::Ask(_) | Answer::Other => false,
+            Answer::Ask(_) | Answer::TryAgain | Answer::Other => false,
         };
         let sent = if self.write { Sent::Write } else { Sent::Read };
         if again { Ok(Next::Again) } else { Err(Fault::of(error, sent, dial.is_cluster())) }

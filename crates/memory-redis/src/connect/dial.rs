@@ -8,8 +8,9 @@ use std::{
 
 use deadpool::managed::{Manager, Metrics, RecycleError, RecycleResult};
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo,
-    RedisConnectionInfo, RedisError, RedisResult, TlsMode, Value,
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind,
+    IntoConnectionInfo, RedisConnectionInfo, RedisError, RedisResult, ServerErrorKind, TlsMode,
+    Value,
     aio::{ConnectionLike, MultiplexedConnection},
     cluster::{ClusterClient, ClusterClientBuilder},
     cluster_async::ClusterConnection,
@@ -182,7 +183,8 @@ impl Link {
     }
 
     fn ended(&mut self, reply: RedisResult<Value>) -> RedisResult<Value> {
-        if reply.is_ok() {
+        let is_moving = |it: &RedisError| it.kind() == ErrorKind::Server(ServerErrorKind::TryAgain);
+        if reply.as_ref().map_or_else(is_moving, |_| true) {
             self.waiting = false;
             self.strikes = 0;
         }
@@ -215,7 +217,7 @@ fn single(config: &RedisConfig) -> RedisResult<Servers> {
     let addr = match (&target.topology, target.hosts.first()) {
         (Topology::Socket(path), _) => ConnectionAddr::Unix(path.clone()),
         (_, Some(host)) => address(host, target.tls.is_some()),
-        (_, None) => return Err((redis::ErrorKind::InvalidClientConfig, "no host").into()),
+        (_, None) => return Err((ErrorKind::InvalidClientConfig, "no host").into()),
     };
     let info = with_login(addr, target)?.set_tcp_settings(tcp_settings(config));
     let info = match &target.tls {

@@ -1,5 +1,5 @@
 -- Writes what was decided, if what it was decided by is still so.
--- KEYS: the session; where a turn opens, the set of turns that may not open any more. ARGV: ttl,
+-- KEYS: the session; where a turn opens for a client's key, the set of turns that may not open any more. ARGV: ttl,
 -- that turn (or nothing), then the change.
 -- Answers 1, or 0 when something has changed, or -1 when the turn may not open.
 

@@ -5,14 +5,24 @@ use std::{
     time::{Duration, Instant},
 };
 
-use brain_core::memory::{Catalog, MemoryErrorKind, MemoryStore, NewSession, SessionLog};
+use brain_core::{
+    ids::Seq,
+    memory::{
+        Catalog, CloseTurn, Expect, MemoryErrorKind, MemoryStore, NewSession, OpenTurn, Opened,
+        SessionLog, Turns,
+    },
+};
 use brain_testkit::{
     ManualClock,
-    redis::{Cluster, Sentinel, Server, Settings},
+    redis::{Cluster, Reply, Sentinel, Server, Settings},
 };
+use futures_util::future;
 
 use crate::{
-    harness::{begin, fails, heals, key, listed, next, store, texts},
+    faults::cuts::Plan,
+    harness::{
+        append, begin, fails, fails_saying, heals, key, listed, next, store, texts, wait_for,
+    },
     part::Part,
 };
 
@@ -107,6 +117,54 @@ async fn a_cluster_without_a_node_says_so_and_heals() {
     heals(&store).await;
     assert_eq!(texts(&store, "a").await, ["the first"]);
     store.create(&d, NewSession::default()).await.unwrap();
+}
+
+/// While a slot moves, what needs one key goes on, and what needs two waits for them to be together.
+#[tokio::test]
+async fn keys_on_their_way_to_another_node_are_waited_for() {
+    let cluster = Cluster::start();
+    let store = store(&cluster.url());
+    begin(&store, "a").await;
+    let name = "codexd:s:{YW5u.YQ}";
+    let (owner, other) = cluster.owner_and_other(name);
+    let slot = owner.ask(&["CLUSTER", "KEYSLOT", name]).integer().to_string();
+    let [from, to] = [owner, other].map(|it| it.ask(&["CLUSTER", "MYID"]).text());
+    let set = |node: &Server, words: [&str; 2]| {
+        let done = node.ask(&[&["CLUSTER", "SETSLOT", &slot], &words[..]].concat());
+        assert_eq!(done.text(), "OK");
+    };
+    set(other, ["IMPORTING", &from]);
+    set(owner, ["MIGRATING", &to]);
+
+    let plan = Plan::new();
+    let question = append(Some(Seq(1)), Expect::Attach, "question");
+    store.open(OpenTurn { idempotency: None, append: question, ..plan.open() }).await.unwrap();
+    let answer = append(Some(Seq(2)), Expect::Attach, "answer");
+    store.close(CloseTurn { append: answer, ..plan.close() }).await.unwrap();
+
+    let plan = Plan::new();
+    let refused = store.open(plan.open());
+    assert_eq!(fails_saying(refused, "moving the key").await, MemoryErrorKind::Unavailable);
+    let refusals = || {
+        let stats = owner.ask(&["INFO", "errorstats"]).text();
+        let count = stats.lines().find_map(|it| it.strip_prefix("errorstat_TRYAGAIN:count="));
+        count.unwrap().trim().parse::<u64>().unwrap()
+    };
+    let before = refusals();
+    let moved = async {
+        wait_for("the turn is in the way of the move", async || before < refusals()).await;
+        let keys = owner.ask(&["CLUSTER", "GETKEYSINSLOT", &slot, "9"]).array();
+        let keys: Vec<String> = keys.iter().map(Reply::text).collect();
+        let port = other.port().to_string();
+        let mut all = vec!["MIGRATE", "127.0.0.1", &port, "", "0", "1000", "KEYS"];
+        all.extend(keys.iter().map(String::as_str));
+        assert_eq!(owner.ask(&all).text(), "OK");
+        for node in std::iter::once(other).chain(cluster.nodes()) {
+            set(node, ["NODE", &to]);
+        }
+    };
+    let (opened, ()) = future::join(store.open(plan.open()), moved).await;
+    assert!(matches!(opened.unwrap(), Opened::Started { .. }));
 }
 
 #[tokio::test]

@@ -67,7 +67,7 @@ impl Plan {
         }
     }
 
-    fn close(&self) -> CloseTurn {
+    pub(crate) fn close(&self) -> CloseTurn {
         CloseTurn {
             turn: self.turn,
             authority: Authority::Holder(self.holder),
