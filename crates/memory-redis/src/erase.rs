@@ -32,6 +32,20 @@ impl RedisStore {
         key: &SessionKey,
         forget: Forget,
     ) -> Result<Forgotten, MemoryError> {
+        let done = self.try_to_erase(key, forget).await;
+        match (&done, forget) {
+            (Ok(_), _) => self.unforgotten.remove(key),
+            (Err(_), Forget::Always) => self.unforgotten.add(key),
+            (Err(_), Forget::IfIdleSince(_)) => {}
+        }
+        done
+    }
+
+    async fn try_to_erase(
+        &self,
+        key: &SessionKey,
+        forget: Forget,
+    ) -> Result<Forgotten, MemoryError> {
         let used = || MemoryError::new(FORGET, MemoryErrorKind::Conflict);
         let seen = self.look(FORGET, key, Look::default()).await?;
         if let Some(Stored { session, state, .. }) = &seen.stored {
@@ -46,7 +60,7 @@ impl RedisStore {
                 noted => noted?,
             }
         }
-        let turns = self.turns_in(FORGET, key).await?;
+        let mut turns = self.turns_in(FORGET, key).await?;
         let keys = [
             self.keys.session(key),
             self.keys.copy(key),
@@ -59,12 +73,23 @@ impl RedisStore {
         };
         let args = vec![self.given_now(), millis(BURIAL), idle_since];
         let erased = self.pool.script(FORGET, &scripts::FORGET, &keys, args, true).await?;
-        let erased = match Reply(FORGET).optional_text(erased)?.as_deref() {
-            None => 0,
-            Some("used") => return Err(used()),
-            Some(count) => count.parse().map_err(|_| Reply(FORGET).corrupt())?,
+        let reply = Reply(FORGET);
+        let [erased, when, open, record] = reply.array(erased)?;
+        let record = reply.bytes(record)?.unwrap_or_default();
+        let erased = match reply.text(erased)?.as_str() {
+            "" => 0,
+            "used" => {
+                self.unnote_forgotten(FORGET, (key, seen.now)).await;
+                return Err(used());
+            }
+            count => count.parse().map_err(|_| reply.corrupt())?,
         };
         self.touched.forget(key);
+        self.leave(key, &reply.text(when)?).await;
+        // It may have opened after the others were found.
+        if let Some(id) = TurnId::parse(&reply.text(open)?).filter(|_| !record.is_empty()) {
+            turns.push(record::outline(reply, id, &record)?);
+        }
         self.drop_turns(key, turns).await;
         self.prune_sessions(&key.owner, std::slice::from_ref(&key.id)).await;
         Ok(Forgotten { erased, pending: 0 })

@@ -100,9 +100,40 @@ impl RedisStore {
         }
         let args = vec![self.given_now(), name_of(key).into_bytes()];
         let keys = [self.keys.sessions()];
-        match self.pool.script(operation, &scripts::TOUCH, &keys, args, true).await {
-            Ok(_) => self.touched.add(key, now),
+        let noted = self.pool.script(operation, &scripts::TOUCH, &keys, args, true).await;
+        match noted.and_then(|it| Reply(operation).int(it)) {
+            Ok(noted) => {
+                self.touched.add(key, now);
+                self.take_back(key, Timestamp::from_millis(noted), None).await;
+            }
             Err(error) => tracing::debug!(%error, "left a session in an index as changed before"),
+        }
+    }
+
+    /// Takes a session out of the index of all where it was noted at this time, and a turn out of
+    /// its indexes, if the session is gone: it was forgotten before it was noted.
+    pub(crate) async fn take_back(&self, key: &SessionKey, noted: Timestamp, turn: Option<TurnId>) {
+        const TAKE_BACK: &str = "take back what was noted";
+        let exists = command("EXISTS", self.keys.session(key));
+        let exists = self.pool.command(TAKE_BACK, exists, false).await;
+        match exists.and_then(|it| Reply(TAKE_BACK).int(it)) {
+            Ok(0) => {}
+            Ok(_) => return,
+            Err(error) => return tracing::debug!(%error, "left a session in an index unseen"),
+        }
+        if let Some(turn) = turn {
+            self.drop_turn(key, turn).await;
+        }
+        self.touched.forget(key);
+        self.drop_noted(key, noted.as_millis().to_string()).await;
+    }
+
+    /// Takes a session that was forgotten then out of the index of all.
+    pub(crate) async fn leave(&self, key: &SessionKey, forgotten: &str) {
+        let args = vec![name_of(key).into_bytes(), forgotten.as_bytes().to_vec()];
+        let keys = [self.keys.sessions()];
+        if let Err(error) = self.pool.script("forget", &scripts::LEAVE, &keys, args, true).await {
+            tracing::debug!(%error, "left a session in an index that is forgotten");
         }
     }
 
@@ -167,6 +198,7 @@ impl RedisStore {
         if let Err(error) = future::try_join(moved, changed).await {
             tracing::debug!(%error, "left a turn in an index that is over");
         }
+        self.take_back(&turn.session, ended, Some(turn.id)).await;
     }
 
     /// Moves a turn from the open ones to those that are over.
@@ -253,7 +285,11 @@ impl RedisStore {
             None if GRACE < now.since(Timestamp::from_millis(opened)) => {
                 let keys = [self.keys.open_turns()];
                 let args = vec![name.into_bytes(), opened.to_string().into_bytes(), Vec::new()];
-                self.pool.script(UNFINISHED, &scripts::RESCORE, &keys, args, true).await?;
+                let left =
+                    self.pool.script(UNFINISHED, &scripts::RESCORE, &keys, args, true).await?;
+                if Reply(UNFINISHED).int(left)? == 1 {
+                    self.drop_turn(&key, id).await;
+                }
             }
             None => {}
         }

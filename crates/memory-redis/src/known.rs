@@ -1,7 +1,7 @@
 //! What a store remembers between calls; all of it can be found out again.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -53,6 +53,28 @@ impl Touched {
     }
 
     pub(crate) fn forget(&self, key: &SessionKey) {
+        locked(&self.0).remove(key);
+    }
+}
+
+/// Sessions that were to be forgotten, and that Redis did not say it forgot.
+#[derive(Debug, Default)]
+pub(crate) struct Unforgotten(Mutex<HashSet<SessionKey>>);
+
+impl Unforgotten {
+    pub(crate) fn has(&self, key: &SessionKey) -> bool {
+        locked(&self.0).contains(key)
+    }
+
+    pub(crate) fn add(&self, key: &SessionKey) {
+        let mut unforgotten = locked(&self.0);
+        if unforgotten.len() == MOST {
+            unforgotten.clear();
+        }
+        unforgotten.insert(key.clone());
+    }
+
+    pub(crate) fn remove(&self, key: &SessionKey) {
         locked(&self.0).remove(key);
     }
 }

@@ -13,6 +13,7 @@ use brain_core::{
         Appended, Idempotency, MemoryError, MemoryErrorKind, NewSession, OpenTurn, Opened,
         TurnRecord,
     },
+    time::Timestamp,
 };
 
 use futures_util::future;
@@ -43,13 +44,29 @@ enum Key {
     Known(Box<TurnRecord>),
 }
 
+/// What an opening leaves outside of its session, to be cleared away if it fails.
+#[derive(Default)]
+struct Traces {
+    /// The client's key is claimed.
+    claimed: bool,
+    /// Session and turn stand in indexes, as of then.
+    noted: Option<Timestamp>,
+}
+
 impl RedisStore {
     /// [`brain_core::memory::Turns::open`].
     pub(crate) async fn open_turn(&self, open: &OpenTurn) -> Result<Opened, MemoryError> {
-        let mut claimed = false;
-        let result = self.open_claiming(open, &mut claimed).await;
-        if claimed && !may_be_open(&result, open.id) {
+        let mut traces = Traces::default();
+        let result = self.open_claiming(open, &mut traces).await;
+        if may_be_open(&result, open.id) {
+            return result;
+        }
+        if traces.claimed {
             self.release(open).await;
+        }
+        if let Some(noted) = traces.noted {
+            self.drop_turn(&open.session, open.id).await;
+            self.take_back(&open.session, noted, None).await;
         }
         result
     }
@@ -57,7 +74,7 @@ impl RedisStore {
     async fn open_claiming(
         &self,
         open: &OpenTurn,
-        claimed: &mut bool,
+        traces: &mut Traces,
     ) -> Result<Opened, MemoryError> {
         let attempts = Attempts::new(OPEN);
         loop {
@@ -81,8 +98,9 @@ impl RedisStore {
                 }
             }
             let (plan, turn) = self.plan_opening(open, &seen).await?;
+            traces.noted = Some(seen.now);
             self.note_opening(open, &seen).await?;
-            if !self.claim_key(open, &free, claimed).await? {
+            if !self.claim_key(open, &free, &mut traces.claimed).await? {
                 attempts.again()?;
                 continue;
             }
@@ -226,7 +244,8 @@ impl RedisStore {
         sets.push(record::request_field(turn));
         record::put_checkpoint(OPEN, turn, (&mut sets, &mut drops))?;
         let guards = vec![seen.guard()];
-        let opens = Some(turn.id);
+        // Only whoever wants a client's key makes an opening void.
+        let opens = turn.idempotency.as_ref().map(|_| turn.id);
         let change = Change { guards, sets, drops, opens, ..Change::default() };
         self.commit(OPEN, &turn.session, change).await
     }

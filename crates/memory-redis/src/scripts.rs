@@ -35,6 +35,7 @@ scripts! {
     EMBED = "lua/embed.lua";
     FORGET = "lua/forget.lua";
     OWE = "lua/owe.lua";
+    LEAVE = "lua/leave.lua";
     VOID = "lua/void.lua";
     CLAIM = "lua/claim.lua";
     NOTE = "lua/note.lua";

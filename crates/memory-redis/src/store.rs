@@ -20,7 +20,7 @@ use crate::{
     RedisConfig,
     connect::{Pool, UrlError},
     keys::{self, Keys},
-    known::{Embedded, KnownTurns, Touched},
+    known::{Embedded, KnownTurns, Touched, Unforgotten},
     reply::Reply,
     scripts,
     state::Stored,
@@ -52,6 +52,7 @@ pub struct RedisStore {
     pub(crate) known: Arc<KnownTurns>,
     pub(crate) embedded: Arc<Embedded>,
     pub(crate) touched: Arc<Touched>,
+    pub(crate) unforgotten: Arc<Unforgotten>,
     /// What this Redis has kept while it was in front of no database, if it is in front of one.
     pub(crate) alone: Option<Arc<Self>>,
     made: Instant,
@@ -73,6 +74,7 @@ impl RedisStore {
             known: Arc::default(),
             embedded: Arc::default(),
             touched: Arc::default(),
+            unforgotten: Arc::default(),
             alone: None,
             made: Instant::now(),
         };
@@ -89,6 +91,7 @@ impl RedisStore {
             known: Arc::default(),
             embedded: Arc::default(),
             touched: Arc::default(),
+            unforgotten: Arc::default(),
             alone: Some(Arc::new(self.clone())),
             ..self
         }
@@ -263,7 +266,7 @@ pub(crate) struct Change {
     pub(crate) sets: Vec<(Vec<u8>, Vec<u8>)>,
     /// Fields to delete.
     pub(crate) drops: Vec<Vec<u8>>,
-    /// The turn that this opens.
+    /// The turn that this opens for a client's key.
     pub(crate) opens: Option<TurnId>,
     /// Whether the session lives on no longer for it.
     pub(crate) unnoticed: bool,

@@ -93,7 +93,7 @@ impl RedisStore {
     }
 
     /// Takes a session out of the index of all, if that says the same of it.
-    async fn drop_noted(&self, key: &SessionKey, noted: String) {
+    pub(crate) async fn drop_noted(&self, key: &SessionKey, noted: String) {
         let args = [name_of(key), noted, String::new()].map(String::into_bytes).into();
         let keys = [self.keys.sessions()];
         let dropped = self.pool.script(TAKE_OVER, &scripts::RESCORE, &keys, args, true).await;

@@ -147,6 +147,7 @@ impl Turns for RedisStore {
             let change = Change { guards, sets, ..Change::default() };
             if self.commit(TAKE, &turn.session, change).await? == Committed::Yes {
                 self.note_turn(TAKE, &turn.session, turn.id, seen.now).await?;
+                self.take_back(&turn.session, seen.now, Some(turn.id)).await;
                 return Ok(turn);
             }
             attempts.again()?;

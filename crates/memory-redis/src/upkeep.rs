@@ -8,7 +8,7 @@ use brain_core::{
     memory::{Catalog, ListOptions, MemoryError, Session, TurnRecord, Upkeep},
     time::Timestamp,
 };
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, future, stream};
 
 use crate::{
     erase::BURIAL,
@@ -17,11 +17,12 @@ use crate::{
     reply::Reply,
     scripts,
     state::Stored,
-    store::{Change, Committed, Look, RedisStore},
+    store::{Change, Committed, Look, RedisStore, millis},
 };
 
 const IDLE: &str = "find idle sessions";
 const PRUNE: &str = "drop old turns";
+const PENDING: &str = "see what is forgotten";
 const UNSETTLED: &str = "find what is forgotten";
 /// How many members of an index are looked at at a time.
 const PAGE: usize = 500;
@@ -161,6 +162,31 @@ impl RedisStore {
         Ok(())
     }
 
+    /// Drops the names of sessions that have expired.
+    async fn trim_expired(&self) -> Result<(), MemoryError> {
+        let Some(ttl) = self.ttl else { return Ok(()) };
+        let life = i64::try_from(ttl.saturating_add(GRACE).as_millis()).unwrap_or(i64::MAX);
+        let old = self.now(PRUNE).await?.as_millis().saturating_sub(life);
+        // Whoever looks at them drops those that are gone.
+        self.idle_since(Timestamp::from_millis(old), usize::MAX).await?;
+        Ok(())
+    }
+
+    /// Takes the note of a session that is about to be forgotten back, if it is still that one.
+    pub(crate) async fn unnote_forgotten(
+        &self,
+        operation: &'static str,
+        (key, now): (&SessionKey, Timestamp),
+    ) {
+        let keys = [self.keys.forgotten()];
+        let args = [name_of(key), now.as_millis().to_string(), String::new()];
+        let args = args.map(String::into_bytes).into();
+        if let Err(error) = self.pool.script(operation, &scripts::RESCORE, &keys, args, true).await
+        {
+            tracing::debug!(%error, "left a session among the forgotten that is not");
+        }
+    }
+
     /// Notes that a session is about to be forgotten.
     pub(crate) async fn note_forgotten(
         &self,
@@ -168,10 +194,21 @@ impl RedisStore {
         (key, now): (&SessionKey, Timestamp),
     ) -> Result<(), MemoryError> {
         let keys = [self.keys.forgotten()];
-        let args = vec![now.as_millis().to_string().into_bytes(), name_of(key).into_bytes()];
+        let args = vec![
+            now.as_millis().to_string().into_bytes(),
+            name_of(key).into_bytes(),
+            millis(BURIAL),
+        ];
         self.pool.script(operation, &scripts::OWE, &keys, args, true).await?;
         Ok(())
     }
+}
+
+/// Whether the session was to be forgotten, and Redis did not do it: `noted` is when, and
+/// `buried` when one of its name was forgotten.
+fn is_owed(session: &Session, noted: Option<i64>, buried: Option<i64>) -> bool {
+    let made = session.created_at.as_millis();
+    noted.is_some_and(|it| made <= it && buried.is_none_or(|buried| buried < it))
 }
 
 #[async_trait]
@@ -212,6 +249,7 @@ impl Upkeep for RedisStore {
 
     async fn prune_turns(&self, before: Timestamp) -> Result<u64, MemoryError> {
         self.trim_forgotten(PRUNE).await?;
+        self.trim_expired().await?;
         let (mut pruned, mut cursor) = (0, START);
         loop {
             let page = (self.keys.ended_turns(), before);
@@ -241,7 +279,19 @@ impl Upkeep for RedisStore {
         Ok(())
     }
 
-    async fn pending(&self, _key: &SessionKey) -> Result<u64, MemoryError> {
-        Ok(0)
+    async fn pending(&self, key: &SessionKey) -> Result<u64, MemoryError> {
+        let (mut noted, mut buried) = (redis::cmd("ZSCORE"), redis::cmd("GET"));
+        noted.arg(self.keys.forgotten()).arg(name_of(key));
+        buried.arg(self.keys.burial(key));
+        let time = async |command| {
+            let reply = Reply(PENDING);
+            let found = self.pool.command(PENDING, command, false).await?;
+            let text = reply.optional_text(found)?;
+            text.map(|it| it.parse::<i64>().map_err(|_| reply.corrupt())).transpose()
+        };
+        let found = future::try_join3(self.stored(PENDING, key), time(noted), time(buried));
+        let (Some(Stored { session, .. }), noted, buried) = found.await? else { return Ok(0) };
+        let is_owed = self.unforgotten.has(key) || is_owed(&session, noted, buried);
+        Ok(if is_owed { session.entries.max(1) } else { 0 })
     }
 }

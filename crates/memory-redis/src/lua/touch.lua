@@ -1,5 +1,7 @@
 -- Puts a session into the index of all sessions, as changed now.
 -- KEYS: the index. ARGV: now, the session.
+-- Answers when.
 
-redis.call('ZADD', KEYS[1], millis(ARGV[1]), ARGV[2])
-return 1
+local now = millis(ARGV[1])
+redis.call('ZADD', KEYS[1], now, ARGV[2])
+return now

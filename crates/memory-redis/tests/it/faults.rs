@@ -5,5 +5,5 @@
 pub(crate) mod cuts;
 mod eviction;
 mod outages;
-mod permissions;
+pub(crate) mod permissions;
 mod refusals;

@@ -11,6 +11,7 @@ mod cluster;
 mod commands;
 mod databases;
 mod faults;
+mod forgetting;
 mod harness;
 mod indexes;
 mod lifetime;

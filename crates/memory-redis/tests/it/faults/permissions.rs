@@ -9,7 +9,7 @@ use memory_redis::RedisStore;
 use crate::harness::{ann, append, begin, fails_saying, key, next, store};
 
 /// A store on this server as a user of these rights.
-fn store_as(server: &Server, rights: &[&str]) -> RedisStore {
+pub(crate) fn store_as(server: &Server, rights: &[&str]) -> RedisStore {
     let user = [&["ACL", "SETUSER", "limited", "reset", "on", ">pw"], rights].concat();
     assert_eq!(server.ask(&user).text(), "OK");
     store(&server.url().replacen("://", "://limited:pw@", 1))
