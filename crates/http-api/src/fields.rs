@@ -10,8 +10,8 @@ use crate::{body::without_place, error::ApiError};
 
 /// Most bytes of a session's title.
 const MAX_TITLE_BYTES: usize = 1_024;
-/// Most bytes of a session's system prompt.
-const MAX_SYSTEM_BYTES: usize = 64 * 1024;
+/// Most bytes of a system prompt.
+pub const MAX_SYSTEM_BYTES: usize = 64 * 1024;
 /// Most bytes of a session's metadata.
 const MAX_METADATA_BYTES: usize = 64 * 1024;
 

@@ -30,4 +30,5 @@ mod server;
 pub use crate::{
     api::Api,
     config::{ApiConfig, HealthCheck},
+    fields::MAX_SYSTEM_BYTES,
 };

@@ -7,7 +7,9 @@ use std::{
     time::Duration,
 };
 
+use brain_core::brain::Limits;
 use client_commands::is_gguf;
+use http_api::MAX_SYSTEM_BYTES;
 use nix::unistd::{AccessFlags, access};
 use secrecy::SecretString;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
@@ -27,12 +29,8 @@ const CHAT_MODEL: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
 const EMBEDDING_MODEL: &str = "all-MiniLM-L6-v2";
 /// What such a folder holds, besides others.
 const EMBEDDING_FILES: [&str; 3] = ["config.json", "model.safetensors", "tokenizer.json"];
-/// The most bytes of a system prompt, as the API has it.
-const MAX_PROMPT: usize = 64 * 1024;
 /// Values of more bytes are not repeated.
 const MAX_SHOWN: usize = 200;
-/// A session must not end before the lease of its turn does, which is 10 s.
-const MIN_TTL: Duration = Duration::from_secs(10);
 
 /// Reads one setting after the other, and remembers what is wrong.
 pub(super) struct Reader<'a> {
@@ -150,7 +148,9 @@ impl<'a> Reader<'a> {
         let usual = Duration::from_secs(if production { 7 * 24 * 3600 } else { 3600 });
         let expected = "seconds, or a time such as 1h or 7d, from 10s to 3650d; 0 for none";
         let ttl = self.value("SESSION_TTL", usual, expected, |text| {
-            env_settings::duration(text).filter(|it| it.is_zero() || MIN_TTL <= *it)
+            // A session must not end before the lease of its turn does.
+            let least = Limits::default().lease;
+            env_settings::duration(text).filter(|it| it.is_zero() || least <= *it)
         });
         Some(ttl).filter(|it| !it.is_zero())
     }
@@ -325,7 +325,7 @@ impl<'a> Reader<'a> {
 
     pub(super) fn system_prompt(&mut self) -> Option<String> {
         self.value("SYSTEM_PROMPT", None, "at most 65536 bytes", |text| {
-            (text.len() <= MAX_PROMPT).then(|| Some(text.to_owned()))
+            (text.len() <= MAX_SYSTEM_BYTES).then(|| Some(text.to_owned()))
         })
     }
 
