@@ -10,8 +10,8 @@ use brain_core::{
     json::RawJson,
     memory::{
         Append, Authority, Catalog, Checkpoint, CloseTurn, Expect, Fence, Forget, Idempotency,
-        MemoryErrorKind, NewSession, OpenTurn, ReadOptions, SessionLog, SessionPatch, Summary,
-        TurnIndex, TurnState, Turns,
+        MemoryError, MemoryErrorKind, NewSession, OpenTurn, ReadOptions, SessionLog, SessionPatch,
+        Summary, TurnIndex, TurnState, Turns,
     },
     time::Timestamp,
 };
@@ -115,12 +115,14 @@ pub(crate) const STEPS: &[Step] = &[
     Step::Create,
 ];
 
+async fn move_head(store: &RedisStore) -> Result<(), MemoryError> {
+    let a = key("a");
+    let Some(session) = store.session(&a).await? else { return Ok(()) };
+    store.move_head(&a, session.token, Some(Seq(2))).await.map(drop)
+}
+
 impl Step {
-    pub(crate) async fn run(
-        self,
-        store: &RedisStore,
-        plan: &Plan,
-    ) -> Result<(), brain_core::memory::MemoryError> {
+    pub(crate) async fn run(self, store: &RedisStore, plan: &Plan) -> Result<(), MemoryError> {
         let a = key("a");
         match self {
             Self::AppendFirst => store.append(&a, plan.first.clone()).await.map(drop),
@@ -146,10 +148,7 @@ impl Step {
             }
             Self::Cancel => store.request_cancel(&a.owner, plan.turn).await.map(drop),
             Self::Close => store.close(plan.close()).await.map(drop),
-            Self::MoveHead => {
-                let Some(session) = store.session(&a).await? else { return Ok(()) };
-                store.move_head(&a, session.token, Some(Seq(2))).await.map(drop)
-            }
+            Self::MoveHead => move_head(store).await,
             Self::ForgetEntry => store.forget_entry(&a, Seq(1)).await.map(drop),
             Self::Forget => store.forget(&a, Forget::Always).await.map(drop),
             Self::Create => store.create(&a, NewSession::default()).await.map(drop),

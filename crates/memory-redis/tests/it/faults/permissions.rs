@@ -1,7 +1,8 @@
 //! A Redis whose ACL does not let the user of its URL do everything.
 
 use brain_core::memory::{
-    Catalog, Expect, ListOptions, MemoryErrorKind, MemoryStore, ReadOptions, SessionLog,
+    Catalog, Expect, Forget, ListOptions, MemoryErrorKind, MemoryStore, ReadOptions, SessionLog,
+    Upkeep,
 };
 use brain_testkit::redis::Server;
 use memory_redis::RedisStore;
@@ -41,16 +42,26 @@ async fn a_user_who_may_not_do_what_turns_need_is_told_so_by_health_too() {
 /// As servers that others manage have it: no `INFO`, and everything works.
 #[tokio::test]
 async fn a_user_who_may_not_ask_how_redis_is_is_no_problem() {
-    let server = Server::start();
-    let store = store_as(&server, &["~codexd:*", "+@all", "-@dangerous", "-@admin"]);
-    let after = begin(&store, "a").await;
-    store.append(&key("a"), next(after, "more")).await.unwrap();
-    store.read(&key("a"), ReadOptions::newest(9)).await.unwrap().unwrap();
-    assert_eq!(store.list(&ann(), ListOptions { before: None, limit: 9 }).await.unwrap().len(), 1);
-    let health = store.health().await.unwrap();
-    assert!(!health.is_degraded(), "{health:?}");
-    let note = health.tiers[0].note.as_deref().unwrap();
-    assert!(note.contains("cannot be read") && note.contains("INFO"), "{note}");
+    let a = key("a");
+    for rights in [
+        &["~codexd:*", "+@all", "-@dangerous", "-@admin"][..],
+        // What the documentation says is enough.
+        &["~codexd:*", "+@read", "+@write", "+@connection", "+@scripting", "+time", "-@dangerous"],
+    ] {
+        let server = Server::start();
+        let store = store_as(&server, rights);
+        let after = begin(&store, "a").await;
+        store.append(&a, next(after, "more")).await.unwrap();
+        store.read(&a, ReadOptions::newest(9)).await.unwrap().unwrap();
+        let all = ListOptions { before: None, limit: 9 };
+        assert_eq!(store.list(&ann(), all).await.unwrap().len(), 1);
+        let health = store.health().await.unwrap();
+        assert!(!health.is_degraded(), "{health:?}");
+        let note = health.tiers[0].note.as_deref().unwrap();
+        assert!(note.contains("cannot be read") && note.contains("INFO"), "{note}");
+        assert_eq!(store.forget(&a, Forget::Always).await.unwrap().erased, 2);
+        assert_eq!(store.pending(&a).await.unwrap(), 0);
+    }
 }
 
 /// Health says what is wrong, and not that it was slow.
