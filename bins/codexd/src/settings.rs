@@ -20,6 +20,9 @@ pub const KEYS: &str = "CODEXD_API_KEYS";
 /// What else is read of the environment; no settings of ours.
 const SURROUNDINGS: [&str; 3] = ["HOME", "XDG_DATA_HOME", "NO_COLOR"];
 
+/// Where nothing is a value: no database, no Redis, whatever `.env` says.
+const EMPTIABLE: [&str; 2] = ["SQLITE_DB_PATH", "REDIS_URL"];
+
 /// Whether the value of a setting must never be shown.
 #[must_use]
 pub fn is_secret(name: &str) -> bool {
@@ -44,7 +47,7 @@ pub fn all() -> impl Iterator<Item = Setting> {
 pub fn read() -> Settings {
     let mut settings = Settings::default();
     settings.add_file(Path::new(".env"));
-    settings.add_environment(env::vars_os(), &known());
+    settings.add_environment(env::vars_os(), &known(), &EMPTIABLE);
     settings
 }
 

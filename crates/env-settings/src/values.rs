@@ -19,26 +19,30 @@ impl fmt::Debug for Settings {
 }
 
 impl Settings {
-    /// Adds the variables of an environment that are `known`; they win over what is there.
+    /// Adds the variables of an environment that are `known`; they win over what is there. One
+    /// that is empty counts only if nothing is one of its values, as `emptiable` says.
     pub fn add_environment(
         &mut self,
         variables: impl IntoIterator<Item = (OsString, OsString)>,
         known: &[&str],
+        emptiable: &[&str],
     ) {
         for (name, value) in variables {
             let Some(name) = name.to_str().filter(|name| known.contains(name)) else { continue };
             match value.into_string() {
+                Ok(value) if value.trim().is_empty() && !emptiable.contains(&name) => {}
                 Ok(value) => self.set(name, value, "environment"),
                 Err(_) => self.problems.push(format!("{name}: the value is not UTF-8")),
             }
         }
     }
 
-    /// Adds the variables of a `.env` file, if there is one; they win over what is there.
+    /// Adds the variables of a `.env` file, if there is one; they win over what is there. What is
+    /// no regular file, and a link to nowhere, is a problem.
     pub fn add_file(&mut self, path: &Path) {
-        let text = match fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+        let text = match read(path) {
+            Ok(Some(text)) => text,
+            Ok(None) => return,
             Err(error) => {
                 let problem = format!("{}: cannot be read ({error}); ", path.display());
                 return self.problems.push(problem + "make it a text file, or move it away");
@@ -85,6 +89,20 @@ impl Settings {
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.values.keys().map(String::as_str)
     }
+}
+
+/// The text of a file; `None` if nothing has that name.
+fn read(path: &Path) -> io::Result<Option<String>> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+        Ok(_) => {}
+    }
+    // Whoever opens a pipe waits for its writer.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    fs::read_to_string(path).map(Some)
 }
 
 /// The numbers of the lines, from 1, where something begins that cannot be read.

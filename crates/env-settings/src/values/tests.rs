@@ -1,6 +1,10 @@
 //! Files that people write, and who wins.
 
-use std::{ffi::OsString, fs, os::unix::ffi::OsStringExt as _};
+use std::{
+    ffi::OsString,
+    fs,
+    os::unix::{ffi::OsStringExt as _, fs::symlink, net::UnixListener},
+};
 
 use super::Settings;
 
@@ -51,16 +55,42 @@ fn a_folder_is_no_file_and_none_is_none() {
 }
 
 #[test]
+fn a_link_to_nowhere_and_what_is_no_file_are_named() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let (link, socket) = (folder.path().join("link"), folder.path().join("socket"));
+    symlink(folder.path().join("nowhere"), &link).unwrap();
+    let _listener = UnixListener::bind(&socket).unwrap();
+    let mut settings = Settings::default();
+    settings.add_file(&link);
+    settings.add_file(&socket);
+    let [dangling, socket] = settings.problems.as_slice() else { panic!("{settings:?}") };
+    assert!(dangling.contains("link: cannot be read (No such file"), "{dangling}");
+    assert!(socket.contains("it is no regular file"), "{socket}");
+    fs::write(folder.path().join("nowhere"), "PORT=1\n").unwrap();
+    settings.add_file(&link);
+    assert_eq!(settings.get("PORT"), Some("1"));
+}
+
+#[test]
+fn nothing_in_the_environment_hides_only_what_may_be_nothing() {
+    let (mut settings, _) = file(b"PORT=1\nREDIS_URL=redis://h\n");
+    let pairs = [("PORT", " "), ("REDIS_URL", "")].map(|(name, it)| (name.into(), it.into()));
+    settings.add_environment(pairs, &["PORT", "REDIS_URL"], &["REDIS_URL"]);
+    assert_eq!((settings.get("PORT"), settings.origin("PORT")), (Some("1"), Some(".env")));
+    assert!(settings.is_emptied("REDIS_URL"));
+}
+
+#[test]
 fn an_environment_wins_with_what_is_known() {
     let (mut settings, _) = file(b"PORT=1\nTYPO=1\nHOST=\n");
     let variables = [("PORT", "2"), ("PATH", "/bin")];
     let pairs = variables.map(|(name, value)| (name.into(), value.into()));
-    settings.add_environment(pairs, &["PORT", "HOST", "LOG"]);
+    settings.add_environment(pairs, &["PORT", "HOST", "LOG"], &[]);
     assert_eq!((settings.get("PORT"), settings.origin("PORT")), (Some("2"), Some("environment")));
     assert_eq!(settings.names().collect::<Vec<_>>(), ["HOST", "PORT", "TYPO"]);
     assert!(settings.is_emptied("HOST") && !settings.is_emptied("LOG"));
     let broken = OsString::from_vec(vec![0xff]);
-    settings.add_environment([("LOG".into(), broken)], &["LOG"]);
+    settings.add_environment([("LOG".into(), broken)], &["LOG"], &[]);
     assert_eq!(settings.problems, ["LOG: the value is not UTF-8"]);
     assert!(!format!("{settings:?}").contains('2'));
 }
