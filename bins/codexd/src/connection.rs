@@ -21,6 +21,8 @@ use crate::{
 
 /// How long another process may take from the lock to its address.
 const STARTING: Duration = Duration::from_secs(5);
+/// How long a daemon that listens may take until it says that it is one.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How long what an answer leaves to be done, such as a title, may take in a daemon of ours.
 const LAST_JOBS: Duration = Duration::from_secs(3);
 
@@ -47,11 +49,14 @@ pub(crate) fn with<T>(
 /// A client, and the daemon if it is ours.
 fn open(config: &Config) -> anyhow::Result<(Client, Option<(Runtime, Daemon)>)> {
     // A daemon that a script started has another folder than the usual one.
-    if config.is_usual_dir && !config.data_dir.join("daemon.json").exists() {
+    if config.is_usual_dir {
         let url = url_of(config.listen)?;
         let client = Client::new(url.clone());
-        if client.finds_daemon() {
-            terminal::warn(format_args!("codexd: speaking to the daemon at {url}\n"));
+        // Whoever does not know whether one is there must not begin another memory.
+        if client.finds_daemon(PATIENCE).map_err(Failure::from)? {
+            if !config.data_dir.join("daemon.json").exists() {
+                terminal::warn(format_args!("codexd: speaking to the daemon at {url}\n"));
+            }
             return Ok((client, None));
         }
     }
@@ -67,7 +72,9 @@ fn open(config: &Config) -> anyhow::Result<(Client, Option<(Runtime, Daemon)>)> 
         };
         let Some(held) = error.downcast_ref::<Held>() else { return Err(error) };
         if let Some(address) = held.holder.address {
-            return Ok((Client::new(url_of(address)?), None));
+            let client = Client::new(url_of(address)?);
+            client.finds_daemon(PATIENCE).map_err(Failure::from)?;
+            return Ok((client, None));
         }
         if deadline < Instant::now() {
             return Err(error);

@@ -73,7 +73,7 @@ codes! {
     DamagedDatabase "damaged_database" DATA "the database does not hold together",
     WrongFile "wrong_file" DATA "the model file is no GGUF file, or has another SHA-256; it was removed",
     NotText "not_text" DATA "what was piped in is not UTF-8",
-    DaemonUnreachable "daemon_unreachable" UNAVAILABLE "no daemon answers at the address",
+    DaemonUnreachable "daemon_unreachable" UNAVAILABLE "no daemon answers at the address, or what listens there does not answer in time",
     UnexpectedAnswer "unexpected_answer" UNAVAILABLE "what answers at the address is no codexd",
     SourceUnreachable "source_unreachable" UNAVAILABLE "the server of the model file cannot be reached",
     SourceRefused "source_refused" UNAVAILABLE "the server of the model file answered with an error, such as 404",

@@ -11,7 +11,7 @@ use crate::{
     address::shown_url,
     answer::{Piece, Talk},
     body::{Body, Source},
-    error::{ClientError, ClientErrorKind, has_connected, source_of},
+    error::{BoxError, ClientError, ClientErrorKind, has_connected, is_nobody, source_of},
     json::text_of,
 };
 
@@ -106,13 +106,36 @@ impl Client {
         }
     }
 
-    /// Whether a codexd answers, and soon.
-    #[must_use]
-    pub fn finds_daemon(&self) -> bool {
+    /// Whether a codexd answers. Nobody who listens there and another program that answers in
+    /// full are `false`.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientErrorKind::Unreachable`] when somebody listens there and `patience` is over before
+    /// the answer, or it breaks off: it may be a codexd.
+    pub fn finds_daemon(&self, patience: Duration) -> Result<bool, ClientError> {
         let request = self.agent.get(self.base.as_str()).config();
-        let answer = request.timeout_global(Some(Duration::from_secs(1))).build().call();
-        let page: Option<Value> = answer.ok().and_then(|it| it.into_body().read_json().ok());
-        page.is_some_and(|page| text_of(&page, "name") == "codexd")
+        let answer = request.timeout_global(Some(patience)).build().call();
+        let page = answer.and_then(|it| {
+            let is_busy = it.status().is_server_error();
+            let text = it.into_body().read_to_string()?;
+            Ok((text, is_busy))
+        });
+        let error: BoxError = match page {
+            Ok((_, true)) => "it answered with an error".into(),
+            Ok((text, false)) => {
+                let page: Value = serde_json::from_str(&text).unwrap_or_default();
+                return Ok(text_of(&page, "name") == "codexd");
+            }
+            Err(error) if is_nobody(&error) => return Ok(false),
+            Err(error) => source_of(error),
+        };
+        let sentence = format!(
+            "something listens at {} and does not answer as a daemon should; wait if it is busy, \
+             end it if it hangs, or name another daemon with --url",
+            self.shown()
+        );
+        Err(ClientError::new(ClientErrorKind::Unreachable, sentence).with_source(error))
     }
 
     /// Stops a turn. If that fails, its stream says why.

@@ -92,6 +92,11 @@ pub(crate) fn has_connected(error: &ureq::Error) -> bool {
     }
 }
 
+/// Whether it is certain that nobody listens.
+pub(crate) fn is_nobody(error: &ureq::Error) -> bool {
+    matches!(error, ureq::Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused)
+}
+
 /// The error as a source. One of an address would tell what may be secret in it.
 pub(crate) fn source_of(error: ureq::Error) -> BoxError {
     match error {

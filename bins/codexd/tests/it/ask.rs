@@ -81,6 +81,43 @@ fn a_daemon_on_another_folder_is_found_by_its_port() {
 }
 
 #[test]
+fn who_listens_and_does_not_answer_is_no_reason_for_another_memory() {
+    let home = Home::new();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap();
+    let ask = || {
+        let mut ask = home.codexd(&["ask", "Hello"]);
+        ask.env_remove("CODEXD_DATA_DIR").env("HOME", home.path());
+        ask.env("PORT", address.port().to_string());
+        Ended::of(&ask.output().unwrap())
+    };
+    // What an earlier process left there changes nothing.
+    let usual = home.path().join(".local/share/codexd");
+    fs::create_dir_all(&usual).unwrap();
+    fs::write(usual.join("daemon.json"), "{}").unwrap();
+    let ended = ask();
+    assert_eq!((ended.code, ended.out.as_str()), (69, ""), "{}", ended.err);
+    assert!(ended.err.contains(&format!("something listens at http://{address}")), "{}", ended.err);
+    assert!(ended.err.ends_with(" [daemon_unreachable]\n"), "{}", ended.err);
+    assert!(!usual.join("memory.db").exists());
+    drop(silent);
+    let ended = ask();
+    assert_eq!((ended.code, ended.out.as_str()), (0, "So you say: Hello\n"), "{}", ended.err);
+    assert!(usual.join("memory.db").exists());
+}
+
+#[test]
+fn a_daemon_that_hangs_on_the_folder_is_told() {
+    let home = Home::new();
+    let daemon = home.serve();
+    daemon.signal(Signal::SIGSTOP);
+    let ended = home.run(&["ask", "Hello"]);
+    daemon.signal(Signal::SIGCONT);
+    assert_eq!((ended.code, ended.out.as_str()), (69, ""), "{}", ended.err);
+    assert!(ended.err.ends_with(" [daemon_unreachable]\n"), "{}", ended.err);
+}
+
+#[test]
 fn without_a_daemon_memory_is_the_same() {
     let home = Home::new();
     home.run(&["ask", "--session", "s", "One"]);

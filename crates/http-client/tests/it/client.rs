@@ -4,6 +4,7 @@ use std::{
     error::Error,
     io::{self, Cursor, Read},
     net::TcpListener,
+    time::Duration,
 };
 
 use http_client::{Body, Client, ClientError, ClientErrorKind, shown};
@@ -44,6 +45,26 @@ fn a_body_that_is_refused_early_is_not_sent_and_the_answer_is_told() {
     assert_eq!(error.kind(), ClientErrorKind::Refused(413), "{}", told(&error));
     assert_eq!(told(&error), "send less");
     assert_eq!(error.code(), Some("body_too_large"));
+}
+
+#[test]
+fn a_daemon_is_there_not_there_or_perhaps_there() {
+    let finds = |url| Client::new(url).finds_daemon(Duration::from_millis(300));
+    assert!(!finds(nowhere()).unwrap());
+    let page = |status, text| vec![Reply::Whole(json(status, text))];
+    let (url, _server) = serve(page("200 OK", r#"{"name": "codexd"}"#));
+    assert!(finds(url).unwrap());
+    let (url, _server) = serve(page("404 Not Found", r#"{"name": "another"}"#));
+    assert!(!finds(url).unwrap());
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent_url: Url = format!("http://{}", silent.local_addr().unwrap()).parse().unwrap();
+    let (busy, _busy) = serve(page("503 Service Unavailable", "{}"));
+    let (resets, _resets) = serve(vec![Reply::Reset]);
+    for url in [silent_url, busy, resets] {
+        let error = finds(url).unwrap_err();
+        assert_eq!(error.kind(), ClientErrorKind::Unreachable, "{}", told(&error));
+        assert!(told(&error).starts_with("something listens at http://127"), "{}", told(&error));
+    }
 }
 
 #[test]
