@@ -88,6 +88,12 @@ pub(crate) enum Command {
     /// Print how commands end: exit codes, and the words that errors end with
     #[command(after_help = client_commands::reference())]
     ExitCodes,
+    /// Print the data folder that the settings name
+    DataDir {
+        /// What to print if they name none
+        #[arg(long, value_name = "FOLDER")]
+        default: Option<PathBuf>,
+    },
     /// Check the settings and start nothing
     #[command(after_help = include_str!("help/check.txt"))]
     Check,

@@ -200,6 +200,14 @@ impl Config {
     }
 }
 
+/// The data folder, whatever else the settings say; [`Problems`] if it, or a whole source of
+/// settings, cannot be used.
+pub(crate) fn data_dir(settings: &Settings) -> Result<PathBuf, Problems> {
+    let mut reader = Reader::new(settings);
+    let folder = reader.data_dir();
+    if reader.problems.is_empty() { Ok(folder) } else { Err(Problems(reader.problems)) }
+}
+
 /// What is wrong with a file that should be a model, and what to do.
 pub(crate) fn no_model_file(path: &Path) -> Option<String> {
     let problem = if is_gguf(path) {

@@ -21,7 +21,7 @@ mod serve;
 pub mod settings;
 mod telemetry;
 
-use std::{ffi::OsString, time::Instant};
+use std::{ffi::OsString, path::Path, time::Instant};
 
 use clap::{CommandFactory as _, Parser as _};
 use client_commands::{
@@ -75,6 +75,9 @@ fn with_settings(command: Command, started: Instant) -> anyhow::Result<u8> {
         host.iter().for_each(|host| settings.set("HOST", host, "command line"));
         port.iter().for_each(|port| settings.set("PORT", port, "command line"));
     }
+    if let Command::DataDir { default } = &command {
+        return print_data_dir(&mut settings, default.as_deref());
+    }
     let config = Config::new(&settings)?;
     let no_color = settings.get("NO_COLOR").is_some();
     let style = Style::of_output(no_color);
@@ -123,9 +126,20 @@ fn speak(command: Command, config: &Config, style: Style) -> anyhow::Result<u8> 
         Command::Serve { .. }
         | Command::Doctor
         | Command::Check
+        | Command::DataDir { .. }
         | Command::ExitCodes
         | Command::Completions { .. } => Ok(OK),
     }
+}
+
+/// Prints the data folder, whatever else is set wrongly: models that are missing go there.
+fn print_data_dir(settings: &mut Settings, default: Option<&Path>) -> anyhow::Result<u8> {
+    let usual = settings.get("CODEXD_DATA_DIR").is_none().then_some(default).flatten();
+    if let Some(folder) = usual.and_then(Path::to_str) {
+        settings.set("CODEXD_DATA_DIR", folder, "command line");
+    }
+    terminal::print(format_args!("{}\n", config::data_dir(settings)?.display()))?;
+    Ok(OK)
 }
 
 fn pull(config: &Config, pull: Pull, target: &Target) -> anyhow::Result<u8> {

@@ -8,7 +8,10 @@ use codexd::{
 };
 use tempfile::TempDir;
 
-use crate::{daemon::Home, reference};
+use crate::{
+    daemon::{Ended, Home},
+    reference,
+};
 
 /// The settings `pairs`, in a data folder of their own.
 fn settings(folder: &TempDir, pairs: &[(&str, &str)]) -> Settings {
@@ -185,6 +188,28 @@ fn the_environment_wins_over_the_file() {
     assert!(text.contains("TABBYML_BASE_URL: not supported by this version yet"), "{text}");
     assert!(text.contains("TYPO: there is no such setting"), "{text}");
     assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn scripts_learn_the_data_folder_from_the_program() {
+    let home = Home::new();
+    let folder = |env: Option<&str>, file: &str| {
+        fs::write(home.path().join(".env"), file).unwrap();
+        let mut command = home.codexd(&["data-dir", "--default", "data"]);
+        command.env_remove("CODEXD_DATA_DIR").envs(env.map(|it| ("CODEXD_DATA_DIR", it)));
+        let ended = Ended::of(&command.env("HOME", home.path()).output().unwrap());
+        assert_eq!((ended.code, ended.err.as_str()), (0, ""));
+        ended.out.trim_end().to_owned()
+    };
+    let here = |name: &str| home.path().join(name).display().to_string();
+    assert_eq!(folder(None, ""), here("data"));
+    // What else is wrong is no matter.
+    assert_eq!(folder(None, "PORT=x\nexport CODEXD_DATA_DIR = 'a b' # why\n"), here("a b"));
+    assert_eq!(folder(None, "\u{feff}CODEXD_DATA_DIR=$HOME/q\n"), here("q"));
+    assert_eq!(folder(Some(" e "), "CODEXD_DATA_DIR=q\n"), here("e"));
+    assert_eq!(folder(Some(""), "CODEXD_DATA_DIR=q\n"), here("q"));
+    fs::write(home.path().join(".env"), "CODEXD_DATA_DIR=a b\n").unwrap();
+    assert_eq!(home.run(&["data-dir"]).code, 64);
 }
 
 #[test]
