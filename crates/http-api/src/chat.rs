@@ -13,7 +13,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use brain_core::brain::StartedTurn;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Deserialize;
 
 pub(crate) use self::{answer::EntryView, socket::socket};
@@ -26,7 +26,7 @@ use crate::{
     body,
     edge::RequestId,
     error::{ApiError, REPLAYED},
-    extract::{Caller, Params, TurnName, idempotency_key},
+    extract::{Caller, Params, TurnName, accepts, idempotency_key},
 };
 
 /// Stores a message and answers it, as JSON or as events.
@@ -37,7 +37,7 @@ pub(crate) async fn post(
     request: Request,
 ) -> Result<Response, ApiError> {
     let key = idempotency_key(request.headers())?;
-    let wants_events = wants_events(request.headers());
+    let wants_events = accepts(request.headers(), "text/event-stream");
     let body: ChatBody = body::json(&app, request).await?;
     let streams = body.stream.unwrap_or(wants_events);
     let asked = body.into_turn(key)?;
@@ -62,11 +62,6 @@ async fn answer_whole(started: StartedTurn) -> Result<Response, ApiError> {
         response.headers_mut().extend([REPLAYED]);
     }
     Ok(response)
-}
-
-fn wants_events(headers: &HeaderMap) -> bool {
-    let accepts = headers.get_all(header::ACCEPT).iter().filter_map(|it| it.to_str().ok());
-    accepts.flat_map(|it| it.split(',')).any(|it| it.trim().starts_with("text/event-stream"))
 }
 
 /// A turn as it stands.

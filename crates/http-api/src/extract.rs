@@ -6,7 +6,7 @@ use std::convert::Infallible;
 
 use axum::extract::{FromRequestParts, MatchedPath, Path, Query};
 use brain_core::ids::{IdempotencyKey, Owner, SessionId, SessionKey, TurnId};
-use http::{HeaderMap, request::Parts};
+use http::{HeaderMap, header, request::Parts};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{body::plain, edge::RequestId, error::ApiError};
@@ -111,6 +111,20 @@ pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyK
     key.map(Some).map_err(|error| ApiError::invalid(format!("the Idempotency-Key header: {error}")))
 }
 
+/// Whether the client names `media_type` as one that it accepts; a weight of 0 refuses it.
+pub(crate) fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
+    let fields = headers.get_all(header::ACCEPT).iter().filter_map(|it| it.to_str().ok());
+    fields.flat_map(|it| it.split(',')).any(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let is_named = parts.next().is_some_and(|it| it.eq_ignore_ascii_case(media_type));
+        let weight = |it: &str| {
+            let (name, weight) = it.split_once('=')?;
+            name.eq_ignore_ascii_case("q").then(|| weight.parse::<f32>().ok())?
+        };
+        is_named && parts.filter_map(weight).all(|it| 0.0 < it)
+    })
+}
+
 /// A number of the query within its bounds, or the default.
 pub(crate) fn bounded(
     name: &'static str,
@@ -122,4 +136,27 @@ pub(crate) fn bounded(
         return Ok(value);
     }
     Err(ApiError::invalid(format!("`{name}` must be 1 to {max}, not {value}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, header::ACCEPT};
+
+    use super::accepts;
+
+    #[test]
+    fn a_weight_of_nothing_refuses() {
+        let is_accepted = |text: &'static str| {
+            accepts(&HeaderMap::from_iter([(ACCEPT, text.parse().unwrap())]), "text/event-stream")
+        };
+        for good in ["Text/Event-Stream", "*/*, text/event-stream; q=0.1", "text/event-stream;q=1"]
+        {
+            assert!(is_accepted(good), "{good}");
+        }
+        for bad in
+            ["*/*", "text/event-stream;q=0", "text/event-stream ; Q=0.0, */*", "text/event-streams"]
+        {
+            assert!(!is_accepted(bad), "{bad}");
+        }
+    }
 }

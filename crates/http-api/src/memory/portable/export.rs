@@ -20,7 +20,11 @@ use serde::Serialize;
 use tokio::task::yield_now;
 
 use super::NDJSON;
-use crate::{api::App, error::ApiError, extract::Caller};
+use crate::{
+    api::App,
+    error::ApiError,
+    extract::{Caller, accepts},
+};
 
 /// How much is written before it is sent.
 const CHUNK: usize = 32 * 1024;
@@ -39,7 +43,7 @@ pub(crate) async fn export(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let parts = app.brain.ports().store.export(&caller.0).await?;
-    let form = if wants_lines(&headers) { Form::Lines } else { Form::Document };
+    let form = if accepts(&headers, NDJSON) { Form::Lines } else { Form::Document };
     let media_type = match form {
         Form::Lines => NDJSON,
         Form::Document => "application/json",
@@ -50,11 +54,6 @@ pub(crate) async fn export(
     let rest = writer.chunks().inspect_err(|error| tracing::error!(%error, "an export broke off"));
     let chunks = stream::iter(first).chain(rest);
     Ok(([(header::CONTENT_TYPE, media_type)], Body::from_stream(chunks)).into_response())
-}
-
-fn wants_lines(headers: &HeaderMap) -> bool {
-    let accepts = headers.get_all(header::ACCEPT).iter().filter_map(|it| it.to_str().ok());
-    accepts.flat_map(|it| it.split(',')).any(|it| it.trim().starts_with(NDJSON))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
