@@ -77,7 +77,9 @@ fn memory_detail(kind: MemoryErrorKind) -> &'static str {
         MemoryErrorKind::Overloaded { .. } => {
             "too much waits to be written; try again after the time in Retry-After"
         }
-        MemoryErrorKind::Full => "there is no room left; make room on the disk: forgetting needs some too",
+        MemoryErrorKind::Full => {
+            "there is no room left; make room on the disk: forgetting needs some too"
+        }
         MemoryErrorKind::Expired => "the session has expired; start a new one",
         MemoryErrorKind::Corrupt => "stored data does not decode; the log says where",
         MemoryErrorKind::Backend => "memory reported an error; the log says which",
