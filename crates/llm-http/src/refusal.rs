@@ -24,8 +24,8 @@ pub struct Refusal {
     pub body: ErrorBody,
     /// When to ask again, where the server said so.
     pub retry_after: Option<Duration>,
-    /// What the server says of another try, whatever its status.
-    should_retry: Option<bool>,
+    /// The server asks for another try, whatever its status.
+    should_retry: bool,
     request_id: Option<String>,
     raw: String,
 }
@@ -59,22 +59,21 @@ impl Refusal {
                 param: label(read.param),
             },
             retry_after: retry_after(headers),
-            should_retry: header("x-should-retry").and_then(|it| it.parse().ok()),
+            should_retry: header("x-should-retry") == Some("true"),
             request_id: label(header("x-request-id").map(str::to_owned)),
             raw: shown(&String::from_utf8_lossy(body), MAX_CHARS),
         }
     }
 
     /// The kind of failure.
+    ///
+    /// `x-should-retry: true` makes a rejection one that may pass. `x-should-retry: false` changes
+    /// nothing: the fault stays the server's, and whether it may pass follows from the kind alone.
     #[must_use]
     pub fn kind(&self) -> LlmErrorKind {
-        let kind = classify(self.status, &self.body, self.retry_after);
-        match (self.should_retry, kind) {
-            (Some(true), LlmErrorKind::Rejected) => LlmErrorKind::Unavailable,
-            (Some(false), LlmErrorKind::Unavailable | LlmErrorKind::Overloaded) => {
-                LlmErrorKind::Rejected
-            }
-            (Some(_) | None, kind) => kind,
+        match classify(self.status, &self.body, self.retry_after) {
+            LlmErrorKind::Rejected if self.should_retry => LlmErrorKind::Unavailable,
+            kind => kind,
         }
     }
 }

@@ -96,8 +96,10 @@ fn the_servers_hints_are_kept() {
     assert_eq!(hinted(&[("retry-after-ms", "1500"), ("retry-after", "9")]), after(1_500));
     assert_eq!(hinted(&[("retry-after", "1.5")]), after(1_500));
     let (no, yes) = ([("x-should-retry", "false")], [("x-should-retry", "true")]);
-    assert_eq!(kind(500, &no, ""), (Rejected, false));
-    assert_eq!(kind(503, &no, &code("server_is_overloaded")), (Rejected, false));
+    // The fault stays the server's.
+    assert_eq!(kind(500, &no, ""), (Unavailable, true));
+    assert_eq!(kind(503, &no, &code("server_is_overloaded")), (Overloaded, true));
+    assert_eq!(kind(400, &no, ""), (Rejected, false));
     assert_eq!(kind(400, &yes, ""), (Unavailable, true));
     assert_eq!(kind(401, &yes, ""), (Unauthorised, false));
 }
