@@ -22,6 +22,7 @@ pub enum Protocol {
     /// HTTP/2 where a secure server takes it (ALPN), else HTTP/1.1.
     #[default]
     Negotiated,
-    /// HTTP/2 at once, without asking; over plain `http:` too.
+    /// HTTP/2 at once, without asking; over plain `http:` too, except through a proxy, which
+    /// reads such requests itself and is spoken to in HTTP/1.1.
     Http2,
 }

@@ -1,6 +1,6 @@
 //! Which requests go through a proxy, as the usual variables say it.
 //!
-//! It reads no environment: the daemon hands the pairs in.
+//! It reads no environment: the caller hands the pairs in.
 
 use std::{
     net::{Ipv4Addr, Ipv6Addr},
