@@ -182,11 +182,11 @@ async fn providers(config: &Config, report: &mut Report) -> anyhow::Result<()> {
             if kind == config.provider { (BAD, " (the default)") } else { (NOTE, "") };
         let asked = timeout(patience, async {
             let models = gateway.models().await?;
-            listed.extend(models.iter().map(|it| format!("{}/{}", kind.name(), it.id)));
             // Whether its file is whole shows only then, and it costs nothing.
             if kind == Provider::Local && kind == config.provider && !models.is_empty() {
                 gateway.complete(one_word()).await?;
             }
+            listed.extend(models.iter().map(|it| format!("{}/{}", kind.name(), it.id)));
             anyhow::Ok(models)
         });
         let problem = match asked.await {

@@ -140,4 +140,5 @@ fn a_damaged_model_is_found_by_asking_it() {
     assert_eq!(found.code, 1, "{}", found.out);
     assert!(found.out.contains("BAD   local     the model file"), "{}", found.out);
     assert!(found.out.contains("damaged.gguf is damaged"), "{}", found.out);
+    assert!(found.out.contains("BAD   model     local/damaged"), "{}", found.out);
 }
