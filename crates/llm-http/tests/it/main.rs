@@ -19,9 +19,6 @@ use serde_json::{Value, json};
 /// How long anything that has to happen may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How soon a server must see that nobody wants its answer any more.
-const SOON: Duration = Duration::from_millis(200);
-
 fn client(base_url: &str, network: &Network) -> HttpClient {
     HttpClient::new(Endpoint::new(base_url).unwrap(), Timeouts::default(), network).unwrap()
 }
