@@ -11,7 +11,7 @@ use std::{
     fmt, io,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
     time::Duration,
@@ -49,14 +49,20 @@ pub(crate) struct Writer {
 #[derive(Debug, Default)]
 pub(crate) struct Flags {
     chores_asked: AtomicBool,
-    /// Whether a write failed for want of room or by a fault of the disk, since a probe succeeded.
-    faulty: AtomicBool,
+    /// How many groups failed, or had a job that failed for want of room or by a fault of the disk;
+    faults: AtomicU64,
+    /// and up to which of them a probe has written since.
+    probed: AtomicU64,
 }
 
 impl Flags {
     /// Asks for the chores to begin after the next commit.
     pub(crate) fn ask_for_chores(&self) {
         self.chores_asked.store(true, Ordering::Release);
+    }
+
+    fn note_fault(&self) {
+        self.faults.fetch_add(1, Ordering::AcqRel);
     }
 }
 
@@ -120,24 +126,22 @@ impl Writer {
 
     /// Goes the way of a job. It writes nothing unless a write has failed for want of room or by a
     /// fault of the disk: then only a real write tells whether the next one would. It takes as much
-    /// room as a turn does, and gives it back.
+    /// room as a turn does, and gives it back before its transaction ends.
     pub(crate) async fn probe(&self) -> Result<(), MemoryError> {
         let flags = Arc::clone(&self.flags);
-        let sql = "INSERT OR REPLACE INTO metadata (key, value) \
-                   VALUES ('probe', hex(randomblob(?1)))";
-        let mut is_faulty = false;
         let work = move |connection: &Connection| {
-            // It is raised again if this fails, and this may be done again.
-            is_faulty |= flags.faulty.swap(false, Ordering::AcqRel);
-            if is_faulty {
+            let faults = flags.faults.load(Ordering::Acquire);
+            if flags.probed.load(Ordering::Acquire) < faults {
+                let sql = "INSERT OR REPLACE INTO metadata (key, value) \
+                           VALUES ('probe', hex(randomblob(?1)))";
                 connection.prepare_cached(sql)?.execute([rows::limit(PROBE_BYTES / 2)])?;
+                let sql = "DELETE FROM metadata WHERE key = 'probe'";
+                connection.prepare_cached(sql)?.execute([])?;
             }
-            Ok(is_faulty)
+            Ok(faults)
         };
-        if self.run("write", 0, work).await? {
-            let sql = "DELETE FROM metadata WHERE key = 'probe'";
-            self.run("write", 0, |connection| Ok(connection.execute(sql, [])?)).await?;
-        }
+        let faults = self.run("write", 0, work).await?;
+        self.flags.probed.fetch_max(faults, Ordering::AcqRel);
         Ok(())
     }
 }

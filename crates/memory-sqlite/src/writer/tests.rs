@@ -146,6 +146,7 @@ async fn a_job_that_takes_the_transaction_along_is_left_out() {
             Ok(())
         })
     };
+    // Room for what a probe writes, 16 pages, and not for a megabyte.
     limit(40).await.unwrap();
     let jobs = [(1, 10), (2, 1_000_000), (3, 10), (4, 10)];
     let results = bench.together(jobs.map(|(number, size)| bench.insert(number, size))).await;
@@ -208,6 +209,35 @@ async fn a_job_without_room_shows_in_the_probe_though_its_neighbours_were_stored
     bench.writer.probe().await.unwrap();
     bench.insert(2, 100_000).await.unwrap();
     assert_eq!(bench.stored(), [1, 2, 3]);
+}
+
+#[tokio::test]
+async fn every_probe_of_a_full_disk_says_so() {
+    let bench = Bench::new(1 << 30);
+    let limit = |connection: &Connection| {
+        connection.pragma_update(None, "max_page_count", 12)?;
+        Ok(())
+    };
+    bench.writer.run("limit", 0, limit).await.unwrap();
+    bench.insert(1, 100_000).await.unwrap_err();
+    for result in bench.together([bench.writer.probe(), bench.writer.probe()]).await {
+        assert_eq!(result.unwrap_err().kind(), MemoryErrorKind::Full);
+    }
+}
+
+#[tokio::test]
+async fn a_probe_that_nobody_waits_for_leaves_nothing() {
+    let bench = Bench::new(1 << 30);
+    bench.writer.flags().note_fault();
+    let release = bench.block().await;
+    let mut probe = Box::pin(bench.writer.probe());
+    assert!(futures_util::poll!(probe.as_mut()).is_pending());
+    drop(probe);
+    drop(release);
+    bench.insert(1, 0).await.unwrap();
+    let connection = Connection::open(&bench.path).unwrap();
+    let sql = "SELECT count(*) FROM metadata";
+    assert_eq!(connection.query_row(sql, [], |row| row.get(0)), Ok(0));
 }
 
 #[tokio::test]

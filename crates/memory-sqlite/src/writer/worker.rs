@@ -122,7 +122,7 @@ impl Worker {
         self.settle(&mut group, end);
         if self.met_fault.get() {
             // That its neighbours were stored says nothing of the next one like it.
-            self.flags.faulty.store(true, Ordering::Release);
+            self.flags.note_fault();
         }
         self.queue.release(group.bytes);
         group.jobs.into_iter().for_each(|job| job.answer());
@@ -203,7 +203,7 @@ impl Worker {
     }
 
     fn failed(&self, end: End) -> End {
-        self.flags.faulty.store(true, Ordering::Release);
+        self.flags.note_fault();
         end
     }
 
