@@ -190,6 +190,7 @@ fn conversations(
     }
     Ok(conversations)
 }
+
 /// The entry that was found; one that does not decode is left out and reported in the log.
 fn hit(
     connection: &Connection,

@@ -15,7 +15,7 @@ use crate::{error::Outcome, rows};
 
 /// A search compares no more vectors than so many of the newest sessions,
 const VECTORS: usize = 20_000;
-/// passes over no more of other models beside them,
+/// reads no more than so many others, of other models, and as many more as it compares fewer,
 const OTHERS: usize = 20_000;
 /// and looks at no more sessions.
 const SESSIONS: usize = 50_000;
