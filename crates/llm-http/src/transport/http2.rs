@@ -102,7 +102,7 @@ struct Inner {
     forced: bool,
     limit: Duration,
     state: Mutex<State>,
-    /// Told whenever a stream has ended or a connection has gone.
+    /// Told whenever a stream has ended, a connection has gone or a wait for one was given up.
     freed: Notify,
 }
 
@@ -110,6 +110,13 @@ struct Inner {
 pub(crate) struct Lease {
     pool: Weak<Inner>,
     connection: u64,
+}
+
+/// One who waits for connection `id` to be opened; when this is dropped before that, its place is
+/// free for another, and the attempt ends with the last of them.
+struct Waiter<'a> {
+    pool: &'a Inner,
+    id: u64,
 }
 
 impl Pool {
@@ -156,11 +163,14 @@ impl Pool {
                     let pool = Arc::downgrade(&self.inner);
                     return Ok(Some((sender, Lease { pool, connection })));
                 }
-                Next::Opening(opening) => match opening.await {
-                    Ok(Opened::Http2) => {}
-                    Ok(Opened::Http1) => return Ok(None),
-                    Err(error) => return Err(SendError::Connect(error.into())),
-                },
+                Next::Opening(opening, id) => {
+                    let _waiter = Waiter { pool: &self.inner, id };
+                    match opening.await {
+                        Ok(Opened::Http2) => {}
+                        Ok(Opened::Http1) => return Ok(None),
+                        Err(error) => return Err(SendError::Connect(error.into())),
+                    }
+                }
                 Next::Full => freed.await,
             }
         }
@@ -257,6 +267,14 @@ impl Drop for Lease {
         if let Some(pool) = self.pool.upgrade() {
             pool.state().release(self.connection);
             pool.freed.notify_one();
+        }
+    }
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        if self.pool.state().give_up(self.id) {
+            self.pool.freed.notify_one();
         }
     }
 }

@@ -3,7 +3,11 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use brain_core::llm::LlmErrorKind;
-use futures_util::{FutureExt, future::join_all};
+use futures_util::{
+    FutureExt,
+    future::{join, join_all},
+    poll,
+};
 use llm_http::{Endpoint, HttpClient, Network, Protocol, Timeouts};
 
 use crate::{
@@ -63,6 +67,47 @@ async fn connections_are_bounded_and_what_is_freed_serves_who_waits() {
     server.seen.open_gate(80);
     assert!(asking.await.iter().all(Result::is_ok));
     assert_eq!(server.seen.connections(), 64);
+}
+
+#[tokio::test]
+async fn who_gives_up_waiting_for_a_connection_makes_room_in_it() {
+    let server = Server::start(Answers::Gated, 2).await;
+    let client = client(&server.url(), &http2());
+    let [mut first, mut second, mut third, mut given_up, mut last] =
+        std::array::from_fn(|_| get(&client).boxed_local());
+    let mut full = join_all([&mut first, &mut second]);
+    tokio::select! {
+        full = server.seen.under_way(2, PATIENCE) => full.unwrap(),
+        _ = &mut full => panic!("nothing has been answered"),
+    }
+    assert!(poll!(&mut third).is_pending());
+    assert!(poll!(&mut given_up).is_pending());
+    drop(given_up);
+    assert!(poll!(&mut last).is_pending());
+    server.seen.open_gate(4);
+    let rest = join_all([third, last]);
+    assert!(join(full, rest).await.1.iter().all(Result::is_ok));
+    assert_eq!(server.seen.connections(), 2);
+}
+
+#[tokio::test]
+async fn a_connection_that_is_given_up_makes_room_for_who_waits() {
+    let server = Server::start(Answers::Gated, 1).await;
+    let client = client(&server.url(), &http2());
+    let mut full = join_all((0..63).map(|_| get(&client))).boxed_local();
+    tokio::select! {
+        full = server.seen.under_way(63, PATIENCE) => full.unwrap(),
+        _ = &mut full => panic!("nothing has been answered"),
+    }
+    let mut given_up = get(&client).boxed_local();
+    let mut waiting = get(&client).boxed_local();
+    assert!(poll!(&mut given_up).is_pending());
+    assert!(poll!(&mut waiting).is_pending());
+    drop(given_up);
+    tokio::select! {
+        full = server.seen.under_way(64, PATIENCE) => full.unwrap(),
+        _ = join(full, waiting) => panic!("nothing has been answered"),
+    }
 }
 
 #[tokio::test]

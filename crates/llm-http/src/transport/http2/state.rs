@@ -26,8 +26,8 @@ pub(super) struct State {
 pub(super) enum Next {
     /// Send on this connection.
     Stream(SendRequest<Sent>, u64),
-    /// Wait for this connection.
-    Opening(Opening),
+    /// Wait for this connection, and say so if that is given up.
+    Opening(Opening, u64),
     /// Wait until something is freed.
     Full,
 }
@@ -63,11 +63,10 @@ impl State {
             return Next::Stream(free.sender.clone(), free.id);
         }
         let room = self.room.unwrap_or(usize::MAX);
-        self.attempts.retain(|it| it.attempt.upgrade().is_some());
         for under_way in self.attempts.iter_mut().filter(|it| it.waiting < room) {
             if let Some(opening) = under_way.attempt.upgrade() {
                 under_way.waiting += 1;
-                return Next::Opening(opening);
+                return Next::Opening(opening, under_way.id);
             }
         }
         if MAX_CONNECTIONS <= self.open.len() + self.attempts.len() {
@@ -78,7 +77,7 @@ impl State {
         let opening = open(id);
         let attempt = opening.downgrade();
         self.attempts.extend(attempt.map(|attempt| UnderWay { id, attempt, waiting: 1 }));
-        Next::Opening(opening)
+        Next::Opening(opening, id)
     }
 
     /// Takes in a connection that has come about.
@@ -92,6 +91,14 @@ impl State {
     /// The attempt to open connection `id` has ended.
     pub(super) fn opened(&mut self, id: u64) {
         self.attempts.retain(|it| it.id != id);
+    }
+
+    /// One who waited for connection `id` does so no more; whether it was still being opened.
+    pub(super) fn give_up(&mut self, id: u64) -> bool {
+        let Some(attempt) = self.attempts.iter_mut().find(|it| it.id == id) else { return false };
+        attempt.waiting = attempt.waiting.saturating_sub(1);
+        self.attempts.retain(|it| 0 < it.waiting);
+        true
     }
 
     /// A stream of connection `id` has ended.
