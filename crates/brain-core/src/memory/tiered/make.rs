@@ -159,8 +159,8 @@ impl Tiers {
         self.forgot(key, live, forgotten).await
     }
 
-    /// Forgets a session in both tiers unless it is used: whoever has its content decides. The
-    /// caller holds the lock of its making.
+    /// Forgets a session in both tiers unless it is used: whoever has its content decides, and where
+    /// that is gone the rest goes too. The caller holds the lock of its making.
     ///
     /// # Errors
     ///
@@ -170,10 +170,11 @@ impl Tiers {
         key: &SessionKey,
         forget: Forget,
     ) -> Result<Forgotten, MemoryError> {
-        let live = if self.is_ephemeral(key).await? {
-            self.hot_store(self.hot.tier.forget(key, forget)).await?.erased
+        let (live, forget) = if self.is_ephemeral(key).await? {
+            let gone = self.hot_store(self.hot.tier.forget(key, forget)).await?;
+            (gone.erased, Forget::Always)
         } else {
-            0
+            (0, forget)
         };
         let forgotten = self.durable.forget(key, forget).await;
         if forgotten.as_ref().is_err_and(|it| it.kind() == MemoryErrorKind::Conflict) {

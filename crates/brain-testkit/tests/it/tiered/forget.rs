@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use brain_core::{
     ids::Seq,
-    memory::{Catalog, Forget, MemoryErrorKind, ReadOptions, SessionCache, SessionLog, Upkeep},
+    memory::{
+        Catalog, Forget, MemoryErrorKind, ReadOptions, SessionCache, SessionLog, SessionPatch,
+        Upkeep,
+    },
     time::Clock,
 };
 use brain_testkit::Operation;
@@ -75,6 +78,19 @@ async fn of_an_ephemeral_session_the_hot_tier_says_whether_it_is_used() {
     it.hot.turns(Mood::Well);
     assert_eq!(it.store.forget(&key("e"), idle).await.unwrap().erased, 1);
     assert_eq!(it.store.session(&key("e")).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn what_a_stub_says_keeps_no_session_whose_content_is_gone() {
+    let it = Fixture::new();
+    it.ephemeral(&key("e")).await;
+    it.clock.advance(Duration::from_secs(60));
+    let idle = Forget::IfIdleSince(it.clock.now());
+    it.clock.advance(Duration::from_secs(1));
+    let patch = SessionPatch { title: Some(Some("t".to_owned())), ..SessionPatch::default() };
+    it.durable.patch(&key("e"), patch).await.unwrap();
+    it.store.forget(&key("e"), idle).await.unwrap();
+    assert_eq!(it.durable.session(&key("e")).await.unwrap(), None);
 }
 
 #[tokio::test]
