@@ -108,6 +108,9 @@ pub(super) async fn open(
                     if left.is_zero() {
                         return Err(error.into());
                     }
+                    if inner.is_draining() {
+                        return Err(ChatError::ShuttingDown);
+                    }
                     inner.ports.clock.sleep(BUSY_POLL.min(left)).await;
                 }
             }

@@ -155,3 +155,17 @@ async fn nobody_waits_for_ever_for_a_session_that_changes_all_the_time() {
     let waited = brain.ports().clock.elapsed() - began;
     assert!(waited <= Duration::from_secs(31), "{waited:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_waits_for_a_changing_session_ends_when_the_brain_does() {
+    let (brain, store, _) = faulty_brain([]);
+    store.break_down(Operation::Open, MemoryErrorKind::Conflict);
+    let clock = brain.ports().clock.clone();
+    let (me, request) = (owner(), TurnRequest::text(Some(id("s")), "hi"));
+    let (refused, ()) = tokio::join!(brain.chat(&me, request), async {
+        clock.sleep(Duration::from_secs(1)).await;
+        brain.drain(Duration::from_secs(1)).await;
+    });
+    assert_eq!(refused.unwrap_err().code(), "shutting_down");
+    assert!(clock.elapsed() < Duration::from_secs(5), "{:?}", clock.elapsed());
+}
