@@ -64,8 +64,8 @@ async fn end(
     authority: Authority,
 ) -> Result<(), MemoryError> {
     inner.ports.store.close(closing(inner, record, authority)?).await?;
-    if let Some(entry) = record.input.filter(|_| inner.config.titles) {
-        let title = Some(TitleJob { entry, model: None });
+    if let Some(branch) = record.input.filter(|_| inner.config.titles) {
+        let title = Some(TitleJob { branch, model: None });
         background::enqueue(inner, Job { session: record.session.clone(), title, summary: None });
     }
     Ok(())

@@ -8,16 +8,18 @@ use futures_util::TryStreamExt;
 
 use super::{super::Inner, error::Failure, within};
 use crate::{
-    chat::Message,
+    chat::{Message, Role},
     ids::{Seq, SessionKey},
     llm::{ChatRequest, GenerationOptions, PartialReply},
-    memory::{EntryStatus, ReadOptions, Session, SessionPatch},
+    memory::{EntryBody, EntryStatus, ReadOptions, Session, SessionPatch},
 };
 
 /// Most characters of a title.
 const MOST_CHARACTERS: usize = 60;
 /// Most bytes of what the user said that a title is made of.
 const MOST_SHOWN: usize = 2_000;
+/// How many entries are read at once to find what was said first.
+const PAGE: usize = 256;
 /// Most bytes of an answer before its end; a title is much shorter.
 const MOST_ANSWERED: usize = 4_000;
 /// How long the model may take.
@@ -30,8 +32,8 @@ const PROMPT: &str = "You name conversations. Answer with a title of at most six
 /// What a title is made of.
 #[derive(Debug)]
 pub(in crate::brain) struct TitleJob {
-    /// What the user said first.
-    pub(in crate::brain) entry: Seq,
+    /// The last entry of the branch whose first message of the user names the session.
+    pub(in crate::brain) branch: Seq,
     /// Who names the session; `None` for its own words.
     pub(in crate::brain) model: Option<String>,
 }
@@ -39,35 +41,48 @@ pub(in crate::brain) struct TitleJob {
 /// Names a session that has no name after what the user said, and then as the model does, unless
 /// somebody chooses a name.
 pub(super) async fn give(inner: &Inner, key: &SessionKey, job: &TitleJob) -> Result<(), Failure> {
-    let Some((session, text)) = said(inner, key, job.entry).await? else { return Ok(()) };
-    if session.title.is_some() {
-        return Ok(());
-    }
+    let Some(entry) = said_first(inner, key, job.branch).await? else { return Ok(()) };
+    let Some((_, text)) = said(inner, key, entry).await? else { return Ok(()) };
     if let Some(title) = first_sentence(&text) {
-        keep(inner, key, job, title).await?;
+        keep(inner, key, entry, title).await?;
     }
     let Some(model) = &job.model else { return Ok(()) };
     match from_model(inner, model, &text).await? {
-        Some(title) => keep(inner, key, job, title).await,
+        Some(title) => keep(inner, key, entry, title).await,
         None => Ok(()),
     }
 }
 
+/// The first message of the user in the branch that ends with `last`; `None` if there is none, or
+/// the session has a title.
+async fn said_first(inner: &Inner, key: &SessionKey, last: Seq) -> Result<Option<Seq>, Failure> {
+    let (mut first, mut next) = (None, Some(last));
+    while let Some(last) = next {
+        let options = ReadOptions::of_branch(last, PAGE);
+        let Some(branch) = inner.ports.store.read(key, options).await? else { return Ok(None) };
+        if branch.session.title.is_some() {
+            return Ok(None);
+        }
+        first = branch.entries.iter().find(|it| is_said(&it.body)).map(|it| it.seq).or(first);
+        next = branch.entries.first().and_then(|it| it.parent);
+    }
+    Ok(first)
+}
+
+fn is_said(body: &EntryBody) -> bool {
+    body.message.role == Role::User && body.status == EntryStatus::Complete
+}
+
 /// Keeps the title, unless what it was made of was forgotten. Looks before and after, since
 /// forgetting takes only the title that is there by then.
-async fn keep(
-    inner: &Inner,
-    key: &SessionKey,
-    job: &TitleJob,
-    title: String,
-) -> Result<(), Failure> {
-    if said(inner, key, job.entry).await?.is_none() {
+async fn keep(inner: &Inner, key: &SessionKey, entry: Seq, title: String) -> Result<(), Failure> {
+    if said(inner, key, entry).await?.is_none() {
         return Ok(());
     }
     let store = &inner.ports.store;
     let patch = SessionPatch { default_title: Some(title), ..SessionPatch::default() };
     let is_default = store.patch(key, patch).await?.is_some_and(|it| it.has_default_title);
-    if is_default && said(inner, key, job.entry).await?.is_none() {
+    if is_default && said(inner, key, entry).await?.is_none() {
         let patch = SessionPatch { title: Some(None), ..SessionPatch::default() };
         store.patch(key, patch).await?;
     }

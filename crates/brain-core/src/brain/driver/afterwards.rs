@@ -6,10 +6,7 @@ use super::{
     super::background::{self, Job, SummaryJob, TitleJob},
     Driver,
 };
-use crate::{
-    chat::Role,
-    memory::{EntryStatus, TurnState},
-};
+use crate::memory::TurnState;
 
 impl Driver {
     /// Hands over what the ended turn leaves to be done.
@@ -23,16 +20,14 @@ impl Driver {
         }
     }
 
-    /// What the user said first, if the session needs a title. Where nobody could answer, nobody is
+    /// What names the session, if it needs a title. Where nobody could answer, nobody is
     /// asked for a title.
     fn title_job(&self, state: TurnState) -> Option<TitleJob> {
         if !self.is_untitled || !self.inner.config.titles {
             return None;
         }
-        let said = |role: Role, status| role == Role::User && status == EntryStatus::Complete;
-        let entry = self.branch.iter().find(|it| said(it.body.message.role, it.body.status))?;
         let model = self.summary_model().filter(|_| state != TurnState::Failed);
-        Some(TitleJob { entry: entry.seq, model })
+        Some(TitleJob { branch: self.branch.last()?.seq, model })
     }
 
     /// How much room the session's windows have, if a summary may be due: the job knows better, since

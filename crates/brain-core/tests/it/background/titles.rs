@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use brain_core::{
-    brain::{Brain, BrainConfig, TurnRequest},
+    brain::{Brain, BrainConfig, Limits, TurnRequest},
     chat::Message,
     ids::Seq,
     llm::{Capabilities, LlmErrorKind, ModelInfo, Router},
@@ -86,6 +86,32 @@ async fn a_session_is_named_though_its_daemon_died() {
     assert_eq!(next.recover().await.unwrap(), 1);
     next.drain(Duration::from_secs(5)).await;
     assert_eq!(title(&*store).await.as_deref(), Some("How far is the moon?"));
+}
+
+#[tokio::test]
+async fn a_session_is_named_the_same_whatever_happened() {
+    for dies in [false, true] {
+        let (store, gate) = (in_memory(), Gate::new());
+        let limits = Limits { window_entries: 2, ..Limits::default() };
+        let untitled = BrainConfig { limits: limits.clone(), ..config() };
+        let answer = |n: u32| Answer::text(&format!("answer {n}"));
+        let llm = ScriptedLlm::new([answer(1), answer(2), answer(3).after(&gate)]);
+        let before = Brain::new(ports(store.clone(), Arc::new(llm)), untitled);
+        say(&before, "s", "How far is the moon?").await;
+        say(&before, "s", "And the sun?").await;
+        let titles = BrainConfig { limits, titles: true, ..config() };
+        let next = Brain::new(ports(store.clone(), router(Arc::new(ScriptedLlm::new([])))), titles);
+        if dies {
+            let asked = TurnRequest::text(Some(id("s")), "And Mars?");
+            let _started = before.chat(&owner(), asked).await.unwrap();
+            gate.reached_by(1).await;
+            assert_eq!(next.recover().await.unwrap(), 1);
+        } else {
+            say(&next, "s", "And Mars?").await;
+        }
+        next.drain(Duration::from_secs(5)).await;
+        assert_eq!(title(&*store).await.as_deref(), Some("How far is the moon?"), "{dies}");
+    }
 }
 
 #[tokio::test]
