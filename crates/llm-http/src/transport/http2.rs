@@ -25,10 +25,7 @@ use hyper::{
     rt::Executor,
 };
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use tokio::{
-    sync::Notify,
-    time::{interval, timeout},
-};
+use tokio::{sync::Notify, time::timeout};
 use tower::ServiceExt;
 
 use self::state::{Next, State};
@@ -53,7 +50,12 @@ const PING_AFTER: Duration = Duration::from_secs(30);
 const PING_PATIENCE: Duration = Duration::from_secs(20);
 
 /// What moves a connection's requests; `None` once it has ended, so that what is queued in it fails.
-type Driver = Mutex<Option<Connection<Link, Sent, TokioExecutor>>>;
+type Driver = Mutex<Option<Connection<Link, Sent, Watched>>>;
+
+/// Runs the tasks of a connection, of which one reads the server's settings, and
+/// tells after each step. The tasks end with the connection.
+#[derive(Clone)]
+struct Watched(Arc<Notify>);
 
 /// How an attempt to connect ended, for all who wait for it.
 type Opening = Shared<BoxFuture<'static, Result<Opened, OpenError>>>;
@@ -200,7 +202,8 @@ impl Inner {
         if !self.forced && !link.chose_http2() {
             return Ok(Opened::Http1);
         }
-        let (sender, driver) = Builder::new(TokioExecutor::new())
+        let stepped = Arc::new(Notify::new());
+        let (sender, driver) = Builder::new(Watched(Arc::clone(&stepped)))
             .timer(TokioTimer::new())
             .initial_max_send_streams(UNTOLD)
             .keep_alive_interval(PING_AFTER)
@@ -208,22 +211,23 @@ impl Inner {
             .handshake::<Link, Sent>(link)
             .await?;
         let driver: Arc<Driver> = Arc::new(Mutex::new(Some(driver)));
-        TokioExecutor::new().execute(drive(Arc::clone(&driver), Arc::downgrade(self)));
-        told(&driver).await?;
+        // Nobody awaits it: it ends once every sender and stream of the connection is gone.
+        let driving = drive(Arc::clone(&driver), Arc::downgrade(self));
+        Watched(Arc::clone(&stepped)).execute(driving);
+        told(&driver, &stepped).await?;
         self.state().add(id, sender, driver);
         Ok(Opened::Http2)
     }
 }
 
 /// Waits until the server has told its limit, which it does before anything else.
-async fn told(driver: &Driver) -> Result<(), BoxError> {
-    let mut ticks = interval(Duration::from_millis(1));
+async fn told(driver: &Driver, stepped: &Notify) -> Result<(), BoxError> {
     loop {
         match allowed(driver) {
-            Some(UNTOLD) => ticks.tick().await,
+            Some(UNTOLD) => stepped.notified().await,
             Some(_) => return Ok(()),
             None => return Err("the server speaks no HTTP/2".into()),
-        };
+        }
     }
 }
 
@@ -260,6 +264,21 @@ fn work(driver: &Driver, context: &mut Context<'_>) -> Poll<()> {
 
 fn timed_out() -> BoxError {
     io::Error::from(io::ErrorKind::TimedOut).into()
+}
+
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Watched {
+    fn execute(&self, future: F) {
+        let stepped = Arc::clone(&self.0);
+        TokioExecutor::new().execute(async move {
+            let mut future = pin!(future);
+            poll_fn(|context| {
+                let step = future.as_mut().poll(context);
+                stepped.notify_one();
+                step
+            })
+            .await;
+        });
+    }
 }
 
 impl Drop for Lease {
