@@ -94,7 +94,7 @@ async fn a_session_is_named_the_same_whatever_happened() {
         let (store, gate) = (in_memory(), Gate::new());
         let limits = Limits { window_entries: 2, ..Limits::default() };
         let untitled = BrainConfig { limits: limits.clone(), ..config() };
-        let answer = |n: u32| Answer::text(&format!("answer {n}"));
+        let answer = |n: u32| Answer::text(format!("answer {n}"));
         let llm = ScriptedLlm::new([answer(1), answer(2), answer(3).after(&gate)]);
         let before = Brain::new(ports(store.clone(), Arc::new(llm)), untitled);
         say(&before, "s", "How far is the moon?").await;
