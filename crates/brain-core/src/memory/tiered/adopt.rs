@@ -87,7 +87,8 @@ impl Tiers {
         }
         let mut before = None;
         loop {
-            let list = self.hot.tier.list(owner, ListOptions { before: before.take(), limit: PAGE });
+            let list =
+                self.hot.tier.list(owner, ListOptions { before: before.take(), limit: PAGE });
             let page = self.hot_copy(WRITE, list).await?;
             let left = LONGEST.checked_sub(self.clock.elapsed().saturating_sub(since))?;
             let Some(last) = page.last() else {
