@@ -121,6 +121,14 @@ async fn move_head(store: &RedisStore) -> Result<(), MemoryError> {
     store.move_head(&a, session.token, Some(Seq(2))).await.map(drop)
 }
 
+async fn keep_summary(store: &RedisStore) -> Result<(), MemoryError> {
+    let (a, text) = (key("a"), "summary".to_owned());
+    let edition = store.session(&a).await?.map(|it| it.edition).unwrap_or_default();
+    let created_at = Timestamp::from_millis(1);
+    let summary = Summary { at: Seq(1), text, model: None, created_at };
+    store.keep_summary(&a, edition, summary).await
+}
+
 impl Step {
     pub(crate) async fn run(self, store: &RedisStore, plan: &Plan) -> Result<(), MemoryError> {
         let a = key("a");
@@ -131,13 +139,7 @@ impl Step {
                 let title = Some(Some("title".to_owned()));
                 store.patch(&a, SessionPatch { title, ..SessionPatch::default() }).await.map(drop)
             }
-            Self::Summary => {
-                let text = "summary".to_owned();
-                let created_at = Timestamp::from_millis(1);
-                let edition = store.session(&a).await?.map(|it| it.edition).unwrap_or_default();
-                let summary = Summary { at: Seq(1), text, model: None, created_at };
-                store.keep_summary(&a, edition, summary).await
-            }
+            Self::Summary => keep_summary(store).await,
             Self::Open => store.open(plan.open()).await.map(drop),
             Self::Renew => store.renew(plan.fence(), LEASE).await.map(drop),
             Self::Checkpoint => {
