@@ -20,6 +20,8 @@ mod words;
 
 use std::{collections::BTreeSet, fmt::Write as _};
 
+use jiff::tz::TimeZone;
+
 pub use self::{
     embedding::{EmbedFailure, embed, embed_some, query_vector},
     meaning::{Vector, closeness},
@@ -30,7 +32,14 @@ pub use self::{
 use crate::{
     chat::Role,
     memory::{EntryBody, EntryStatus},
+    time::Timestamp,
 };
+
+/// The months as words of the index.
+const MONTHS: [&str; 12] = [
+    "januari", "februari", "march", "april", "may", "june", "juli", "august", "septemb", "octob",
+    "novemb", "decemb",
+];
 
 /// What an index keeps of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,8 +54,13 @@ impl Document {
     /// What to keep of an entry; `None` if it is not to be found.
     #[must_use]
     pub fn of(body: &EntryBody) -> Option<Self> {
-        let (words, asks) = said(body)?;
-        Some(Self { words: words.into_iter().collect(), asks })
+        let mut words = BTreeSet::new();
+        let asks = each_word_said(body, &mut |it| {
+            if !words.contains(it) {
+                words.insert(it.to_owned());
+            }
+        })?;
+        Some(Self { words, asks })
     }
 
     /// Which of a query's words it holds; bit n: word n, of at most [`MAX_TERMS`].
@@ -58,16 +72,29 @@ impl Document {
     }
 }
 
-/// The words of an entry's text and of its date, and whether it ends with a question.
-pub(crate) fn said(body: &EntryBody) -> Option<(Vec<String>, bool)> {
+/// Hands over the words of an entry's text and of its date; returns whether it ends with a
+/// question, or `None` if it is not to be found.
+pub(crate) fn each_word_said(body: &EntryBody, take: &mut dyn FnMut(&str)) -> Option<bool> {
     let mut text = text_of(body)?;
+    words::each_word(&text, take);
     let asks = text.trim_end().ends_with(['?', '？', '؟']);
-    // A date as people write it in a question: `8 May 2023`.
-    if let Ok(time) = jiff::Timestamp::from_millisecond(body.created_at.as_millis()) {
-        // Writing to a string does not fail.
-        write!(text, "\n{}", time.strftime("%-d %B %Y")).ok();
-    }
-    Some((words(&text), asks))
+    text.clear();
+    each_word_of_date(body.created_at, text, take);
+    Some(asks)
+}
+
+/// A date as people write it in a question: `8 May 2023`. Its numbers are written into `number`.
+fn each_word_of_date(time: Timestamp, mut number: String, take: &mut dyn FnMut(&str)) {
+    let Ok(time) = jiff::Timestamp::from_millisecond(time.as_millis()) else { return };
+    let date = TimeZone::UTC.to_datetime(time);
+    // Writing to a string does not fail.
+    write!(number, "{}", date.day()).ok();
+    take(&number);
+    let month = usize::from(date.month().unsigned_abs()).checked_sub(1);
+    month.and_then(|it| MONTHS.get(it)).into_iter().for_each(|it| take(it));
+    number.clear();
+    write!(number, "{:04}", date.year().unsigned_abs()).ok();
+    take(&number);
 }
 
 /// The text by which an entry is found; `None` if it is not to be found.
@@ -113,6 +140,17 @@ mod tests {
         let words: Vec<_> = document.words.iter().map(String::as_str).collect();
         assert_eq!(words, ["2023", "8", "ani", "class", "may", "potteri"]);
         assert!(document.asks);
+    }
+
+    #[test]
+    fn a_date_has_the_words_that_it_has_where_people_write_it() {
+        for month in 1..=12 {
+            let date = jiff::civil::date(2023, month, 5);
+            let time = Timestamp::parse(&format!("{date}T13:56:00Z")).unwrap();
+            let mut words = Vec::new();
+            super::each_word_of_date(time, String::new(), &mut |it| words.push(it.to_owned()));
+            assert_eq!(words, super::words(&date.strftime("%-d %B %Y").to_string()));
+        }
     }
 
     #[test]

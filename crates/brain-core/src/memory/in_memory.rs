@@ -200,7 +200,7 @@ impl Portable for InMemoryStore {
         session: &ExportedSession,
     ) -> Result<Restored, MemoryError> {
         session.check_tree()?;
-        let found = found_in_import(session);
+        let found = found_in_import(session).await;
         self.state().restore(key, (session, &found))
     }
 }

@@ -34,7 +34,14 @@ const EMPTY: &[&str] = &[
 /// The words of a text as the index knows them, in order.
 #[must_use]
 pub fn words(text: &str) -> Vec<String> {
-    let mut reader = Reader::new();
+    let mut words = Vec::with_capacity(16);
+    each_word(text, &mut |it| words.push(it.to_owned()));
+    words
+}
+
+/// Hands over the words of a text as the index knows them, in order.
+pub(crate) fn each_word(text: &str, take: &mut dyn FnMut(&str)) {
+    let mut reader = Reader::new(take);
     for character in text.chars() {
         // Most text is ASCII, which this is much faster for.
         if character.is_ascii_graphic() || character.is_ascii_whitespace() {
@@ -45,12 +52,13 @@ pub fn words(text: &str) -> Vec<String> {
         }
     }
     reader.end();
-    reader.words
 }
 
-struct Reader {
+struct Reader<'a> {
     stemmer: Stemmer,
-    words: Vec<String>,
+    take: &'a mut dyn FnMut(&str),
+    /// How many words may still come.
+    left: usize,
     word: String,
     /// What was not read yet: the next character may be a part of it.
     held: Option<char>,
@@ -60,11 +68,12 @@ struct Reader {
     unspaced: Option<(char, bool)>,
 }
 
-impl Reader {
-    fn new() -> Self {
+impl<'a> Reader<'a> {
+    fn new(take: &'a mut dyn FnMut(&str)) -> Self {
         Self {
             stemmer: Stemmer::create(Algorithm::English),
-            words: Vec::with_capacity(16),
+            take,
+            left: MAX_WORDS,
             word: String::with_capacity(32),
             held: None,
             apostrophe: None,
@@ -92,7 +101,7 @@ impl Reader {
             self.end_word();
             let before = self.unspaced.replace((character, false));
             if let Some((before, _)) = before {
-                self.keep(String::from_iter([before, character]));
+                self.keep(&[before, character]);
                 self.unspaced = Some((character, true));
             }
             return;
@@ -102,7 +111,7 @@ impl Reader {
             self.apostrophe = Some(self.word.len());
         } else if is_picture(character) {
             self.end_word();
-            self.keep(character.to_string());
+            self.keep(&[character]);
         } else if !character.is_alphanumeric() && !is_combining_mark(character) {
             self.end_word();
         } else if self.word.len() < MAX_BYTES {
@@ -110,9 +119,16 @@ impl Reader {
         }
     }
 
-    fn keep(&mut self, word: String) {
-        if self.words.len() < MAX_WORDS {
-            self.words.push(word);
+    /// Characters that are a word.
+    fn keep(&mut self, characters: &[char]) {
+        let word: String = characters.iter().collect();
+        self.hand_over(&word);
+    }
+
+    fn hand_over(&mut self, word: &str) {
+        if let Some(left) = self.left.checked_sub(1) {
+            self.left = left;
+            (self.take)(word);
         }
     }
 
@@ -125,7 +141,7 @@ impl Reader {
     /// A character that stands alone is a word.
     fn end_run(&mut self) {
         if let Some((character, false)) = self.unspaced.take() {
-            self.keep(character.to_string());
+            self.keep(&[character]);
         }
     }
 
@@ -135,23 +151,28 @@ impl Reader {
         {
             self.word.truncate(end);
         }
-        if !self.word.is_empty() && EMPTY.binary_search(&self.word.as_str()).is_err() {
-            let word = self.known_as();
-            self.keep(word);
+        let word = std::mem::take(&mut self.word);
+        if !word.is_empty() && EMPTY.binary_search(&word.as_str()).is_err() {
+            let word = beginning(&word);
+            if word.bytes().all(|it| it.is_ascii_lowercase()) {
+                let stem = self.stemmer.stem(word);
+                self.hand_over(&stem);
+            } else {
+                self.hand_over(word);
+            }
         }
+        self.word = word;
         self.word.clear();
     }
+}
 
-    /// The word as the index knows it.
-    fn known_as(&self) -> String {
-        let end = match self.word.len() {
-            0..=MAX_CHARS => self.word.len(),
-            len => self.word.char_indices().nth(MAX_CHARS).map_or(len, |(at, _)| at),
-        };
-        let word = self.word.get(..end).unwrap_or(&self.word);
-        let is_english = word.bytes().all(|it| it.is_ascii_lowercase());
-        if is_english { self.stemmer.stem(word).into_owned() } else { word.to_owned() }
-    }
+/// The characters of a word that count.
+fn beginning(word: &str) -> &str {
+    let end = match word.len() {
+        0..=MAX_CHARS => word.len(),
+        len => word.char_indices().nth(MAX_CHARS).map_or(len, |(at, _)| at),
+    };
+    word.get(..end).unwrap_or(word)
 }
 
 fn is_apostrophe(character: char) -> bool {

@@ -16,7 +16,7 @@ use crate::fixture::{in_memory, key, ports, say};
 
 /// Most allocations of one turn with a window of 16 entries, one-word answer, scripted model, and a
 /// store that takes the words of both entries apart.
-const CEILING: u64 = 256;
+const CEILING: u64 = 240;
 
 fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()

@@ -30,6 +30,8 @@ use crate::{
 
 /// Entries that are copied under one lock, and vectors that are compared at once.
 const PAGE: usize = 1_024;
+/// Entries of an import that are taken apart at once.
+const IMPORTED: usize = 16;
 /// A search compares no more vectors than those, of the newest sessions.
 const VECTORS: usize = 20_000;
 
@@ -44,8 +46,8 @@ pub(super) struct Terms {
 impl Terms {
     /// Those of an entry; `None` if it is not to be found.
     fn of(body: &EntryBody) -> Option<Arc<Self>> {
-        let (words, asks) = recall::said(body)?;
-        let mut words: Vec<u64> = words.iter().map(|it| number_of(it)).collect();
+        let mut words = Vec::new();
+        let asks = recall::each_word_said(body, &mut |it| words.push(number_of(it)))?;
         words.sort_unstable();
         words.dedup();
         Some(Arc::new(Self { words: words.into(), asks }))
@@ -77,9 +79,16 @@ pub(super) fn found_in(append: &Append) -> Found {
     append.drafts.iter().map(|it| Terms::of(it.body())).collect()
 }
 
-/// The same of an import.
-pub(super) fn found_in_import(import: &ExportedSession) -> Found {
-    import.entries.iter().map(|it| Terms::of(&it.entry)).collect()
+/// The same of an import; others of the thread go on meanwhile.
+pub(super) async fn found_in_import(import: &ExportedSession) -> Found {
+    let mut found = Found::with_capacity(import.entries.len());
+    for page in import.entries.chunks(IMPORTED) {
+        if !found.is_empty() {
+            give_way().await;
+        }
+        found.extend(page.iter().map(|it| Terms::of(&it.entry)));
+    }
+    found
 }
 
 /// An append, and by what each of its entries is found.
@@ -168,6 +177,20 @@ impl Looked {
     }
 }
 
+/// Lets others of the same thread go on whenever as much as a page was looked at.
+#[derive(Default)]
+struct Pace(usize);
+
+impl Pace {
+    async fn after(&mut self, entries: usize) {
+        self.0 += entries;
+        if PAGE <= self.0 {
+            self.0 = 0;
+            give_way().await;
+        }
+    }
+}
+
 /// Lets others of the same thread go on.
 async fn give_way() {
     let mut gave = false;
@@ -190,9 +213,10 @@ impl InMemoryStore {
         let numbers: Vec<u64> = words.iter().map(|it| number_of(it)).collect();
         let sessions = self.state().newest_first(owner);
         let (mut survey, mut left) = (Survey::new(words.len()), VECTORS);
+        let mut pace = Pace::default();
         for key in &sessions {
             let query = search.vector.as_ref().filter(|_| 0 < left);
-            let mut looked = self.look(key, &numbers, query).await;
+            let mut looked = self.look(key, (&numbers, query), &mut pace).await;
             if let Some(query) = query {
                 left -= looked.compare(&query.values, left).await;
             }
@@ -204,16 +228,22 @@ impl InMemoryStore {
     }
 
     /// What a search needs of one session.
-    async fn look(&self, key: &SessionKey, words: &[u64], query: Option<&QueryVector>) -> Looked {
+    async fn look(
+        &self,
+        key: &SessionKey,
+        (words, query): (&[u64], Option<&QueryVector>),
+        pace: &mut Pace,
+    ) -> Looked {
         let (mut looked, mut from) = (Looked::default(), 0);
         loop {
             let (copied, rest) = self.state().copy(key, from, query);
+            // An empty session is work, too.
+            pace.after(copied.len() + 1).await;
             copied.into_iter().for_each(|it| looked.add(it, words));
             if rest == 0 {
                 return looked;
             }
             from += PAGE;
-            give_way().await;
         }
     }
 }

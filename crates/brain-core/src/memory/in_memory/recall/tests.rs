@@ -238,6 +238,20 @@ fn a_search_lets_others_write_between_two_pages() {
 }
 
 #[test]
+fn a_search_gives_way_between_many_short_sessions() {
+    let store = InMemoryStore::new(Arc::new(Still::default()));
+    for session in 0..PAGE {
+        let id = SessionId::new(format!("short {session}")).unwrap();
+        let append = append("a", None, Expect::Absent, &["word1".to_owned()]);
+        let key = SessionKey::new(owner(), id);
+        store.append(&key, append).now_or_never().unwrap().unwrap();
+    }
+    let (owner, search) = (owner(), Search::words("word1", 5));
+    let mut found = Box::pin(store.search(&owner, &search));
+    assert!(found.as_mut().now_or_never().is_none(), "it gives way");
+}
+
+#[test]
 fn pages_make_no_difference_to_what_is_close() {
     let entries = 2 * PAGE + 7;
     let vectors: Vec<(u64, Arc<[f32]>)> =
