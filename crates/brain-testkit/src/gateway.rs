@@ -16,7 +16,7 @@ use brain_core::{
 };
 use futures_util::{StreamExt, future, poll};
 
-pub use self::estimate::estimate_is_never_low;
+pub use self::estimate::{estimate_is_never_low, long_texts_are_counted_in_time};
 
 /// Longest that a case may take.
 const PATIENCE: Duration = Duration::from_secs(120);

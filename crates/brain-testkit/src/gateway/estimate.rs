@@ -1,9 +1,16 @@
 //! Texts of every kind, by which the core's estimate of tokens is held against a real tokenizer. It
 //! says nothing of how far above the estimate may be.
 
-use std::ops::RangeInclusive;
+use std::{
+    hint::black_box,
+    ops::RangeInclusive,
+    time::{Duration, Instant},
+};
 
 use brain_core::llm::{Estimate, TokenCounter};
+
+/// Longest that a text of a mebibyte may take, on whatever machine.
+const LONGEST: Duration = Duration::from_secs(20);
 
 /// How many characters texts have, and how many texts there are of each kind and length.
 const LENGTHS: [(usize, usize); 9] =
@@ -111,4 +118,25 @@ impl Random {
         let code = u64::from(first) + self.below(u64::from(last - first) + 1);
         u32::try_from(code).ok().and_then(char::from_u32).unwrap_or('\u{fffd}')
     }
+}
+
+/// Texts of one `character` are counted in a time that grows with their length, up to `bytes`.
+///
+/// A text is held against its eighths, one after the other: both take about as long, so that a busy
+/// machine slows both. The best of a few tries of each counts.
+pub fn long_texts_are_counted_in_time(counter: &dyn TokenCounter, character: &str, bytes: usize) {
+    let times = bytes / character.len() / 8;
+    let (whole, eighth) = (character.repeat(8 * times), character.repeat(times));
+    let took = |text: &str, rounds: usize| {
+        let begun = Instant::now();
+        for _ in 0..rounds {
+            black_box(counter.text(text));
+        }
+        begun.elapsed()
+    };
+    let tries = (0..3).map(|_| (took(&whole, 1), took(&eighth, 8)));
+    let (whole, eighths) = tries.reduce(|a, b| (a.0.min(b.0), a.1.min(b.1))).unwrap();
+    let growth = whole.as_secs_f64() / eighths.as_secs_f64();
+    assert!(growth < 4.0, "{character:?}: {bytes} bytes take {growth:.1} times too long");
+    assert!(whole < LONGEST, "{character:?}: {bytes} bytes take {whole:?}");
 }

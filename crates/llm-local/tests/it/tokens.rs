@@ -1,12 +1,10 @@
 //! Counting: what is counted before a request is what the model then reads.
 
-use std::{hint::black_box, time::Instant};
-
 use brain_core::{
     chat::{Message, Role},
     llm::{Estimate, LlmGateway, TokenCounter},
 };
-use brain_testkit::gateway::estimate_is_never_low;
+use brain_testkit::gateway::{estimate_is_never_low, long_texts_are_counted_in_time};
 use llm_local::LocalGateway;
 
 use crate::{GATEWAY, ask, config, short};
@@ -45,21 +43,6 @@ async fn the_estimate_is_above_the_model_and_stands_in_before_it_is_loaded() {
     estimate_is_never_low(&*GATEWAY.tokens(""));
 }
 
-/// How many times longer a text of `bytes` takes than its eighths one after another, the best of a
-/// few tries each: both run about as long, so that a busy machine slows both.
-fn growth(counter: &dyn TokenCounter, character: &str, bytes: usize) -> f64 {
-    let times = bytes / character.len() / 8;
-    let (whole, eighth) = (character.repeat(8 * times), character.repeat(times));
-    let took = |text: &str, rounds: usize| {
-        let begun = Instant::now();
-        (0..rounds).for_each(|_| drop(black_box(counter.text(text))));
-        begun.elapsed().as_secs_f64()
-    };
-    let tries = (0..3).map(|_| (took(&whole, 1), took(&eighth, 8)));
-    let best = tries.reduce(|a, b| (a.0.min(b.0), a.1.min(b.1))).unwrap();
-    best.0 / best.1
-}
-
 #[tokio::test]
 async fn hostile_texts_are_counted_within_a_bound() {
     ask(vec![Message::user("Hello")], short(1)).await;
@@ -68,8 +51,7 @@ async fn hostile_texts_are_counted_within_a_bound() {
         for (bytes, exact) in [(32 << 10, true), (1 << 20, false)] {
             let text = character.repeat(bytes / character.len());
             assert_eq!(counter.text(&text).exact, exact);
-            let growth = growth(&*counter, character, bytes);
-            assert!(growth < 4.0, "{character:?}: {bytes} bytes take {growth:.1} times too long");
+            long_texts_are_counted_in_time(&*counter, character, bytes);
         }
     }
 }

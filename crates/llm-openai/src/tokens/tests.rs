@@ -1,13 +1,12 @@
 //! The tables against known counts, and the estimate of the core against the tables.
 
 use std::{
-    hint::black_box,
     thread,
     time::{Duration, Instant},
 };
 
 use brain_core::llm::{Estimate, TokenCounter, Tokens};
-use brain_testkit::gateway::estimate_is_never_low;
+use brain_testkit::gateway::{estimate_is_never_low, long_texts_are_counted_in_time};
 
 use super::{Encoding, MAX_TEXT, Pieces, Tables, encoding};
 
@@ -82,21 +81,6 @@ fn without_its_table_a_model_is_estimated_and_never_fails() {
     assert!(!counter.text("a").exact);
 }
 
-/// How many times longer a text of `bytes` takes than its eighths one after another, the best of a
-/// few tries each: both run about as long, so that a busy machine slows both.
-fn growth(counter: &dyn TokenCounter, character: &str, bytes: usize) -> f64 {
-    let times = bytes / character.len() / 8;
-    let (whole, eighth) = (character.repeat(8 * times), character.repeat(times));
-    let took = |text: &str, rounds: usize| {
-        let begun = Instant::now();
-        (0..rounds).for_each(|_| drop(black_box(counter.text(text))));
-        begun.elapsed().as_secs_f64()
-    };
-    let tries = (0..3).map(|_| (took(&whole, 1), took(&eighth, 8)));
-    let best = tries.reduce(|a, b| (a.0.min(b.0), a.1.min(b.1))).unwrap();
-    best.0 / best.1
-}
-
 #[test]
 fn hostile_texts_are_counted_within_a_bound() {
     let counter = loaded(&Tables::default(), "gpt-4o");
@@ -104,8 +88,7 @@ fn hostile_texts_are_counted_within_a_bound() {
         for (bytes, exact) in [(MAX_TEXT, true), (1 << 20, false)] {
             let text = character.repeat(bytes / character.len());
             assert_eq!(counter.text(&text).exact, exact, "a megabyte is estimated");
-            let growth = growth(&*counter, character, bytes);
-            assert!(growth < 4.0, "{character:?}: {bytes} bytes take {growth:.1} times too long");
+            long_texts_are_counted_in_time(&*counter, character, bytes);
         }
     }
 }
