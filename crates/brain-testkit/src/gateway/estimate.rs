@@ -9,8 +9,8 @@ use std::{
 
 use brain_core::llm::{Estimate, TokenCounter};
 
-/// Longest that a text of a mebibyte may take, on whatever machine.
-const LONGEST: Duration = Duration::from_secs(20);
+/// Longest that a text may take, on whatever machine: some thirty times what it takes unoptimised.
+const LONGEST: Duration = Duration::from_secs(3);
 
 /// How many characters texts have, and how many texts there are of each kind and length.
 const LENGTHS: [(usize, usize); 9] =

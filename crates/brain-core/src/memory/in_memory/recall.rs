@@ -237,8 +237,8 @@ impl InMemoryStore {
         let (mut looked, mut from) = (Looked::default(), 0);
         loop {
             let (copied, rest) = self.state().copy(key, from, query);
-            // An empty session is work, too.
-            pace.after(copied.len() + 1).await;
+            // What cannot be found was looked at, too, and so was an empty session.
+            pace.after(if rest == 0 { copied.len() + 1 } else { PAGE }).await;
             copied.into_iter().for_each(|it| looked.add(it, words));
             if rest == 0 {
                 return looked;
