@@ -22,7 +22,7 @@ use crate::{
 /// How long another process may take from the lock to its address.
 const STARTING: Duration = Duration::from_secs(5);
 /// How long a daemon that listens may take until it says that it is one.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 /// How long what an answer leaves to be done, such as a title, may take in a daemon of ours.
 const LAST_JOBS: Duration = Duration::from_secs(3);
 
@@ -33,7 +33,12 @@ pub(crate) fn with<T>(
     work: impl FnOnce(&Client) -> Result<T, Failure>,
 ) -> anyhow::Result<T> {
     let (client, own) = match url {
-        Some(url) => (Client::new(url), None),
+        Some(url) => {
+            let client = Client::new(url);
+            // One that hangs is not waited for; a proxy may answer for the daemon in its own way.
+            client.finds_daemon(PATIENCE).map_err(Failure::from)?;
+            (client, None)
+        }
         None => open(config)?,
     };
     let done = work(&client);

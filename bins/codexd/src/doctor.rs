@@ -111,7 +111,11 @@ fn running(config: &Config, held: &Held, report: &mut Report) -> io::Result<()> 
     let (pid, memory) = (held.holder.pid, banner::memory(config));
     let detail = format!("running on http://{address} (pid {pid})");
     let client = connection::url_of(address).map(Client::new);
-    match client.and_then(|client| Ok(client.get::<Value>("health/ready", &[])?)) {
+    let ready = client.and_then(|client| {
+        client.finds_daemon(connection::PATIENCE)?;
+        Ok(client.get::<Value>("health/ready", &[])?)
+    });
+    match ready {
         Ok(it) => {
             report.row(OK, "daemon", format!("{detail}: {}; {memory}", text_of(&it, "status")), "")
         }

@@ -59,7 +59,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// When nobody answers, or the daemon refuses.
+    /// When nobody answers, the daemon refuses, or says that it sends something else.
     pub fn read(
         &self,
         path: &str,
@@ -67,7 +67,15 @@ impl Client {
         accept: &str,
     ) -> Result<impl Read + use<>, ClientError> {
         let request = self.agent.get(self.url(path, query)?.as_str());
-        self.ok(request.header("accept", accept).call())
+        let answer = request.header("accept", accept).call();
+        let other = answer.as_ref().ok().filter(|it| it.status().is_success()).and_then(|it| {
+            let sent = it.body().mime_type().filter(|sent| *sent != accept)?;
+            Some(format!("what answers at {} sends {sent}: it is no codexd", self.shown()))
+        });
+        match other {
+            Some(sentence) => Err(ClientError::new(ClientErrorKind::Unexpected, sentence)),
+            None => self.ok(answer),
+        }
     }
 
     /// Sends a DELETE, and returns the JSON of its answer.

@@ -110,6 +110,10 @@ impl<'a> Reader<'a> {
             return PathBuf::new();
         };
         let path = absolute(&path).unwrap_or(path);
+        if path.to_str().is_some_and(|it| it.contains(char::is_control)) {
+            self.wrong("CODEXD_DATA_DIR: has a line break or another control character");
+            return path;
+        }
         let existing = path.ancestors().find(|it| it.exists()).unwrap_or(Path::new("/"));
         if !existing.is_dir() || access(existing, AccessFlags::W_OK | AccessFlags::X_OK).is_err() {
             let existing = existing.display();
@@ -332,7 +336,10 @@ impl<'a> Reader<'a> {
     /// Settings that do nothing, or not what their name promises.
     pub(super) fn look_at_the_rest(&mut self) {
         let settings = self.settings;
-        for name in settings::all().map(|it| it.name).filter(|it| *it != "SYSTEM_PROMPT") {
+        for name in settings::all()
+            .map(|it| it.name)
+            .filter(|it| !["SYSTEM_PROMPT", "CODEXD_DATA_DIR"].contains(it))
+        {
             if settings.get(name).is_some_and(|it| it.contains(char::is_control)) {
                 self.wrong(format!("{name}: has a line break or another control character"));
             }

@@ -126,3 +126,13 @@ fn no_error_tells_what_is_secret_in_an_address() {
     assert_eq!(shown("https://a:b@host/x.gguf?sig=c#d"), "https://host/x.gguf");
     assert_eq!(shown("a folder/x.gguf?"), "a folder/x.gguf?");
 }
+
+#[test]
+fn a_page_of_another_program_is_no_export() {
+    let page = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: text/html; charset=utf-8\r\n\
+                content-length: 5\r\n\r\nhello";
+    let (url, _server) = serve(vec![Reply::Whole(page.to_owned())]);
+    let error = Client::new(url).read("memory/export", &[], "application/json").err().unwrap();
+    assert_eq!(error.kind(), ClientErrorKind::Unexpected, "{}", told(&error));
+    assert!(told(&error).contains("sends text/html: it is no codexd"), "{}", told(&error));
+}
