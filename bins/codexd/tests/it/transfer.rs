@@ -152,15 +152,19 @@ fn what_is_too_large_or_no_file_is_told_as_such() {
 
 #[test]
 fn an_export_that_breaks_off_is_no_fault_of_the_disk_and_leaves_nothing() {
+    const DAEMON: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 17\r\n\r\n\
+                          {\"name\":\"codexd\"}";
+    const BROKEN: &str = "HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{";
     let home = Home::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let server = thread::spawn(move || {
-        for _ in 0..2 {
+        // Each command looks first whether a daemon is there.
+        for answer in [DAEMON, BROKEN, DAEMON, BROKEN] {
             let mut stream = listener.accept().unwrap().0;
             let lines = BufReader::new(&stream).lines().map(Result::unwrap);
             assert_ne!(lines.take_while(|it| !it.is_empty()).count(), 0);
-            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{").unwrap();
+            stream.write_all(answer.as_bytes()).unwrap();
         }
     });
     let ended = home.run(&["export", "--url", &url, "--output", "m.json"]);
