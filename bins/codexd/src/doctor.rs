@@ -185,7 +185,7 @@ async fn providers(config: &Config, report: &mut Report) -> anyhow::Result<()> {
         let (bad, default) =
             if kind == config.provider { (BAD, " (the default)") } else { (NOTE, "") };
         let asked = timeout(patience, async {
-            let models = gateway.models().await?;
+            let models = gateway.models().await?.models;
             // Whether its file is whole shows only then, and it costs nothing.
             if kind == Provider::Local && kind == config.provider && !models.is_empty() {
                 gateway.complete(one_word()).await?;

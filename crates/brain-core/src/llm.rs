@@ -141,6 +141,23 @@ pub enum FinishReason {
 /// - dropping the stream cancels the request upstream.
 pub type ChatStream = BoxStream<'static, Result<ChatEvent, LlmError>>;
 
+/// A text with a gap to fill, for models that complete code where the cursor stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CompletionRequest {
+    /// Model name as the gateway knows it; empty for the gateway's default.
+    pub model: String,
+    /// What stands before the gap.
+    pub prefix: String,
+    /// What stands after it; may be empty.
+    pub suffix: String,
+    /// The programming language, as editors name it; a hint for those who can use it.
+    pub language: Option<String>,
+    /// Most tokens to put in; `None` leaves the provider's default.
+    pub max_tokens: Option<u32>,
+    /// Texts that end what is put in and are no part of it.
+    pub stop: Vec<String>,
+}
+
 /// Texts to turn into vectors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EmbedRequest {
@@ -161,6 +178,45 @@ pub struct Embeddings {
     pub usage: Usage,
 }
 
+/// What can be asked for, and who could not be asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelList {
+    /// The models, the default first.
+    pub models: Vec<ModelInfo>,
+    /// Every provider of a router, the default first; empty where there is only one.
+    pub providers: Vec<ProviderState>,
+}
+
+/// Whether a provider answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProviderState {
+    /// Its name, as in `name/model`.
+    pub name: String,
+    /// Why its models could not be listed; `None` if they were.
+    pub fault: Option<ProviderFault>,
+}
+
+/// Why a provider does not answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProviderFault {
+    /// The stable code of the error's kind.
+    pub code: String,
+    /// One sentence that says what to do.
+    pub message: String,
+}
+
+impl From<&LlmError> for ProviderFault {
+    fn from(error: &LlmError) -> Self {
+        Self { code: error.kind().code().to_owned(), message: error.to_string() }
+    }
+}
+
+impl From<Vec<ModelInfo>> for ModelList {
+    fn from(models: Vec<ModelInfo>) -> Self {
+        Self { models, providers: Vec::new() }
+    }
+}
+
 /// A model that a gateway can reach.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelInfo {
@@ -176,6 +232,9 @@ pub struct ModelInfo {
 pub struct Capabilities {
     /// Whether it answers chats.
     pub chat: bool,
+    /// Whether it fills gaps in texts.
+    #[serde(default)]
+    pub completion: bool,
     /// Whether it makes embeddings.
     pub embeddings: bool,
     /// Whether it calls tools.
@@ -217,6 +276,17 @@ pub trait LlmGateway: fmt::Debug + Send + Sync + 'static {
     /// The outer error means that no answer began. Failures after that are items of the stream.
     async fn stream(&self, request: ChatRequest) -> Result<ChatStream, LlmError>;
 
+    /// Starts to fill a gap; the stream has texts, usage and its end, and keeps to [`ChatStream`].
+    ///
+    /// # Errors
+    ///
+    /// [`LlmErrorKind::Unsupported`] where the provider has no such thing, which is the default.
+    async fn complete_text(&self, request: CompletionRequest) -> Result<ChatStream, LlmError> {
+        let named = if request.model.is_empty() { "the default model" } else { &request.model };
+        let message = format!("{named} fills no gaps; choose a model whose `completion` is true");
+        Err(LlmError::new(LlmErrorKind::Unsupported, message))
+    }
+
     /// Turns texts into vectors.
     ///
     /// # Errors
@@ -229,7 +299,7 @@ pub trait LlmGateway: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// When the provider cannot be asked.
-    async fn models(&self) -> Result<Vec<ModelInfo>, LlmError>;
+    async fn models(&self) -> Result<ModelList, LlmError>;
 
     /// What a model can do, without asking anybody; the name may be empty for the default.
     fn capabilities(&self, model: &str) -> Capabilities;

@@ -84,7 +84,7 @@ impl Subject {
     }
 
     async fn default_model(&self) -> String {
-        self.gateway.models().await.unwrap().first().unwrap().id.clone()
+        self.gateway.models().await.unwrap().models.first().unwrap().id.clone()
     }
 
     /// A whole answer, which keeps to the contract of [`ChatStream`].
@@ -242,7 +242,7 @@ pub async fn an_unknown_model_is_refused(it: Subject) {
 
 /// The list names each model once, and says of each what `capabilities` says of it.
 pub async fn the_list_agrees_with_the_capabilities(it: Subject) {
-    let models = it.gateway.models().await.unwrap();
+    let models = it.gateway.models().await.unwrap().models;
     let mut names: Vec<&str> = models.iter().map(|it| it.id.as_str()).collect();
     assert!(!names.contains(&""));
     for model in &models {

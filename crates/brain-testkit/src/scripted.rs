@@ -13,7 +13,7 @@ use brain_core::{
     chat::{Role, Usage},
     llm::{
         Capabilities, ChatRequest, ChatStream, EmbedRequest, Embeddings, Estimate, LlmError,
-        LlmErrorKind, LlmGateway, ModelInfo, TokenCounter,
+        LlmErrorKind, LlmGateway, ModelInfo, ModelList, TokenCounter,
     },
 };
 use event_listener::Event;
@@ -64,6 +64,7 @@ impl ScriptedLlm {
     pub fn new(answers: impl IntoIterator<Item = Answer>) -> Self {
         let capabilities = Capabilities {
             chat: true,
+            completion: false,
             embeddings: true,
             tools: true,
             in_process: false,
@@ -199,8 +200,8 @@ impl LlmGateway for ScriptedLlm {
         Ok(Embeddings { model: model.id.clone(), vectors, usage: Usage::default() })
     }
 
-    async fn models(&self) -> Result<Vec<ModelInfo>, LlmError> {
-        Ok(self.models.clone())
+    async fn models(&self) -> Result<ModelList, LlmError> {
+        Ok(self.models.clone().into())
     }
 
     fn capabilities(&self, model: &str) -> Capabilities {

@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use brain_core::{
-    llm::{Capabilities, ModelInfo},
+    llm::{Capabilities, ModelInfo, ModelList, ProviderFault, ProviderState},
     memory::{Health, TierHealth},
 };
 use futures_util::future::join_all;
@@ -51,13 +51,29 @@ struct ModelView {
 }
 
 #[derive(Serialize)]
+struct ProviderView {
+    name: String,
+    status: &'static str,
+    #[serde(flatten)]
+    fault: Option<ProviderFault>,
+}
+
+impl From<ProviderState> for ProviderView {
+    fn from(state: ProviderState) -> Self {
+        let status = if state.fault.is_none() { "ok" } else { "unavailable" };
+        Self { name: state.name, status, fault: state.fault }
+    }
+}
+
+#[derive(Serialize)]
 struct Models {
     models: Vec<ModelView>,
+    providers: Vec<ProviderView>,
 }
 
 /// The models that can be asked for.
 pub(crate) async fn models(State(app): State<App>) -> Result<Response, ApiError> {
-    let found = app.brain.ports().llm.models().await?;
+    let ModelList { models: found, providers } = app.brain.ports().llm.models().await?;
     let wanted = app.brain.config().model.as_str();
     let default = found.iter().position(|it| wanted.is_empty() || is_named(&it.id, wanted));
     let view = |(index, ModelInfo { id, capabilities }): (usize, ModelInfo)| {
@@ -65,7 +81,8 @@ pub(crate) async fn models(State(app): State<App>) -> Result<Response, ApiError>
         ModelView { id, provider, default: default == Some(index), capabilities }
     };
     let models = found.into_iter().enumerate().map(view).collect();
-    Ok(Json(Models { models }).into_response())
+    let providers = providers.into_iter().map(ProviderView::from).collect();
+    Ok(Json(Models { models, providers }).into_response())
 }
 
 /// Whether a model goes by a name, with its provider or without.

@@ -2,8 +2,6 @@
 //!
 //! Pure, and made of what servers were seen to send; no provider is asked for by name.
 
-use std::time::Duration;
-
 use brain_core::llm::LlmErrorKind;
 use http::StatusCode;
 
@@ -46,11 +44,7 @@ const CREDENTIALS: &[&str] =
     &["invalid_api_key", "authentication_error", "permission_error", "unauthorized"];
 
 /// Which kind of failure this is; `status` is `None` for an error inside a stream.
-pub(crate) fn classify(
-    status: Option<StatusCode>,
-    body: &ErrorBody,
-    retry_after: Option<Duration>,
-) -> LlmErrorKind {
+pub(crate) fn classify(status: Option<StatusCode>, body: &ErrorBody) -> LlmErrorKind {
     let said = Said::new(status, body);
     if said.is_quota() {
         LlmErrorKind::QuotaExceeded
@@ -61,11 +55,11 @@ pub(crate) fn classify(
     } else if said.label(CREDENTIALS) {
         LlmErrorKind::Unauthorised
     } else if said.label(RATE) {
-        LlmErrorKind::RateLimited { retry_after }
+        LlmErrorKind::RateLimited
     } else if said.is_overload() {
         LlmErrorKind::Overloaded
     } else {
-        said.by_status(retry_after)
+        said.by_status()
     }
 }
 
@@ -120,10 +114,10 @@ impl Said {
         self.status == Some(529) || (may_be && (self.label(OVERLOAD) || self.says(OVERLOAD)))
     }
 
-    fn by_status(&self, retry_after: Option<Duration>) -> LlmErrorKind {
+    fn by_status(&self) -> LlmErrorKind {
         match self.status {
             Some(401 | 403) => LlmErrorKind::Unauthorised,
-            Some(429) => LlmErrorKind::RateLimited { retry_after },
+            Some(429) => LlmErrorKind::RateLimited,
             Some(501) => LlmErrorKind::Unsupported,
             Some(408 | 409 | 425 | 500..) => LlmErrorKind::Unavailable,
             Some(_) => LlmErrorKind::Rejected,
@@ -144,19 +138,15 @@ impl Said {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use brain_core::llm::LlmErrorKind::{self, *};
     use http::StatusCode;
 
     use super::classify;
     use crate::ErrorBody;
 
-    const HINT: Option<Duration> = Some(Duration::from_secs(7));
-
     fn check(status: u16, body: &str, expected: LlmErrorKind) {
         let status = (status != 200).then(|| StatusCode::from_u16(status).unwrap());
-        let kind = classify(status, &ErrorBody::read(body.as_bytes()), HINT);
+        let kind = classify(status, &ErrorBody::read(body.as_bytes()));
         assert_eq!(kind, expected, "{status:?} {body}");
     }
 
@@ -180,7 +170,7 @@ mod tests {
         check(
             429,
             r#"{"error":{"message":"Rate limit","type":"tokens","code":"rate_limit_exceeded"}}"#,
-            RateLimited { retry_after: HINT },
+            RateLimited,
         );
         check(
             429,
@@ -216,7 +206,7 @@ mod tests {
         check(
             503,
             r#"{"error":{"message":"slow down","type":"rate_limit_error","code":"slow_down"}}"#,
-            RateLimited { retry_after: HINT },
+            RateLimited,
         );
     }
 
@@ -264,12 +254,8 @@ mod tests {
     fn inside_a_stream_the_body_alone_decides() {
         check(200, r#"{"error":{"message":"m","type":"server_error"}}"#, Unavailable);
         check(200, r#"{"error":{"message":"m","code":400}}"#, Rejected);
-        check(200, r#"{"error":{"message":"m","code":429}}"#, RateLimited { retry_after: HINT });
-        check(
-            200,
-            r#"{"error":{"message":"m","code":"rate_limit_exceeded"}}"#,
-            RateLimited { retry_after: HINT },
-        );
+        check(200, r#"{"error":{"message":"m","code":429}}"#, RateLimited);
+        check(200, r#"{"error":{"message":"m","code":"rate_limit_exceeded"}}"#, RateLimited);
         check(200, r#"{"error":"Unexpected endpoint or method. (POST /x)"}"#, Rejected);
         check(200, r#"{"error":"out of memory"}"#, Unavailable);
     }

@@ -28,7 +28,10 @@ impl Endpoint {
         let (what, advice) = telling(kind, &refusal);
         let quote = quote(&refusal.body.message);
         let message = format!("{} {what}{quote}; {advice}", self.host());
-        LlmError::new(kind, message).with_source(refusal)
+        LlmError::new(kind, message)
+            .with_retry_after(refusal.retry_after)
+            .with_advice(refusal.advice(kind))
+            .with_source(refusal)
     }
 
     /// The answer broke off.
@@ -105,8 +108,8 @@ impl Endpoint {
 /// What happened and what to do about it.
 fn telling(kind: LlmErrorKind, refusal: &Refusal) -> (String, String) {
     let (what, advice) = match kind {
-        LlmErrorKind::RateLimited { retry_after } => {
-            let advice = retry_after.map_or_else(
+        LlmErrorKind::RateLimited => {
+            let advice = refusal.retry_after.map_or_else(
                 || "try again later".to_owned(),
                 |hint| format!("try again in {} s", hint.as_secs_f64().ceil()),
             );

@@ -24,8 +24,8 @@ pub struct Refusal {
     pub body: ErrorBody,
     /// When to ask again, where the server said so.
     pub retry_after: Option<Duration>,
-    /// The server asks for another try, whatever its status.
-    should_retry: bool,
+    /// What `x-should-retry` says.
+    should_retry: Option<bool>,
     request_id: Option<String>,
     raw: String,
 }
@@ -59,22 +59,23 @@ impl Refusal {
                 param: label(read.param),
             },
             retry_after: retry_after(headers),
-            should_retry: header("x-should-retry") == Some("true"),
+            should_retry: header("x-should-retry").and_then(|it| it.parse().ok()),
             request_id: label(header("x-request-id").map(str::to_owned)),
             raw: shown(&String::from_utf8_lossy(body), MAX_CHARS),
         }
     }
 
     /// The kind of failure.
-    ///
-    /// `x-should-retry: true` makes a rejection one that may pass. `x-should-retry: false` changes
-    /// nothing: the fault stays the server's, and whether it may pass follows from the kind alone.
     #[must_use]
     pub fn kind(&self) -> LlmErrorKind {
-        match classify(self.status, &self.body, self.retry_after) {
-            LlmErrorKind::Rejected if self.should_retry => LlmErrorKind::Unavailable,
-            kind => kind,
-        }
+        classify(self.status, &self.body)
+    }
+
+    /// Whether the server says that another try may succeed; an account without credit or with
+    /// wrong credentials stays one, whatever is said.
+    pub(crate) fn advice(&self, kind: LlmErrorKind) -> Option<bool> {
+        let final_ = matches!(kind, LlmErrorKind::QuotaExceeded | LlmErrorKind::Unauthorised);
+        self.should_retry.filter(|again| !(*again && final_))
     }
 }
 

@@ -21,7 +21,7 @@ use brain_core::{
     chat::Usage,
     llm::{
         Capabilities, ChatEvent, ChatRequest, ChatStream, EmbedRequest, Embeddings, Estimate,
-        LlmError, LlmErrorKind, LlmGateway, ModelInfo, TokenCounter,
+        LlmError, LlmErrorKind, LlmGateway, ModelInfo, ModelList, TokenCounter,
     },
 };
 use futures_util::{StreamExt, stream};
@@ -202,6 +202,7 @@ impl Embedding {
 
 const EMBEDDING_CAPABILITIES: Capabilities = Capabilities {
     chat: false,
+    completion: false,
     embeddings: true,
     tools: false,
     vision: false,
@@ -235,7 +236,7 @@ impl LlmGateway for LocalGateway {
         inlet.recv().await.unwrap_or_else(|| Err(error::stopped()))
     }
 
-    async fn models(&self) -> Result<Vec<ModelInfo>, LlmError> {
+    async fn models(&self) -> Result<ModelList, LlmError> {
         let chat = match self.chat("") {
             Err(error) if error.kind() != LlmErrorKind::ModelNotFound => return Err(error),
             found => found.ok(),
@@ -247,7 +248,8 @@ impl LlmGateway for LocalGateway {
         let embedding = self.embedding("").ok();
         let embedding = embedding
             .map(|it| ModelInfo { id: it.id.clone(), capabilities: EMBEDDING_CAPABILITIES });
-        Ok(chat.into_iter().chain(embedding).collect())
+        let models: Vec<_> = chat.into_iter().chain(embedding).collect();
+        Ok(models.into())
     }
 
     fn capabilities(&self, model: &str) -> Capabilities {

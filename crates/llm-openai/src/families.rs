@@ -60,6 +60,7 @@ pub(crate) fn capabilities(model: &str) -> Capabilities {
     let known = CHAT_FAMILIES.iter().find(|(prefix, ..)| name.starts_with(prefix));
     Capabilities {
         chat: true,
+        completion: false,
         embeddings: false,
         in_process: false,
         tools: true,

@@ -9,7 +9,7 @@ use std::{
 use async_trait::async_trait;
 use brain_core::llm::{
     Capabilities, ChatRequest, ChatStream, EmbedRequest, Embeddings, LlmError, LlmErrorKind,
-    LlmGateway, ModelInfo, TokenCounter,
+    LlmGateway, ModelInfo, ModelList, TokenCounter,
 };
 use llm_http::{CallError, Endpoint, HttpClient, InvalidEndpoint};
 use serde_json::Value;
@@ -22,7 +22,7 @@ use crate::{
     dialect::{Dialect, complaint},
     embeddings, families, request,
     tokens::Tables,
-    wire::{EmbeddingsRequest, EmbeddingsResponse, ModelCard, ModelList},
+    wire::{EmbeddingsRequest, EmbeddingsResponse, ModelCard, ModelCards},
 };
 
 /// Most models whose dialect is remembered; names come from clients, so there must be a bound.
@@ -163,8 +163,8 @@ impl LlmGateway for OpenAiGateway {
         Ok(all)
     }
 
-    async fn models(&self) -> Result<Vec<ModelInfo>, LlmError> {
-        let list: Result<ModelList, _> = self.client.get_json("/models").await;
+    async fn models(&self) -> Result<ModelList, LlmError> {
+        let list: Result<ModelCards, _> = self.client.get_json("/models").await;
         let list = list.map_err(|error| error.into_error(self.endpoint()))?;
         let cards = list.data.unwrap_or_default();
         let contexts =
@@ -176,7 +176,8 @@ impl LlmGateway for OpenAiGateway {
         let mut seen = HashSet::new();
         let ids = iter::once(self.default_model.clone()).chain(listed);
         let ids = ids.filter(|id| !id.is_empty() && seen.insert(id.clone()));
-        Ok(ids.map(|id| ModelInfo { capabilities: self.capabilities(&id), id }).collect())
+        let models = ids.map(|id| ModelInfo { capabilities: self.capabilities(&id), id });
+        Ok(models.collect::<Vec<_>>().into())
     }
 
     fn capabilities(&self, model: &str) -> Capabilities {

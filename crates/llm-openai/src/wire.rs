@@ -176,7 +176,7 @@ pub(crate) struct PromptTokensDetails {
 
 /// The answer to `GET /models`.
 #[derive(Debug, Deserialize)]
-pub(crate) struct ModelList {
+pub(crate) struct ModelCards {
     /// Ollama sends `null` when it has none.
     pub(crate) data: Option<Vec<ModelCard>>,
 }

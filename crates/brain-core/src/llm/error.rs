@@ -13,6 +13,8 @@ use crate::BoxError;
 pub struct LlmError {
     kind: LlmErrorKind,
     message: String,
+    retry_after: Option<Duration>,
+    may_retry: Option<bool>,
     #[source]
     source: Option<BoxError>,
 }
@@ -20,11 +22,8 @@ pub struct LlmError {
 /// Why a model call failed, as far as a caller can act on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LlmErrorKind {
-    /// Slow down; wait for `retry_after` when the provider said so.
-    RateLimited {
-        /// The provider's hint.
-        retry_after: Option<Duration>,
-    },
+    /// The provider limits how often it is asked.
+    RateLimited,
     /// The account has no credit left; a retry will not help.
     QuotaExceeded,
     /// The conversation is too long for the model.
@@ -54,7 +53,7 @@ impl LlmErrorKind {
     #[must_use]
     pub fn code(self) -> &'static str {
         match self {
-            Self::RateLimited { .. } => "provider_rate_limited",
+            Self::RateLimited => "provider_rate_limited",
             Self::QuotaExceeded => "provider_quota_exceeded",
             Self::ContextOverflow => "context_length_exceeded",
             Self::Unauthorised => "provider_unauthorised",
@@ -74,7 +73,23 @@ impl LlmError {
     /// A failure; `message` is one sentence for the client that says what to do.
     #[must_use]
     pub fn new(kind: LlmErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), source: None }
+        let message = message.into();
+        Self { kind, message, retry_after: None, may_retry: None, source: None }
+    }
+
+    /// Says how long the provider asked to wait; `None` changes nothing.
+    #[must_use]
+    pub fn with_retry_after(mut self, after: Option<Duration>) -> Self {
+        self.retry_after = after.or(self.retry_after);
+        self
+    }
+
+    /// Says that the provider itself told whether to ask again, as `x-should-retry` does; this
+    /// outranks the kind. `None` changes nothing.
+    #[must_use]
+    pub fn with_advice(mut self, may_retry: Option<bool>) -> Self {
+        self.may_retry = may_retry.or(self.may_retry);
+        self
     }
 
     /// Attaches the driver's error.
@@ -90,11 +105,23 @@ impl LlmError {
         self.kind
     }
 
-    /// Whether trying the same call again may succeed.
+    /// How long the provider asked to wait before the next call.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
+    /// Whether trying the same call again may succeed: what the provider said, else by the kind.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        match self.kind {
-            LlmErrorKind::RateLimited { .. }
+        self.may_retry.unwrap_or_else(|| self.kind.is_transient())
+    }
+}
+
+impl LlmErrorKind {
+    fn is_transient(self) -> bool {
+        match self {
+            LlmErrorKind::RateLimited
             | LlmErrorKind::Overloaded
             | LlmErrorKind::Unavailable
             | LlmErrorKind::Interrupted => true,

@@ -5,10 +5,12 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
 
 use super::{
-    Capabilities, ChatRequest, ChatStream, EmbedRequest, Embeddings, Estimate, LlmError,
-    LlmErrorKind, LlmGateway, ModelInfo, TokenCounter,
+    Capabilities, ChatRequest, ChatStream, CompletionRequest, EmbedRequest, Embeddings, Estimate,
+    LlmError, LlmErrorKind, LlmGateway, ModelInfo, ModelList, ProviderFault, ProviderState,
+    TokenCounter,
 };
 
 /// Sends each request to the gateway its model's prefix names, else to the default gateway.
@@ -73,6 +75,13 @@ impl LlmGateway for Router {
         gateway.stream(request).await
     }
 
+    async fn complete_text(&self, mut request: CompletionRequest) -> Result<ChatStream, LlmError> {
+        let (gateway, model) = self.route(&request.model)?;
+        let gateway = Arc::clone(gateway);
+        request.model = model.to_owned();
+        gateway.complete_text(request).await
+    }
+
     async fn embed(&self, mut request: EmbedRequest) -> Result<Embeddings, LlmError> {
         let (gateway, model) = self.route(&request.model)?;
         let gateway = Arc::clone(gateway);
@@ -80,27 +89,32 @@ impl LlmGateway for Router {
         gateway.embed(request).await
     }
 
-    /// The models of every provider that answers, the default's first; a provider that fails is
-    /// left out unless all do.
-    async fn models(&self) -> Result<Vec<ModelInfo>, LlmError> {
-        let mut models = Vec::new();
-        let mut failure = None;
+    /// The models of every provider that answers, the default's first; all are asked at once. It
+    /// fails only if none answers.
+    async fn models(&self) -> Result<ModelList, LlmError> {
         let others = self.gateways.iter().filter(|(name, _)| **name != self.default);
-        for (name, gateway) in self.gateways.get_key_value(&self.default).into_iter().chain(others)
-        {
-            match gateway.models().await {
-                Ok(found) => models.extend(
-                    found.into_iter().map(|it| ModelInfo { id: format!("{name}/{}", it.id), ..it }),
+        let all = self.gateways.get_key_value(&self.default).into_iter().chain(others);
+        let asked = all.map(async |(name, gateway)| (name, gateway.models().await));
+        let (mut list, mut failure) = (ModelList::default(), None);
+        for (name, answer) in join_all(asked).await {
+            let fault = answer.as_ref().err().map(ProviderFault::from);
+            list.providers.push(ProviderState { name: name.clone(), fault });
+            match answer {
+                Ok(found) => list.models.extend(
+                    found
+                        .models
+                        .into_iter()
+                        .map(|it| ModelInfo { id: format!("{name}/{}", it.id), ..it }),
                 ),
                 Err(error) => {
                     tracing::warn!(provider = name, %error, "could not list the models");
-                    failure = Some(error);
+                    failure = failure.or(Some(error));
                 }
             }
         }
         match failure {
-            Some(error) if models.is_empty() => Err(error),
-            Some(_) | None => Ok(models),
+            Some(error) if list.models.is_empty() => Err(error),
+            Some(_) | None => Ok(list),
         }
     }
 

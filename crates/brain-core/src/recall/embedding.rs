@@ -112,7 +112,7 @@ fn begin(text: &str, most: usize) -> &str {
 fn is_about_the_text(error: &LlmError) -> bool {
     match error.kind() {
         LlmErrorKind::Rejected | LlmErrorKind::ContextOverflow => true,
-        LlmErrorKind::RateLimited { .. }
+        LlmErrorKind::RateLimited
         | LlmErrorKind::QuotaExceeded
         | LlmErrorKind::Unauthorised
         | LlmErrorKind::Unavailable

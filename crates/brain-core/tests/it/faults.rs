@@ -8,7 +8,7 @@ use brain_core::{
     ids::TurnId,
     llm::{
         Capabilities, ChatRequest, ChatStream, EmbedRequest, Embeddings, Estimate, LlmError,
-        LlmErrorKind, LlmGateway, ModelInfo, TokenCounter,
+        LlmErrorKind, LlmGateway, ModelList, TokenCounter,
     },
     memory::TurnState,
     time::Timestamp,
@@ -95,7 +95,7 @@ impl LlmGateway for Panics {
         panic!("not asked here")
     }
 
-    async fn models(&self) -> Result<Vec<ModelInfo>, LlmError> {
+    async fn models(&self) -> Result<ModelList, LlmError> {
         panic!("not asked here")
     }
 

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use brain_core::{
     brain::{Brain, BrainConfig, TurnEnd, TurnRequest},
     llm::{
-        Capabilities, ChatRequest, ChatStream, EmbedRequest, Embeddings, LlmError, LlmGateway,
-        ModelInfo, TokenCounter,
+        Capabilities, ChatRequest, ChatStream, CompletionRequest, EmbedRequest, Embeddings,
+        LlmError, LlmGateway, ModelList, TokenCounter,
     },
     memory::{Catalog, MemoryErrorKind, SessionPatch, TurnState},
     window::RecallState,
@@ -98,11 +98,15 @@ impl LlmGateway for Slow {
         self.0.stream(request).await
     }
 
+    async fn complete_text(&self, request: CompletionRequest) -> Result<ChatStream, LlmError> {
+        self.0.complete_text(request).await
+    }
+
     async fn embed(&self, _request: EmbedRequest) -> Result<Embeddings, LlmError> {
         future::pending().await
     }
 
-    async fn models(&self) -> Result<Vec<ModelInfo>, LlmError> {
+    async fn models(&self) -> Result<ModelList, LlmError> {
         self.0.models().await
     }
 

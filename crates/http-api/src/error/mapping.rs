@@ -134,10 +134,10 @@ impl From<LlmError> for ApiError {
     fn from(error: LlmError) -> Self {
         let kind = error.kind();
         let answer = Self::new(provider_status(kind), kind.code(), error.to_string());
-        let retry_after = match kind {
-            LlmErrorKind::RateLimited { retry_after } => retry_after,
+        let usual = match kind {
             LlmErrorKind::Overloaded | LlmErrorKind::Unavailable => Some(SOON),
-            LlmErrorKind::QuotaExceeded
+            LlmErrorKind::RateLimited
+            | LlmErrorKind::QuotaExceeded
             | LlmErrorKind::ContextOverflow
             | LlmErrorKind::Unauthorised
             | LlmErrorKind::ModelNotFound
@@ -147,6 +147,7 @@ impl From<LlmError> for ApiError {
             | LlmErrorKind::Interrupted
             | LlmErrorKind::Protocol => None,
         };
+        let retry_after = error.retry_after().or(usual);
         let answer = answer.with_source(error);
         match retry_after {
             Some(after) => answer.with_retry_after(after),
@@ -164,7 +165,7 @@ fn provider_status(kind: LlmErrorKind) -> StatusCode {
         | LlmErrorKind::Rejected
         | LlmErrorKind::Unsupported => StatusCode::BAD_REQUEST,
         LlmErrorKind::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
-        LlmErrorKind::RateLimited { .. }
+        LlmErrorKind::RateLimited
         | LlmErrorKind::QuotaExceeded
         | LlmErrorKind::Unauthorised
         | LlmErrorKind::Unavailable

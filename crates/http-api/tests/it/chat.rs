@@ -104,7 +104,7 @@ async fn what_the_client_can_change_is_no_502() {
         (LlmErrorKind::Rejected, 400),
         (LlmErrorKind::Unsupported, 400),
         (LlmErrorKind::Overloaded, 503),
-        (LlmErrorKind::RateLimited { retry_after: None }, 502),
+        (LlmErrorKind::RateLimited, 502),
         (LlmErrorKind::QuotaExceeded, 502),
         (LlmErrorKind::Unauthorised, 502),
         (LlmErrorKind::Protocol, 502),

@@ -2,19 +2,26 @@
 
 use std::time::Duration;
 
-use brain_core::llm::LlmErrorKind::{self, *};
+use brain_core::llm::{
+    LlmError,
+    LlmErrorKind::{self, *},
+};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use llm_http::{Endpoint, Refusal};
 
-/// The kind of the refusal with this status (0 inside a stream), headers and body.
-fn kind(status: u16, headers: &[(&'static str, &'static str)], body: &str) -> (LlmErrorKind, bool) {
+/// The failure that follows from this status (0 inside a stream), headers and body.
+fn failure(status: u16, headers: &[(&'static str, &'static str)], body: &str) -> LlmError {
     let headers: HeaderMap = headers
         .iter()
         .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
         .collect();
     let endpoint = Endpoint::new("http://x").unwrap();
     let status = (status != 0).then(|| StatusCode::from_u16(status).unwrap());
-    let error = endpoint.refused(Refusal::new(&endpoint, status, &headers, body.as_bytes()));
+    endpoint.refused(Refusal::new(&endpoint, status, &headers, body.as_bytes()))
+}
+
+fn kind(status: u16, headers: &[(&'static str, &'static str)], body: &str) -> (LlmErrorKind, bool) {
+    let error = failure(status, headers, body);
     (error.kind(), error.is_transient())
 }
 
@@ -58,11 +65,10 @@ fn what_may_pass_is_tried_again() {
 
 #[test]
 fn a_limit_of_the_rate_passes_and_one_of_the_account_does_not() {
-    let limited = RateLimited { retry_after: None };
-    again(429, "", limited);
-    again(429, &code("rate_limit_exceeded"), limited);
-    again(429, &code("slow_down"), limited);
-    again(429, &code("429"), limited);
+    again(429, "", RateLimited);
+    again(429, &code("rate_limit_exceeded"), RateLimited);
+    again(429, &code("slow_down"), RateLimited);
+    again(429, &code("429"), RateLimited);
     for account in [
         "insufficient_quota",
         "credit_balance_exhausted",
@@ -81,7 +87,7 @@ fn a_limit_of_the_rate_passes_and_one_of_the_account_does_not() {
 
 #[test]
 fn an_error_inside_a_stream_counts_by_its_code() {
-    again(0, &code("rate_limit_exceeded"), RateLimited { retry_after: None });
+    again(0, &code("rate_limit_exceeded"), RateLimited);
     again(0, &code("server_is_overloaded"), Overloaded);
     again(0, r#"{"error":{"message":"m","code":500}}"#, Unavailable);
     never(0, &code("insufficient_quota"), QuotaExceeded);
@@ -91,15 +97,19 @@ fn an_error_inside_a_stream_counts_by_its_code() {
 
 #[test]
 fn the_servers_hints_are_kept() {
-    let hinted = |headers: &[_]| kind(429, headers, "").0;
-    let after = |millis| RateLimited { retry_after: Some(Duration::from_millis(millis)) };
-    assert_eq!(hinted(&[("retry-after-ms", "1500"), ("retry-after", "9")]), after(1_500));
-    assert_eq!(hinted(&[("retry-after", "1.5")]), after(1_500));
+    let half = Some(Duration::from_millis(1_500));
+    for status in [429, 503] {
+        let hinted = |headers: &[_]| failure(status, headers, "").retry_after();
+        assert_eq!(hinted(&[("retry-after-ms", "1500"), ("retry-after", "9")]), half);
+        assert_eq!(hinted(&[("retry-after", "1.5")]), half);
+        assert_eq!(hinted(&[]), None);
+    }
     let (no, yes) = ([("x-should-retry", "false")], [("x-should-retry", "true")]);
-    // The fault stays the server's.
-    assert_eq!(kind(500, &no, ""), (Unavailable, true));
-    assert_eq!(kind(503, &no, &code("server_is_overloaded")), (Overloaded, true));
+    // The fault stays whose it is.
+    assert_eq!(kind(500, &no, ""), (Unavailable, false));
+    assert_eq!(kind(503, &no, &code("server_is_overloaded")), (Overloaded, false));
     assert_eq!(kind(400, &no, ""), (Rejected, false));
-    assert_eq!(kind(400, &yes, ""), (Unavailable, true));
+    assert_eq!(kind(400, &yes, ""), (Rejected, true));
     assert_eq!(kind(401, &yes, ""), (Unauthorised, false));
+    assert_eq!(kind(429, &yes, &code("insufficient_quota")), (QuotaExceeded, false));
 }

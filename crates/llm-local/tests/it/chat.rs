@@ -201,9 +201,10 @@ async fn what_the_model_cannot_do_is_refused() {
 
 #[tokio::test]
 async fn the_models_on_disk_are_listed() {
-    let ids: Vec<String> = GATEWAY.models().await.unwrap().into_iter().map(|it| it.id).collect();
+    let ids: Vec<String> =
+        GATEWAY.models().await.unwrap().models.into_iter().map(|it| it.id).collect();
     assert_eq!(ids, ["smollm2-135m-instruct", "all-minilm-l6-v2"]);
     let chat_only = LocalConfig { chat_model: Some(chat_model()), ..LocalConfig::new(cache()) };
-    assert_eq!(LocalGateway::new(chat_only).models().await.unwrap().len(), 1);
-    assert!(LocalGateway::new(LocalConfig::new(cache())).models().await.unwrap().is_empty());
+    assert_eq!(LocalGateway::new(chat_only).models().await.unwrap().models.len(), 1);
+    assert!(LocalGateway::new(LocalConfig::new(cache())).models().await.unwrap().models.is_empty());
 }

@@ -88,15 +88,15 @@ async fn a_failed_load_is_told_until_another_file_is_there() {
     let model = tiny::bytes();
     fs::write(&path, &model[..model.len() / 2]).unwrap();
     let gateway = gateway(&path, folder.path());
-    assert_eq!(gateway.models().await.unwrap().len(), 1, "nobody knows yet");
+    assert_eq!(gateway.models().await.unwrap().models.len(), 1, "nobody knows yet");
     let asked = || gateway.complete(request(vec![Message::user("Hi")], short(1)));
     let failure = asked().await.unwrap_err();
     let told = gateway.models().await.unwrap_err();
     assert_eq!((told.kind(), told.to_string()), (failure.kind(), failure.to_string()));
     fs::write(&path, &model).unwrap();
-    assert_eq!(gateway.models().await.unwrap().len(), 1, "another file is not blamed");
+    assert_eq!(gateway.models().await.unwrap().models.len(), 1, "another file is not blamed");
     asked().await.unwrap();
-    assert_eq!(gateway.models().await.unwrap().len(), 1);
+    assert_eq!(gateway.models().await.unwrap().models.len(), 1);
 }
 
 #[tokio::test]

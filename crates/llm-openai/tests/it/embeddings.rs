@@ -61,7 +61,7 @@ async fn models_are_listed_with_the_default_first() {
     ])
     .await;
     let gateway = gateway(&server);
-    let models = gateway.models().await.unwrap();
+    let models = gateway.models().await.unwrap().models;
     let rows: Vec<_> =
         models.iter().map(|it| (it.id.as_str(), it.capabilities.context_tokens)).collect();
     assert_eq!(
@@ -74,7 +74,7 @@ async fn models_are_listed_with_the_default_first() {
     );
     assert!(models[0].capabilities.tools && models[2].capabilities.embeddings);
     assert_eq!(gateway.capabilities("").context_tokens, Some(4_096), "what a list said is known");
-    let unlisted = gateway.models().await.unwrap();
+    let unlisted = gateway.models().await.unwrap().models;
     assert_eq!(unlisted.len(), 1, "the default can be asked for in any case");
     assert_eq!(unlisted[0].id, "default-model");
     assert_eq!(server.asked()[0].line, "GET /v1/models");

@@ -63,10 +63,8 @@ async fn statuses_become_kinds() {
         r#"{"error":{"message":"Slow","code":"rate_limit_exceeded"}}"#,
     ))
     .await;
-    assert_eq!(
-        error.kind(),
-        LlmErrorKind::RateLimited { retry_after: Some(Duration::from_secs(3)) }
-    );
+    assert_eq!(error.kind(), LlmErrorKind::RateLimited);
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(3)));
     let error =
         refused(Script::json(429, r#"{"error":{"message":"Pay","type":"insufficient_quota"}}"#))
             .await;

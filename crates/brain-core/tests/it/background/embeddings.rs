@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use brain_core::{
     brain::{Brain, BrainConfig},
     llm::{
-        Capabilities, ChatRequest, ChatStream, EmbedRequest, Embeddings, LlmError, LlmErrorKind,
-        LlmGateway, ModelInfo, TokenCounter,
+        Capabilities, ChatRequest, ChatStream, CompletionRequest, EmbedRequest, Embeddings,
+        LlmError, LlmErrorKind, LlmGateway, ModelList, TokenCounter,
     },
     memory::{InMemoryStore, MemoryStore, Recall},
 };
@@ -47,6 +47,10 @@ impl LlmGateway for Embedder {
         self.inner.stream(request).await
     }
 
+    async fn complete_text(&self, request: CompletionRequest) -> Result<ChatStream, LlmError> {
+        self.inner.complete_text(request).await
+    }
+
     async fn embed(&self, request: EmbedRequest) -> Result<Embeddings, LlmError> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         let left =
@@ -60,7 +64,7 @@ impl LlmGateway for Embedder {
         self.inner.embed(request).await
     }
 
-    async fn models(&self) -> Result<Vec<ModelInfo>, LlmError> {
+    async fn models(&self) -> Result<ModelList, LlmError> {
         self.inner.models().await
     }
 
