@@ -121,18 +121,15 @@ impl LlmError {
 impl LlmErrorKind {
     fn is_transient(self) -> bool {
         match self {
-            LlmErrorKind::RateLimited
-            | LlmErrorKind::Overloaded
-            | LlmErrorKind::Unavailable
-            | LlmErrorKind::Interrupted => true,
-            LlmErrorKind::QuotaExceeded
-            | LlmErrorKind::ContextOverflow
-            | LlmErrorKind::Unauthorised
-            | LlmErrorKind::ModelNotFound
-            | LlmErrorKind::Rejected
-            | LlmErrorKind::Unsupported
-            | LlmErrorKind::Damaged
-            | LlmErrorKind::Protocol => false,
+            Self::RateLimited | Self::Overloaded | Self::Unavailable | Self::Interrupted => true,
+            Self::QuotaExceeded
+            | Self::ContextOverflow
+            | Self::Unauthorised
+            | Self::ModelNotFound
+            | Self::Rejected
+            | Self::Unsupported
+            | Self::Damaged
+            | Self::Protocol => false,
         }
     }
 }
