@@ -1,5 +1,7 @@
 //! The values that are set; it judges none of them.
 
+mod toml_file;
+
 use std::{collections::BTreeMap, ffi::OsString, fmt, fs, io, path::Path};
 
 /// The values that are set, unchecked.
@@ -59,6 +61,18 @@ impl Settings {
                  have spaces or # in them",
                 path.display()
             ));
+        }
+    }
+
+    /// Adds the values of a TOML file; they win over what is there. A list is its values with
+    /// commas between them, `true` is 1 and `false` is 0, and the values of a table `[a.b]` are
+    /// named `a.b.NAME`. A file that is not there, and whatever cannot be read, is a problem.
+    pub fn add_toml(&mut self, path: &Path) {
+        match toml_file::values(path) {
+            Ok(values) => {
+                values.into_iter().for_each(|(name, value)| self.set(&name, value, "TOML file"));
+            }
+            Err(problem) => self.problems.push(problem),
         }
     }
 

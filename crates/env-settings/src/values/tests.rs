@@ -94,3 +94,43 @@ fn an_environment_wins_with_what_is_known() {
     assert_eq!(settings.problems, ["LOG: the value is not UTF-8"]);
     assert!(!format!("{settings:?}").contains('2'));
 }
+
+fn toml(text: &str) -> Settings {
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = folder.path().join("c.toml");
+    fs::write(&path, text).unwrap();
+    let mut settings = Settings::default();
+    settings.add_toml(&path);
+    settings
+}
+
+#[test]
+fn a_toml_file_has_values_lists_and_tables() {
+    let settings = toml(
+        "PORT = 8_000\nALLOW_NO_KEY = true\nHOSTS = ['a', 'b']\nREDIS_URL = ''\n[p.groq]\nurl = 'u'\nrate = 0.5\n",
+    );
+    let check = |name: &str, value: &str| assert_eq!(settings.get(name), Some(value), "{name}");
+    check("PORT", "8000");
+    check("ALLOW_NO_KEY", "1");
+    check("HOSTS", "a,b");
+    check("p.groq.url", "u");
+    check("p.groq.rate", "0.5");
+    assert!(settings.is_emptied("REDIS_URL"));
+    assert_eq!((settings.origin("PORT"), settings.problems.len()), (Some("TOML file"), 0));
+}
+
+#[test]
+fn what_is_wrong_with_a_toml_file_is_told_without_its_words() {
+    let only = |settings: &Settings| {
+        let [problem] = settings.problems.as_slice() else { panic!("{settings:?}") };
+        assert!(!problem.contains("sesame"), "{problem}");
+        problem.clone()
+    };
+    assert!(only(&toml("A = 1\nKEY = \"sesame\n")).contains("c.toml: line 2 is not TOML"));
+    assert!(only(&toml("A = 1\nA = 'sesame'\n")).contains("line 2"));
+    assert!(only(&toml("[p]\nx = 2020-01-01\n")).contains("p.x will not do"));
+    assert!(only(&toml("x = [['sesame']]\n")).contains("x will not do"));
+    let mut settings = Settings::default();
+    settings.add_toml(std::path::Path::new("/nowhere/sesam.toml"));
+    assert!(only(&settings).contains("there is no such file"));
+}
