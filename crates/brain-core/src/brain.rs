@@ -11,6 +11,7 @@
 
 mod background;
 mod change;
+mod defaults;
 mod driver;
 mod error;
 mod event;
@@ -36,6 +37,7 @@ use futures_util::future::{self, Either};
 
 use self::{
     background::Background,
+    defaults::Defaults,
     driver::Driver,
     live::{Admission, LiveTurns},
     open::OpenedTurn,

@@ -171,7 +171,7 @@ pub trait Catalog: fmt::Debug + Send + Sync + 'static {
     /// Only backend failures.
     async fn list(&self, owner: &Owner, options: ListOptions) -> Result<Vec<Session>, MemoryError>;
 
-    /// Changes title, metadata, system prompt or recall, but not the token; `None` if there is no
+    /// Changes title, metadata, system prompt, model or recall, but not the token; `None` if there is no
     /// such session.
     ///
     /// # Errors

@@ -1,4 +1,5 @@
-//! What a client may give a session beside its entries: a title, a system prompt and metadata.
+//! What a client may give a session beside its entries: a title, a system prompt, a model and
+//! metadata.
 
 use brain_core::{
     json::RawJson,
@@ -12,6 +13,8 @@ use crate::{body::without_place, error::ApiError};
 const MAX_TITLE_BYTES: usize = 1_024;
 /// Most bytes of a system prompt.
 pub const MAX_SYSTEM_BYTES: usize = 64 * 1024;
+/// Most bytes of the name of a model.
+const MAX_MODEL_BYTES: usize = 512;
 /// Most bytes of a session's metadata.
 const MAX_METADATA_BYTES: usize = 64 * 1024;
 
@@ -36,6 +39,18 @@ pub(crate) fn check_system(system: Option<&str>) -> Result<(), ApiError> {
     Ok(())
 }
 
+/// Refuses a name that no model has.
+pub(crate) fn check_model(name: Option<&str>) -> Result<(), ApiError> {
+    if name.is_some_and(|it| MAX_MODEL_BYTES < it.len()) {
+        let detail = format!("`model` must have at most {MAX_MODEL_BYTES} bytes");
+        return Err(ApiError::invalid(detail));
+    }
+    if name.is_some_and(|it| !it.is_empty() && it.trim().is_empty()) {
+        return Err(ApiError::invalid("`model` is blank; name one, or leave it out"));
+    }
+    Ok(())
+}
+
 /// Reads metadata as a client sends it. What would keep others from reading a list of sessions is
 /// refused.
 pub(crate) fn read_metadata(metadata: &RawValue) -> Result<RawJson, ApiError> {
@@ -56,6 +71,7 @@ fn parse_metadata(text: &str) -> Result<RawJson, ApiError> {
 pub(crate) fn check_session(session: &ExportedSession) -> Result<(), ApiError> {
     check_title(session.title.as_deref())?;
     check_system(session.system.as_deref())?;
+    check_model(session.model.as_deref())?;
     if let Some(metadata) = &session.metadata {
         parse_metadata(metadata.as_str())?;
     }

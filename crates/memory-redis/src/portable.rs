@@ -245,6 +245,7 @@ fn describe(session: &mut Session, import: &ExportedSession) {
     session.has_default_title = import.has_default_title;
     session.metadata.clone_from(&import.metadata);
     session.system.clone_from(&import.system);
+    session.model.clone_from(&import.model);
     session.recall = import.recall;
 }
 

@@ -116,6 +116,8 @@ pub(crate) struct Description {
     metadata: Option<RawJson>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     system: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    model: Option<String>,
     #[serde(default)]
     recall: bool,
     #[serde(default)]
@@ -131,10 +133,11 @@ impl Description {
         born: Token,
         session: &Session,
     ) -> Result<Vec<u8>, MemoryError> {
-        let Session { title, metadata, system, recall, class, edition, .. } = session.clone();
+        let Session { title, metadata, system, model, recall, class, edition, .. } =
+            session.clone();
         let default_title = session.has_default_title;
         let description =
-            Self { born, title, default_title, metadata, system, recall, class, edition };
+            Self { born, title, default_title, metadata, system, model, recall, class, edition };
         serde_json::to_vec(&description)
             .map_err(|error| Reply(operation).corrupt().with_source(error))
     }
@@ -164,13 +167,14 @@ impl Stored {
         let state = reply.parsed(&line, State::parse)?;
         let updated = reply.parsed(&updated, |it| it.parse().ok())?;
         let described: Description = reply.json(&description)?;
-        let Description { title, metadata, system, recall, class, edition, .. } = described;
+        let Description { title, metadata, system, model, recall, class, edition, .. } = described;
         let session = Session {
             id: key.id.clone(),
             title,
             has_default_title: described.default_title,
             metadata,
             system,
+            model,
             recall,
             class,
             head: state.head,

@@ -65,7 +65,7 @@ pub(crate) fn insert(
 pub(crate) fn save(connection: &Connection, row: i64, session: &Session) -> Outcome<()> {
     let sql = "UPDATE sessions SET title = ?2, metadata = ?3, system = ?4, recall = ?5, \
                    head = ?6, token = ?7, entries = ?8, updated_at = ?9, default_title = ?10, \
-                   edition = ?11 \
+                   edition = ?11, model = ?12 \
                WHERE id = ?1";
     connection.prepare_cached(sql)?.execute((
         row,
@@ -79,6 +79,7 @@ pub(crate) fn save(connection: &Connection, row: i64, session: &Session) -> Outc
         session.updated_at.as_millis(),
         session.has_default_title,
         rows::int(session.edition.bits()),
+        &session.model,
     ))?;
     Ok(())
 }

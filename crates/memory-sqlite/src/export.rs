@@ -162,6 +162,7 @@ fn head(json: &str) -> Outcome<ExportedHead> {
         has_default_title: head.has_default_title,
         metadata: head.metadata,
         system: head.system,
+        model: head.model,
         recall: head.recall,
         class: head.class,
         head: head.head,

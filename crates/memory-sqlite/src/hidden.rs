@@ -81,7 +81,7 @@ pub(crate) fn merge(connection: &Connection, hidden: i64, session: i64) -> Outco
 /// Hides a session for good: what it is called is free again, and all of it will be erased.
 pub(crate) fn doom(connection: &Connection, row: i64) -> Outcome<()> {
     let sql = "UPDATE sessions SET owner = X'', name = randomblob(16), title = NULL, \
-                   metadata = NULL, system = NULL, doomed = TRUE \
+                   metadata = NULL, system = NULL, model = NULL, doomed = TRUE \
                WHERE id = ?1";
     connection.prepare_cached(sql)?.execute([row])?;
     Ok(())

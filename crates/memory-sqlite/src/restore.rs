@@ -141,8 +141,8 @@ impl Restore {
 
     /// How many bytes there are beside the entries.
     fn words(&self) -> usize {
-        let ExportedSession { title, metadata, system, summaries, .. } = &*self.import;
-        let texts = [title.as_ref().map(String::len), system.as_ref().map(String::len)];
+        let ExportedSession { title, metadata, system, model, summaries, .. } = &*self.import;
+        let texts = [title, system, model].map(|it| it.as_ref().map(String::len));
         let metadata = metadata.as_ref().map_or(0, |it| it.as_str().len());
         let summaries: usize = summaries.iter().map(|it| it.text.len()).sum();
         texts.into_iter().flatten().sum::<usize>() + metadata + summaries
@@ -176,6 +176,7 @@ impl Restore {
             title: import.title.clone(),
             metadata: import.metadata.clone(),
             system: import.system.clone(),
+            model: import.model.clone(),
             recall: import.recall,
             class: import.class,
         };

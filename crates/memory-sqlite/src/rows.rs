@@ -18,7 +18,7 @@ use crate::error::{Failure, Outcome};
 macro_rules! session_columns {
     () => {
         "s.id, s.name, s.title, s.metadata, s.system, s.recall, s.class, s.head, s.token, \
-         s.entries, s.created_at, s.updated_at, s.default_title, s.edition"
+         s.entries, s.created_at, s.updated_at, s.default_title, s.edition, s.model"
     };
 }
 pub(crate) use session_columns;
@@ -80,6 +80,7 @@ pub(crate) fn session(row: &Row<'_>) -> Result<StoredSession> {
         has_default_title: row.get(12)?,
         metadata: optional(row, 3, raw_json)?,
         system: row.get(4)?,
+        model: row.get(14)?,
         recall: row.get(5)?,
         class: parsed(row, 6, class)?,
         head: seq(row, 7)?,

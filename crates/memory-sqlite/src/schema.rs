@@ -12,6 +12,7 @@ const STEPS: &[M<'static>] = &[
     M::up(include_str!("../migrations/0004_titles.sql")),
     M::up(include_str!("../migrations/0005_reports.sql")),
     M::up(include_str!("../migrations/0006_one_row.sql")),
+    M::up(include_str!("../migrations/0007_choices.sql")),
 ];
 
 /// All migrations; those that are due run in one transaction.

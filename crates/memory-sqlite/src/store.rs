@@ -243,7 +243,7 @@ impl SessionLog for SqliteStore {
 impl Catalog for SqliteStore {
     async fn create(&self, key: &SessionKey, new: NewSession) -> Result<Session, MemoryError> {
         let key = key.clone();
-        let bytes = words(&[&new.title, &new.system], new.metadata.as_ref());
+        let bytes = words(&[&new.title, &new.system, &new.model], new.metadata.as_ref());
         self.write("create the session", bytes, move |connection, now| {
             catalog::create(connection, &key, &new, now)
         })
@@ -270,7 +270,8 @@ impl Catalog for SqliteStore {
         patch: SessionPatch,
     ) -> Result<Option<Session>, MemoryError> {
         let key = key.clone();
-        let texts = [&patch.title, &patch.system].map(|it| it.as_ref().unwrap_or(&None));
+        let texts =
+            [&patch.title, &patch.system, &patch.model].map(|it| it.as_ref().unwrap_or(&None));
         let metadata = patch.metadata.as_ref().and_then(Option::as_ref);
         let bytes = words(&texts, metadata);
         self.write("change the session", bytes, move |connection, now| {

@@ -37,6 +37,8 @@ pub(super) struct Driver {
     live: Arc<Live>,
     record: TurnRecord,
     request: TurnRequest,
+    /// The model that is asked; empty for the gateway's default.
+    asked_model: String,
     system: Option<String>,
     /// Those that the request lets the model call.
     tools: ToolBox,
@@ -81,7 +83,8 @@ impl Driver {
         new: Box<NewTurn>,
         request: TurnRequest,
     ) -> (Self, Listener) {
-        let NewTurn { record, system, branch, has_older, summary, recall, is_untitled } = *new;
+        let NewTurn { record, model, system, branch, has_older, summary, recall, is_untitled } =
+            *new;
         let (session_id, turn_id) = (record.session.id.clone(), record.id);
         let snapshot = TurnSnapshot {
             session_id: session_id.clone(),
@@ -103,13 +106,13 @@ impl Driver {
             Some(names) => tools.only(names),
             None => tools,
         };
-        let model = request.model.as_ref().unwrap_or(&inner.config.model);
         let driver = Self {
-            counting: Counting::new(inner.ports.llm.tokens(model), model, inner.known.clone()),
+            counting: Counting::new(inner.ports.llm.tokens(&model), &model, inner.known.clone()),
             inner: Arc::clone(inner),
             live,
             record,
-            system: system.or_else(|| inner.config.system.clone()),
+            asked_model: model,
+            system,
             request,
             tools,
             branch,
@@ -135,7 +138,7 @@ impl Driver {
 
     /// The model that is asked; empty for the gateway's default.
     fn model_name(&self) -> &str {
-        self.request.model.as_ref().unwrap_or(&self.inner.config.model)
+        &self.asked_model
     }
 
     /// The session and the turn.

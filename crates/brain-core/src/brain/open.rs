@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{ChatError, Inner, OnBusy, TurnInput, TurnRequest, recovery};
+use super::{ChatError, Defaults, Inner, OnBusy, TurnInput, TurnRequest, recovery};
 use crate::{
     chat::{Message, Role},
     ids::{AppendId, Owner, Seq, SessionId, SessionKey, TurnId},
@@ -35,7 +35,9 @@ pub(super) enum OpenedTurn {
 #[derive(Debug)]
 pub(super) struct NewTurn {
     pub(super) record: TurnRecord,
-    /// The system prompt that the session keeps.
+    /// The model to ask; empty for the gateway's default.
+    pub(super) model: String,
+    /// The system prompt of the session, or else the usual one.
     pub(super) system: Option<String>,
     /// The branch to answer, the user's entry last.
     pub(super) branch: Vec<Entry>,
@@ -73,6 +75,7 @@ pub(super) async fn open(
 ) -> Result<OpenedTurn, ChatError> {
     let json = request.to_json()?;
     let key = SessionKey::new(owner.clone(), session_id(inner, owner, request));
+    let defaults = inner.defaults().await;
     let started = inner.ports.clock.elapsed();
     let mut conflicts = 0;
     loop {
@@ -84,7 +87,7 @@ pub(super) async fn open(
                 if let Some(session) = &place.session {
                     keep_with_session(inner, &key, request, session).await;
                 }
-                let new = new_turn(record, place, request, (appended.last, draft));
+                let new = new_turn(record, place, (request, defaults), (appended.last, draft));
                 return Ok(OpenedTurn::Started(Box::new(new)));
             }
             Ok(Opened::Known(record)) => return Ok(OpenedTurn::Known(Box::new(record))),
@@ -134,7 +137,7 @@ fn patience(inner: &Inner, request: &TurnRequest, started: Duration) -> Duration
 fn new_turn(
     record: TurnRecord,
     place: Place,
-    request: &TurnRequest,
+    (request, defaults): (&TurnRequest, Defaults),
     (seq, draft): (Option<Seq>, Option<Draft>),
 ) -> NewTurn {
     let Place { session, parent, entries: mut branch, has_older, summary } = place;
@@ -146,8 +149,10 @@ fn new_turn(
     let kept = session.as_ref();
     let recall = request.recall.or(kept.map(|it| it.recall)).unwrap_or_default();
     let is_untitled = request.title.is_none() && kept.is_none_or(|it| it.title.is_none());
-    let system = request.system.clone().or(session.and_then(|it| it.system));
-    NewTurn { record, system, branch, has_older, summary, recall, is_untitled }
+    let (model, system) = session.map(|it| (it.model, it.system)).unwrap_or_default();
+    let model = request.model.clone().or(model).unwrap_or(defaults.model);
+    let system = request.system.clone().or(system).or(defaults.system);
+    NewTurn { record, model, system, branch, has_older, summary, recall, is_untitled }
 }
 
 fn session_id(inner: &Inner, owner: &Owner, request: &TurnRequest) -> SessionId {
@@ -254,6 +259,7 @@ fn open_turn(
             title: request.title.clone(),
             metadata: request.metadata.clone(),
             system: request.system.clone(),
+            model: request.model.clone(),
             recall: request.recall.unwrap_or_default(),
             class: request.class,
         }),

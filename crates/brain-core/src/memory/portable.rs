@@ -110,6 +110,9 @@ pub struct ExportedSession {
     /// The system prompt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub system: Option<String>,
+    /// The model that answers where a message names none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
     /// Whether recalled entries go into the context.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub recall: bool,
@@ -147,7 +150,8 @@ impl ExportedHead {
     /// A session and its summaries by position.
     #[must_use]
     pub fn of(session: &Session, summaries: Vec<Summary>) -> Self {
-        let Session { id, title, metadata, system, recall, class, head, .. } = session.clone();
+        let Session { id, title, metadata, system, model, recall, class, head, .. } =
+            session.clone();
         let Session { has_default_title, created_at, updated_at, .. } = *session;
         let entries = Vec::new();
         Self(ExportedSession {
@@ -156,6 +160,7 @@ impl ExportedHead {
             has_default_title,
             metadata,
             system,
+            model,
             recall,
             class,
             created_at,
@@ -263,6 +268,7 @@ mod tests {
             has_default_title: true,
             metadata: Some(RawJson::parse(r#"{"n": 1.0}"#).unwrap()),
             system: Some("s".into()),
+            model: Some("m".into()),
             recall: true,
             class: MemoryClass::Ephemeral,
             created_at: Timestamp::from_millis(0),
@@ -281,6 +287,7 @@ mod tests {
             has_default_title: false,
             metadata: None,
             system: None,
+            model: None,
             recall: false,
             class: MemoryClass::Durable,
             head: None,

@@ -61,6 +61,8 @@ pub struct Session {
     pub metadata: Option<RawJson>,
     /// The system prompt that goes before every context.
     pub system: Option<String>,
+    /// The model that answers where a message names none; `None` for the usual one.
+    pub model: Option<String>,
     /// Whether recalled entries go into the context.
     pub recall: bool,
     /// How long its content is kept.
@@ -83,13 +85,14 @@ impl Session {
     /// An empty session, as every store makes it.
     #[must_use]
     pub fn new(id: SessionId, new: NewSession, now: Timestamp) -> Self {
-        let NewSession { title, metadata, system, recall, class } = new;
+        let NewSession { title, metadata, system, model, recall, class } = new;
         Self {
             id,
             title,
             has_default_title: false,
             metadata,
             system,
+            model,
             recall,
             class,
             head: None,
@@ -103,7 +106,7 @@ impl Session {
 
     /// Changes what the patch names, as every store does.
     pub fn apply(&mut self, patch: SessionPatch, now: Timestamp) {
-        let SessionPatch { title, default_title, metadata, system, recall } = patch;
+        let SessionPatch { title, default_title, metadata, system, model, recall } = patch;
         if let Some(title) = title {
             self.title = title;
             self.has_default_title = false;
@@ -114,6 +117,7 @@ impl Session {
         }
         metadata.into_iter().for_each(|it| self.metadata = it);
         system.into_iter().for_each(|it| self.system = it);
+        model.into_iter().for_each(|it| self.model = it);
         recall.into_iter().for_each(|it| self.recall = it);
         self.updated_at = now;
     }
@@ -167,6 +171,8 @@ pub struct NewSession {
     pub metadata: Option<RawJson>,
     /// The system prompt that goes before every context.
     pub system: Option<String>,
+    /// The model that answers where a message names none; `None` for the usual one.
+    pub model: Option<String>,
     /// Whether recalled entries go into the context.
     pub recall: bool,
     /// How long its content is kept.
@@ -184,6 +190,8 @@ pub struct SessionPatch {
     pub metadata: Option<Option<RawJson>>,
     /// The system prompt.
     pub system: Option<Option<String>>,
+    /// The model that answers where a message names none.
+    pub model: Option<Option<String>>,
     /// Whether recalled entries go into the context.
     pub recall: Option<bool>,
 }

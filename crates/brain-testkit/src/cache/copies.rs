@@ -26,6 +26,7 @@ pub async fn a_copy_is_as_it_was_filled(it: CacheSubject) {
         title: Some("a \"title\" \u{0} \u{1f600}".to_owned()),
         metadata: Some(RawJson::parse(r#"{"n":12345678901234567890123}"#).unwrap()),
         system: Some("be brief".to_owned()),
+        model: Some("a/model".to_owned()),
         recall: true,
         class: MemoryClass::Durable,
         entries: 9,

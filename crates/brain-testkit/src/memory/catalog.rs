@@ -23,6 +23,7 @@ fn full() -> NewSession {
         title: Some("a \"title\" \u{0} \u{1f600}".to_owned()),
         metadata: Some(RawJson::parse(r#"{"n":12345678901234567890123,"owner":"bob"}"#).unwrap()),
         system: Some("be brief".to_owned()),
+        model: Some("a/model".to_owned()),
         recall: true,
         class: MemoryClass::Durable,
     }
@@ -32,9 +33,9 @@ fn full() -> NewSession {
 pub async fn a_made_session_is_as_it_was_made(it: Subject) {
     let key = key("made");
     let made = it.store.create(&key, full()).await.unwrap();
-    let NewSession { title, metadata, system, recall, class } = full();
+    let NewSession { title, metadata, system, model, recall, class } = full();
     assert_eq!((&made.title, &made.metadata, &made.system), (&title, &metadata, &system));
-    assert_eq!((made.recall, made.class), (recall, class));
+    assert_eq!((made.model.as_ref(), made.recall, made.class), (model.as_ref(), recall, class));
     assert_eq!((made.head, made.entries), (None, 0));
     assert_eq!((made.created_at, made.updated_at), (it.clock.now(), it.clock.now()));
     assert_eq!(it.session(&key).await, made);
@@ -115,9 +116,18 @@ pub async fn a_patch_changes_what_it_names(it: Subject) {
     };
     assert_eq!(patched, expected);
     assert_eq!(it.session(&key).await, expected);
-    let clear = SessionPatch { title: Some(None), system: Some(None), ..SessionPatch::default() };
+    let clear = SessionPatch {
+        title: Some(None),
+        system: Some(None),
+        model: Some(None),
+        ..SessionPatch::default()
+    };
     let cleared = it.store.patch(&key, clear).await.unwrap().unwrap();
-    assert_eq!((cleared.title, cleared.system), (None, None));
+    assert_eq!((cleared.title, cleared.system, cleared.model), (None, None, None));
+    let choose = Some(Some("another/model".to_owned()));
+    let choice = SessionPatch { model: choose.clone(), ..SessionPatch::default() };
+    let chosen = it.store.patch(&key, choice).await.unwrap().unwrap();
+    assert_eq!(Some(chosen.model), choose);
 }
 
 /// A default title is taken in place of none and of another one, and never of one that was chosen.

@@ -44,6 +44,7 @@ fn foreign() -> ExportedSession {
         has_default_title: false,
         metadata: Some(RawJson::parse(r#"{"n":1.50}"#).unwrap()),
         system: Some("system".to_owned()),
+        model: Some("a/model".to_owned()),
         recall: true,
         class: MemoryClass::Durable,
         created_at: Timestamp::from_millis(1000),

@@ -22,11 +22,9 @@ use crate::{
     body::{Object, Word, without_place},
     error::ApiError,
     extract::Caller,
-    fields::{check_system, check_title, read_metadata},
+    fields::{check_model, check_system, check_title, read_metadata},
 };
 
-/// Most bytes of the name of a model.
-const MAX_MODEL_BYTES: usize = 512;
 /// Most texts that end an answer.
 const MAX_STOPS: usize = 16;
 
@@ -174,14 +172,6 @@ fn check_part(part: &Part) -> Result<(), ApiError> {
             "files cannot be uploaded yet; put the text of the file into the message",
         )),
     }
-}
-
-fn check_model(name: Option<&str>) -> Result<(), ApiError> {
-    if name.is_some_and(|it| MAX_MODEL_BYTES < it.len()) {
-        let detail = format!("`model` must have at most {MAX_MODEL_BYTES} bytes");
-        return Err(ApiError::invalid(detail));
-    }
-    Ok(())
 }
 
 impl OptionsBody {

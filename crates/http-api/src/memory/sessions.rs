@@ -27,7 +27,7 @@ use crate::{
     chat::EntryView,
     error::ApiError,
     extract::{Caller, Params, SessionName, bounded, session_id},
-    fields::{check_system, check_title, read_metadata},
+    fields::{check_model, check_system, check_title, read_metadata},
 };
 
 /// Sessions of a page: by default, and at most.
@@ -42,6 +42,7 @@ struct SessionView<'a> {
     title: Option<&'a str>,
     metadata: Option<&'a RawJson>,
     system: Option<&'a str>,
+    model: Option<&'a str>,
     recall: bool,
     memory: MemoryClass,
     head: Option<Seq>,
@@ -58,6 +59,7 @@ impl<'a> SessionView<'a> {
             title: session.title.as_deref(),
             metadata: session.metadata.as_ref(),
             system: session.system.as_deref(),
+            model: session.model.as_deref(),
             recall: session.recall,
             memory: session.class,
             head: session.head,
@@ -131,6 +133,7 @@ struct CreateBody {
     title: Option<String>,
     metadata: Option<Box<RawValue>>,
     system: Option<String>,
+    model: Option<String>,
     recall: Option<bool>,
     memory: Option<Word<MemoryClass>>,
 }
@@ -144,6 +147,7 @@ pub(crate) async fn create(
     let body: CreateBody = body::json(&app, request).await?;
     check_title(body.title.as_deref())?;
     check_system(body.system.as_deref())?;
+    check_model(body.model.as_deref())?;
     let metadata = body.metadata.as_deref().map(read_metadata).transpose()?;
     let ports = app.brain.ports();
     let class = body.memory.map(|Word(it)| it).unwrap_or_default();
@@ -155,6 +159,7 @@ pub(crate) async fn create(
         title: body.title,
         metadata,
         system: body.system,
+        model: body.model.filter(|it| !it.is_empty()),
         recall: body.recall.unwrap_or_default(),
         class,
     };
@@ -263,6 +268,8 @@ struct PatchBody {
     #[serde(default, deserialize_with = "given")]
     system: Option<Option<String>>,
     #[serde(default, deserialize_with = "given")]
+    model: Option<Option<String>>,
+    #[serde(default, deserialize_with = "given")]
     recall: Option<Option<bool>>,
     #[serde(default, deserialize_with = "given")]
     head: Option<Option<Seq>>,
@@ -285,6 +292,7 @@ pub(crate) async fn patch(
     let body: PatchBody = body::json(&app, request).await?;
     check_title(body.title.as_ref().and_then(Option::as_deref))?;
     check_system(body.system.as_ref().and_then(Option::as_deref))?;
+    check_model(body.model.as_ref().and_then(Option::as_deref))?;
     let metadata = body.metadata.map(|it| it.as_deref().map(read_metadata).transpose());
     let metadata = metadata.transpose()?;
     let (store, key) = (&app.brain.ports().store, caller.key(id));
@@ -298,8 +306,9 @@ pub(crate) async fn patch(
         (None, None) => {}
     }
     let (title, system) = (body.title, body.system);
+    let model = body.model.map(|it| it.filter(|name| !name.is_empty()));
     let recall = body.recall.map(Option::unwrap_or_default);
-    let patch = SessionPatch { title, metadata, system, recall, ..SessionPatch::default() };
+    let patch = SessionPatch { title, metadata, system, model, recall, ..SessionPatch::default() };
     let session = store.patch(&key, patch).await?.ok_or_else(ApiError::session_not_found)?;
     Ok(Json(SessionView::of(&session)).into_response())
 }

@@ -103,6 +103,7 @@ pub(crate) fn exported(entries: u64) -> ExportedSession {
         has_default_title: false,
         metadata: None,
         system: None,
+        model: None,
         recall: false,
         class: MemoryClass::Durable,
         created_at: Timestamp::from_millis(1),

@@ -342,6 +342,7 @@ impl StoredSession {
         session.has_default_title = import.has_default_title;
         session.metadata.clone_from(&import.metadata);
         session.system.clone_from(&import.system);
+        session.model.clone_from(&import.model);
         session.recall = import.recall;
         session.head = import.head;
         session.entries = self.entries.len() as u64;

@@ -35,7 +35,7 @@ pub(in crate::memory) fn body(body: &EntryBody) -> usize {
 }
 
 pub(in crate::memory) fn session(session: &Session) -> usize {
-    let texts = [&session.title, &session.system].into_iter().flatten();
+    let texts = [&session.title, &session.system, &session.model].into_iter().flatten();
     let texts: usize = texts.map(String::len).sum();
     let metadata = session.metadata.as_ref().map_or(0, |it| it.as_str().len());
     SESSION + 2 * session.id.as_str().len() + texts + metadata
@@ -76,7 +76,7 @@ pub(in crate::memory) fn append(append: &Append) -> usize {
 
 /// What a patch adds at most.
 pub(in crate::memory) fn patch(patch: &SessionPatch) -> usize {
-    let texts = [&patch.title, &patch.system].into_iter().flatten().flatten();
+    let texts = [&patch.title, &patch.system, &patch.model].into_iter().flatten().flatten();
     let metadata = patch.metadata.iter().flatten().map(|it| it.as_str().len());
     let texts = texts.chain(&patch.default_title);
     texts.map(String::len).chain(metadata).sum()
@@ -86,7 +86,7 @@ pub(in crate::memory) fn patch(patch: &SessionPatch) -> usize {
 pub(in crate::memory) fn exported(session: &ExportedSession) -> usize {
     let entries: usize = session.entries.iter().map(|it| body(&it.entry)).sum();
     let summaries: usize = session.summaries.iter().map(summary).sum();
-    let texts = [&session.title, &session.system].into_iter().flatten();
+    let texts = [&session.title, &session.system, &session.model].into_iter().flatten();
     let metadata = session.metadata.as_ref().map_or(0, |it| it.as_str().len());
     SESSION + entries + summaries + texts.map(String::len).sum::<usize>() + metadata
 }

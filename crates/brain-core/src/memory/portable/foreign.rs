@@ -47,6 +47,7 @@ impl Foreign<'_> {
             has_default_title: false,
             metadata: None,
             system: self.system.filter(|it| !it.is_empty()),
+            model: None,
             recall: false,
             class: MemoryClass::Durable,
             created_at,

@@ -55,8 +55,8 @@ impl Tiers {
         let stub = NewSession { class: new.class, ..NewSession::default() };
         let stub = self.durable.create(key, stub).await?;
         self.known.made(key, new.class);
-        let NewSession { title, metadata, system, recall, class: _ } = new;
-        let session = Session { title, metadata, system, recall, ..stub };
+        let NewSession { title, metadata, system, model, recall, class: _ } = new;
+        let session = Session { title, metadata, system, model, recall, ..stub };
         let session = ExportedSession::of(&session, [], Vec::new());
         match self.create_live(key, &session).await {
             Ok(made) => Ok(made),
@@ -242,6 +242,7 @@ pub(super) fn stub_of(session: &ExportedSession) -> ExportedSession {
         has_default_title: false,
         metadata: None,
         system: None,
+        model: None,
         recall: false,
         head: None,
         summaries: Vec::new(),

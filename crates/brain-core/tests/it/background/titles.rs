@@ -126,6 +126,7 @@ async fn an_untitled_session_that_was_imported_is_named_when_it_is_used() {
         has_default_title: false,
         metadata: None,
         system: None,
+        model: None,
         recall: false,
         class: MemoryClass::Durable,
         created_at: time,

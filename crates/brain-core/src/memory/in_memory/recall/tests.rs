@@ -104,6 +104,7 @@ fn exported(session: u8, entries: u64) -> ExportedSession {
         has_default_title: true,
         metadata: None,
         system: None,
+        model: None,
         recall: false,
         class: MemoryClass::Durable,
         created_at: time,
