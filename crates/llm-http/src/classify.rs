@@ -40,6 +40,19 @@ const MODEL_CODES: &[&str] =
 
 const MODEL_SENTENCES: &[&str] = &["no models loaded", "no such model", "unknown model"];
 
+/// Codes of what a server or a model cannot do at all.
+const UNSUPPORTED_CODES: &[&str] = &["operationnotsupported", "not_supported_error"];
+
+/// Sentences of servers that lack a part or were started without it; another one may have it.
+const UNSUPPORTED_SENTENCES: &[&str] = &[
+    "not a chat model",
+    "only supported in v1/responses",
+    "tool choice requires",
+    "requires --jinja",
+    "does not support tools",
+    "suffix is not currently supported",
+];
+
 const CREDENTIALS: &[&str] =
     &["invalid_api_key", "authentication_error", "permission_error", "unauthorized"];
 
@@ -50,6 +63,8 @@ pub(crate) fn classify(status: Option<StatusCode>, body: &ErrorBody) -> LlmError
         LlmErrorKind::QuotaExceeded
     } else if said.is_context() {
         LlmErrorKind::ContextOverflow
+    } else if said.is_unsupported() {
+        LlmErrorKind::Unsupported
     } else if said.is_model() {
         LlmErrorKind::ModelNotFound
     } else if said.label(CREDENTIALS) {
@@ -99,6 +114,11 @@ impl Said {
     fn is_context(&self) -> bool {
         let may_be = matches!(self.status, None | Some(400 | 413 | 422 | 500));
         self.label(CONTEXT_CODES) || (may_be && self.says(CONTEXT_SENTENCES))
+    }
+
+    fn is_unsupported(&self) -> bool {
+        let may_be = matches!(self.status, None | Some(400 | 404 | 422 | 500 | 501));
+        self.label(UNSUPPORTED_CODES) || (may_be && self.says(UNSUPPORTED_SENTENCES))
     }
 
     fn is_model(&self) -> bool {
@@ -248,6 +268,62 @@ mod tests {
         check(529, "", Overloaded);
         check(502, "<html>bad gateway</html>", Unavailable);
         check(301, "", Rejected);
+    }
+
+    #[test]
+    fn what_a_server_cannot_do_is_unsupported() {
+        // vLLM without its parser, llama.cpp without templates, or without the model's tokens.
+        check(
+            400,
+            r#"{"error":{"message":"\"auto\" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set","type":"BadRequestError","param":null,"code":400}}"#,
+            Unsupported,
+        );
+        check(
+            500,
+            r#"{"error":{"code":500,"message":"tools param requires --jinja flag","type":"server_error"}}"#,
+            Unsupported,
+        );
+        check(
+            501,
+            r#"{"error":{"code":501,"message":"Infill is not supported by this model: prefix token is missing.","type":"not_supported_error"}}"#,
+            Unsupported,
+        );
+        // OpenAI's models of another API, and Azure's.
+        check(
+            404,
+            r#"{"error":{"message":"This is not a chat model and thus not supported in the v1/chat/completions endpoint. Did you mean to use v1/completions?","type":"invalid_request_error","param":"model","code":null}}"#,
+            Unsupported,
+        );
+        check(
+            400,
+            r#"{"error":{"code":"OperationNotSupported","message":"The chatCompletion operation does not work with the specified model, m. Please choose different model and try again."}}"#,
+            Unsupported,
+        );
+    }
+
+    #[test]
+    fn azure() {
+        check(
+            401,
+            r#"{"error":{"code":"401","message":"Access denied due to invalid subscription key or wrong API endpoint."}}"#,
+            Unauthorised,
+        );
+        check(
+            404,
+            r#"{"error":{"code":"DeploymentNotFound","message":"The API deployment for this resource does not exist."}}"#,
+            ModelNotFound,
+        );
+        check(404, r#"{"error":{"code":"404","message":"Resource not found"}}"#, Rejected);
+        check(
+            429,
+            r#"{"error":{"code":"429","message":"Requests have exceeded call rate limit. Please retry after 7 seconds."}}"#,
+            RateLimited,
+        );
+        check(
+            400,
+            r#"{"error":{"message":"The response was filtered.","type":null,"param":"prompt","code":"content_filter","status":400,"innererror":{"code":"ResponsibleAIPolicyViolation"}}}"#,
+            Rejected,
+        );
     }
 
     #[test]

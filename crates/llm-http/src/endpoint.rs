@@ -4,8 +4,10 @@
 
 use std::fmt;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, header::PROXY_AUTHORIZATION};
 use url::Url;
+
+use crate::Names;
 
 /// A base address and the headers of every request to it.
 ///
@@ -16,6 +18,7 @@ pub struct Endpoint {
     base: String,
     host: String,
     pub(crate) headers: HeaderMap,
+    names: Names,
 }
 
 /// The address or a header cannot be used.
@@ -63,7 +66,7 @@ impl Endpoint {
         }
         let host = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
         let base = url.as_str().trim_end_matches('/').to_owned();
-        Ok(Self { base, host, headers: HeaderMap::new() })
+        Ok(Self { base, host, headers: HeaderMap::new(), names: Names::default() })
     }
 
     /// The same endpoint with one header more.
@@ -101,6 +104,24 @@ impl Endpoint {
         value.set_sensitive(secret);
         self.headers.insert(name, value);
         Ok(self)
+    }
+
+    /// The same endpoint, whose errors call its settings so.
+    #[must_use]
+    pub fn with_names(self, names: Names) -> Self {
+        Self { names, ..self }
+    }
+
+    /// What its settings are called.
+    #[must_use]
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// Whether requests carry a key.
+    pub(crate) fn has_key(&self) -> bool {
+        let mut headers = self.headers.iter();
+        headers.any(|(name, value)| value.is_sensitive() && name != PROXY_AUTHORIZATION)
     }
 
     /// The host as errors name it: with its port unless that is the scheme's own.

@@ -47,6 +47,10 @@ impl ErrorBody {
     }
 
     fn of_fields(fields: &Map<String, Value>) -> Self {
+        // Mistral puts FastAPI's body in the place of the sentence.
+        if let Some(detail) = fields.get("message").and_then(|it| it.get("detail")) {
+            return Self::of_detail(detail);
+        }
         let field = |name| fields.get(name).and_then(scalar);
         Self {
             message: field("message").unwrap_or_default(),
@@ -113,6 +117,10 @@ mod tests {
         check(r#"{"message":"m","type":"t","code":"c"}"#, ["m", "t", "c", ""]);
         check(r#"{"detail":"m"}"#, ["m", "", "", ""]);
         check(r#"{"detail":[{"loc":["body","seed",0],"msg":"m"}]}"#, ["m", "", "", "seed"]);
+        check(
+            r#"{"object":"error","message":{"detail":[{"type":"extra_forbidden","loc":["body","seed"],"msg":"m"}]}}"#,
+            ["m", "", "", "seed"],
+        );
         check(r#"{"detail":[]}"#, ["", "", "", ""]);
         check(r#"[{"error":{"code":400,"message":"m"}}]"#, ["m", "", "400", ""]);
         check("", ["", "", "", ""]);

@@ -10,7 +10,7 @@ use brain_core::{
     llm::{LlmError, LlmErrorKind},
 };
 
-use crate::{Endpoint, Refusal, connect::ProxyFailed, transport::SendError};
+use crate::{Endpoint, Names, Refusal, connect::ProxyFailed, transport::SendError};
 
 /// Most characters of the server's own words in a sentence of ours.
 const MAX_QUOTE_CHARS: usize = 300;
@@ -25,7 +25,7 @@ impl Endpoint {
     /// The server refused, and the caller knows better which kind that is.
     #[must_use]
     pub fn refused_as(&self, kind: LlmErrorKind, refusal: Refusal) -> LlmError {
-        let (what, advice) = telling(kind, &refusal);
+        let (what, advice) = self.telling(kind, &refusal);
         let quote = quote(&refusal.body.message);
         let message = format!("{} {what}{quote}; {advice}", self.host());
         LlmError::new(kind, message)
@@ -44,7 +44,7 @@ impl Endpoint {
     /// The server sent something that is not what was asked for; `what` says what.
     #[must_use]
     pub fn misspoke(&self, what: &str) -> LlmError {
-        let message = format!("{} {what}; check that the base URL is right", self.host());
+        let message = format!("{} {what}; check that {} is right", self.host(), self.names().url);
         LlmError::new(LlmErrorKind::Protocol, message)
     }
 
@@ -72,31 +72,92 @@ impl Endpoint {
             SendError::Lost(source) => return self.lost().with_source(source),
         };
         let host = self.host();
+        let url = &self.names().url;
         let message = match connect_fault(source.as_ref()) {
             ConnectFault::Proxy(proxy) => format!(
                 "the proxy {proxy} does not lead to {host}; check HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY"
             ),
             ConnectFault::Refused => {
-                format!(
-                    "{host} refuses connections; check that the server runs and the base URL is right"
-                )
+                format!("{host} refuses connections; check that the server runs and {url} is right")
             }
             ConnectFault::TimedOut => {
-                format!("{host} does not answer; check the network and that the base URL is right")
+                format!("{host} does not answer; check the network and that {url} is right")
             }
             ConnectFault::NoSuchHost => {
-                format!("{host} was not found; check the network and that the base URL is right")
+                format!("{host} was not found; check the network and that {url} is right")
             }
             ConnectFault::Tls => format!(
-                "no secure connection to {host}; check whether the base URL wants http or https, and its certificate"
+                "no secure connection to {host}; check whether {url} wants http or https, and its certificate"
             ),
             ConnectFault::Other => {
-                format!(
-                    "{host} cannot be reached; check the network and that the base URL is right"
-                )
+                format!("{host} cannot be reached; check the network and that {url} is right")
             }
         };
         LlmError::new(LlmErrorKind::Unavailable, message).with_source(source)
+    }
+
+    /// What happened and what to do about it.
+    fn telling(&self, kind: LlmErrorKind, refusal: &Refusal) -> (String, String) {
+        let names = self.names();
+        let (what, advice) = match kind {
+            LlmErrorKind::RateLimited => ("limits how often it is asked", later(refusal)),
+            LlmErrorKind::QuotaExceeded => (
+                "has no credit left for this account",
+                "add credit or use another provider".to_owned(),
+            ),
+            LlmErrorKind::ContextOverflow => (
+                "finds the conversation too long for the model",
+                "shorten it or use another model".to_owned(),
+            ),
+            LlmErrorKind::Unauthorised if self.has_key() => {
+                ("refused the credentials", format!("check {}", names.key))
+            }
+            LlmErrorKind::Unauthorised => ("wants credentials", format!("set {}", names.key)),
+            LlmErrorKind::ModelNotFound => ("does not have this model", self.other_model()),
+            LlmErrorKind::Rejected => return self.rejected(refusal),
+            LlmErrorKind::Unsupported => {
+                ("cannot do this", "use another provider or model".to_owned())
+            }
+            LlmErrorKind::Overloaded => ("is overloaded", "try again later".to_owned()),
+            LlmErrorKind::Unavailable => ("failed", "try again later".to_owned()),
+            LlmErrorKind::Damaged => ("has a damaged model", "use another model".to_owned()),
+            LlmErrorKind::Interrupted => ("broke the answer off", "ask again".to_owned()),
+            LlmErrorKind::Protocol => {
+                ("answered in an unknown way", format!("check that {} is right", names.url))
+            }
+        };
+        (what.to_owned(), advice)
+    }
+
+    fn other_model(&self) -> String {
+        let name = self.names().model.as_ref();
+        name.map_or_else(
+            || "choose one that it lists".to_owned(),
+            |name| format!("choose one that it has, or check {name}"),
+        )
+    }
+
+    fn rejected(&self, refusal: &Refusal) -> (String, String) {
+        let status = refusal.status.map_or(0, |status| status.as_u16());
+        let what = match status {
+            0 => "rejected the request".to_owned(),
+            status => format!("rejected the request with status {status}"),
+        };
+        let said = refusal.body.message.to_lowercase();
+        let names_version = ["api version", "api-version"].iter().any(|it| said.contains(it));
+        let Names { url, version, .. } = self.names();
+        let advice = match (status, version) {
+            (407, _) => {
+                "the proxy on the way wants a user name and password; check HTTP_PROXY".to_owned()
+            }
+            (_, Some(version)) if names_version => format!("check {version}"),
+            (300..400 | 404 | 405, Some(version)) => {
+                format!("check that {url} and {version} are right")
+            }
+            (300..400 | 404 | 405, None) => format!("check that {url} is right"),
+            (_, _) => "change the request".to_owned(),
+        };
+        (what, advice)
     }
 
     fn lost(&self) -> LlmError {
@@ -105,50 +166,12 @@ impl Endpoint {
     }
 }
 
-/// What happened and what to do about it.
-fn telling(kind: LlmErrorKind, refusal: &Refusal) -> (String, String) {
-    let (what, advice) = match kind {
-        LlmErrorKind::RateLimited => {
-            let advice = refusal.retry_after.map_or_else(
-                || "try again later".to_owned(),
-                |hint| format!("try again in {} s", hint.as_secs_f64().ceil()),
-            );
-            return ("limits how often it is asked".to_owned(), advice);
-        }
-        LlmErrorKind::QuotaExceeded => {
-            ("has no credit left for this account", "add credit or use another provider")
-        }
-        LlmErrorKind::ContextOverflow => {
-            ("finds the conversation too long for the model", "shorten it or use another model")
-        }
-        LlmErrorKind::Unauthorised => ("refused the credentials", "check the API key"),
-        LlmErrorKind::ModelNotFound => ("does not have this model", "choose one that it lists"),
-        LlmErrorKind::Rejected => return rejected(refusal),
-        LlmErrorKind::Unsupported => ("cannot do this", "use another provider or model"),
-        LlmErrorKind::Overloaded => ("is overloaded", "try again later"),
-        LlmErrorKind::Unavailable => ("failed", "try again later"),
-        LlmErrorKind::Damaged => ("has a damaged model", "use another model"),
-        LlmErrorKind::Interrupted => ("broke the answer off", "ask again"),
-        LlmErrorKind::Protocol => {
-            ("answered in an unknown way", "check that the base URL is right")
-        }
-    };
-    (what.to_owned(), advice.to_owned())
-}
-
-fn rejected(refusal: &Refusal) -> (String, String) {
-    let status = refusal.status.map_or(0, |status| status.as_u16());
-    let address = matches!(status, 300..400 | 404 | 405);
-    let advice = match status {
-        407 => "the proxy on the way wants a user name and password; check HTTP_PROXY",
-        _ if address => "check that the base URL is right",
-        _ => "change the request",
-    };
-    let what = match status {
-        0 => "rejected the request".to_owned(),
-        status => format!("rejected the request with status {status}"),
-    };
-    (what, advice.to_owned())
+/// When to ask again.
+fn later(refusal: &Refusal) -> String {
+    refusal.retry_after.map_or_else(
+        || "try again later".to_owned(),
+        |hint| format!("try again in {} s", hint.as_secs_f64().ceil()),
+    )
 }
 
 /// The server's words on one line, bounded; empty when it said nothing.
@@ -200,19 +223,60 @@ fn connect_fault(error: &(dyn Error + 'static)) -> ConnectFault {
 mod tests {
     use http::{HeaderMap, HeaderValue, StatusCode, header::AUTHORIZATION};
 
-    use crate::{Endpoint, Refusal};
+    use crate::{Endpoint, Names, Refusal};
 
-    fn check(status: u16, body: &str, expected: &str) {
-        let endpoint = Endpoint::new("http://localhost:1/v1")
+    fn endpoint() -> Endpoint {
+        Endpoint::new("http://localhost:1/v1")
             .and_then(|it| it.with_secret_header(AUTHORIZATION, "Bearer hunter2"))
-            .unwrap();
+            .unwrap()
+    }
+
+    fn check_at(endpoint: &Endpoint, status: u16, body: &str, expected: &str) {
         let headers =
             HeaderMap::from_iter([(http::header::RETRY_AFTER, HeaderValue::from_static("1.2"))]);
         let status = StatusCode::from_u16(status).unwrap();
-        let refusal = Refusal::new(&endpoint, Some(status), &headers, body.as_bytes());
+        let refusal = Refusal::new(endpoint, Some(status), &headers, body.as_bytes());
         let error = endpoint.refused(refusal);
         assert_eq!(error.to_string(), expected);
         assert!(!format!("{error:?}").contains("hunter2"));
+    }
+
+    fn check(status: u16, body: &str, expected: &str) {
+        check_at(&endpoint(), status, body, expected);
+    }
+
+    #[test]
+    fn sentences_name_the_setting_to_mend() {
+        let names = Names {
+            key: "A_KEY".into(),
+            url: "AN_URL".into(),
+            model: Some("A_MODEL".into()),
+            version: Some("A_VERSION".into()),
+        };
+        let check = |endpoint: Endpoint, status, body, expected| {
+            check_at(&endpoint.with_names(names.clone()), status, body, expected);
+        };
+        check(endpoint(), 401, "", "localhost:1 refused the credentials; check A_KEY");
+        let keyless = Endpoint::new("http://localhost:1").unwrap();
+        check(keyless, 401, "", "localhost:1 wants credentials; set A_KEY");
+        check(
+            endpoint(),
+            404,
+            r#"{"error":{"code":"DeploymentNotFound","message":"no."}}"#,
+            "localhost:1 does not have this model: no; choose one that it has, or check A_MODEL",
+        );
+        check(
+            endpoint(),
+            404,
+            "",
+            "localhost:1 rejected the request with status 404; check that AN_URL and A_VERSION are right",
+        );
+        check(
+            endpoint(),
+            400,
+            r#"{"error":{"code":"BadRequest","message":"API version not supported"}}"#,
+            "localhost:1 rejected the request with status 400: API version not supported; check A_VERSION",
+        );
     }
 
     #[test]

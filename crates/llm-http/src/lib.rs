@@ -6,6 +6,7 @@
 //! | item | what it does |
 //! |---|---|
 //! | [`Endpoint`] | where requests go, which headers they carry, how failures there are told |
+//! | [`Names`] | what an operator calls the settings, for errors that say which to mend |
 //! | [`HttpClient`] | sends JSON, receives JSON or a stream of bytes; bounded and timed |
 //! | [`Network`] | the way there: proxies, certificate authorities, the protocol |
 //! | [`SseDecoder`] | turns bytes, cut anywhere, into server-sent events |
@@ -19,6 +20,7 @@ mod endpoint;
 mod error_body;
 mod fault;
 mod frame;
+mod names;
 mod ndjson;
 mod network;
 mod proxies;
@@ -36,6 +38,7 @@ pub use crate::{
     endpoint::{Endpoint, InvalidEndpoint},
     error_body::ErrorBody,
     frame::{FrameTooLarge, MAX_FRAME_BYTES},
+    names::Names,
     ndjson::NdjsonDecoder,
     network::{Network, Protocol},
     proxies::{InvalidProxy, Proxies},
