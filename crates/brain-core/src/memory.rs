@@ -8,6 +8,7 @@
 //! (export and import), [`Recall`] (search), [`Turns`] and [`TurnIndex`] (turns as stored records),
 //! [`Upkeep`] (what background work asks). [`SessionCache`] is what a hot tier does besides.
 
+mod abandoned;
 mod cache;
 mod entry;
 mod error;
@@ -28,6 +29,7 @@ use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use serde::Serialize;
 
+pub(crate) use self::{abandoned::CLOSING_STEP, tool_round::round};
 pub use self::{
     cache::{HotTier, SessionCache},
     entry::{Draft, Entry, EntryBody, EntryError, EntryStatus, FormatVersion},

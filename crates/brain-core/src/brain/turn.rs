@@ -2,6 +2,7 @@
 //!
 //! The driver feeds it and does what it says. It knows no store and no clock.
 
+pub(super) use crate::memory::round;
 use crate::{
     chat::{Message, Usage},
     llm::Reply,
@@ -119,22 +120,6 @@ fn plan(call: &crate::chat::ToolCall, allowed: impl Fn(&str) -> bool, denial: &s
         return CallRecord { call, state: CallState::Approved, result: None };
     }
     CallRecord { call, state: CallState::Denied, result: Some(denial.to_owned()) }
-}
-
-/// A round as messages: calls without a result are told to have been interrupted.
-pub(super) fn round(reply: Option<Message>, calls: &[CallRecord]) -> Vec<Message> {
-    let results = calls.iter().map(|it| {
-        let unknown = match it.state {
-            CallState::Started => "interrupted; it may or may not have run",
-            CallState::Planned
-            | CallState::Waiting
-            | CallState::Approved
-            | CallState::Denied
-            | CallState::Done => "interrupted before it ran",
-        };
-        Message::tool(it.call.id.clone(), it.result.as_deref().unwrap_or(unknown))
-    });
-    reply.into_iter().chain(results).collect()
 }
 
 #[cfg(test)]

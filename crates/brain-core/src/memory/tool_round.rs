@@ -1,8 +1,25 @@
-//! Where a tool round ends: the rule that keeps heads out of the middle of one.
+//! What a tool round is as messages, and where it ends: the rule that keeps heads out of one.
 //!
 //! It judges a branch. What goes into a model's context is the context window's business.
 
+use super::{CallRecord, CallState};
 use crate::chat::{Message, Role};
+
+/// A round as messages: calls without a result are told to have been interrupted.
+pub(crate) fn round(reply: Option<Message>, calls: &[CallRecord]) -> Vec<Message> {
+    let results = calls.iter().map(|it| {
+        let unknown = match it.state {
+            CallState::Started => "interrupted; it may or may not have run",
+            CallState::Planned
+            | CallState::Waiting
+            | CallState::Approved
+            | CallState::Denied
+            | CallState::Done => "interrupted before it ran",
+        };
+        Message::tool(it.call.id.clone(), it.result.as_deref().unwrap_or(unknown))
+    });
+    reply.into_iter().chain(results).collect()
+}
 
 /// Whether a branch ends between a tool call and its result; the branch's messages, newest first.
 ///
