@@ -51,6 +51,8 @@ pub struct WindowInput<'a> {
     pub has_older: bool,
     /// The tools that the model is told of.
     pub tools: &'a [ToolSpec],
+    /// Whether the model reads pictures; one that does not is told in words where one was.
+    pub sees_pictures: bool,
     /// Tokens that prompt and tools may have: the model's context less the reserved output.
     pub budget_tokens: u64,
 }
@@ -106,6 +108,13 @@ pub struct ContextReport {
     /// How memory was searched; absent where nobody asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recall: Option<RecallState>,
+    /// Pictures of the entries that were sent, in whose place the model was told in words that there
+    /// was one, since it reads none. Absent where that is 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub pictures_left_out: usize,
+    /// The models that were asked before and did not answer, in that order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fallback: Vec<PassedOver>,
     /// Tokens of prompt and tools.
     pub used_tokens: u64,
     /// Tokens that they might have had.
@@ -114,6 +123,20 @@ pub struct ContextReport {
     pub until_summary_tokens: u64,
     /// How the tokens were counted.
     pub counting: Accuracy,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it by reference")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
+/// A model that did not answer, so that another one was asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PassedOver {
+    /// Its name, as it was asked for; empty for the gateway's default.
+    pub model: String,
+    /// The stable code of its failure.
+    pub code: String,
 }
 
 /// How memory was searched.
@@ -170,13 +193,13 @@ impl WindowTooSmall {
 ///
 /// When the newest messages do not fit.
 pub fn build(input: &WindowInput<'_>, counting: &mut Counting) -> Result<Window, WindowTooSmall> {
-    counting.begin(input.branch.len());
+    counting.begin(input.branch.len(), input.sees_pictures);
     let units: Vec<&[Entry]> = Units::new(input.branch).collect();
     let parts = Parts::of(&units);
     let choice = Choice::make(input, &parts, counting)?;
     let report = choice.report(input, &parts, counting);
     let fixed_tokens = choice.fixed_tokens();
-    let messages = choice.into_messages(input.system);
+    let messages = choice.into_messages(input);
     Ok(Window { messages, report, fixed_tokens })
 }
 

@@ -131,11 +131,21 @@ impl<'e> Choice<'e> {
             summary: sent.map(|it| it.at),
             recalled: self.recalled.as_ref().map(|it| it.citations.clone()).unwrap_or_default(),
             recall: None,
+            pictures_left_out: self.pictures_left_out(input),
+            fallback: Vec::new(),
             used_tokens: used.count,
             budget_tokens: input.budget_tokens,
             until_summary_tokens: self.until_summary(input, parts, counting),
             counting: used.into(),
         }
+    }
+
+    /// Pictures that the model is told of in words.
+    fn pictures_left_out(&self, input: &WindowInput<'_>) -> usize {
+        if input.sees_pictures {
+            return 0;
+        }
+        self.units.iter().copied().flatten().map(|it| messages::pictures(&it.body.message)).sum()
     }
 
     /// Entries that were not sent and are covered by a summary made at `at`.
@@ -170,11 +180,15 @@ impl<'e> Choice<'e> {
     }
 
     /// The messages, oldest first.
-    pub(super) fn into_messages(self, system: Option<&str>) -> Vec<Arc<Message>> {
+    pub(super) fn into_messages(self, input: &WindowInput<'_>) -> Vec<Arc<Message>> {
         let summary = self.summary.filter(|_| self.is_summarised).map(|it| it.message);
         let recalled = self.recalled.map(|it| it.message);
         let (new, old) = self.units.split_at_checked(self.until_question).unwrap_or_default();
-        messages::join(system, (summary, old), (recalled, new))
+        let mut messages = messages::join(input.system, (summary, old), (recalled, new));
+        if !input.sees_pictures {
+            messages.iter_mut().for_each(messages::put_pictures_into_words);
+        }
+        messages
     }
 }
 

@@ -13,6 +13,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use super::messages::PICTURE;
 use crate::{
     chat::{Message, Part, Role},
     ids::Seq,
@@ -83,6 +84,8 @@ pub struct Counting {
     model: u64,
     known: Known,
     entries: HashMap<Seq, Tokens>,
+    /// Whether the model reads pictures.
+    sees_pictures: bool,
     new_bytes: usize,
 }
 
@@ -91,7 +94,8 @@ impl Counting {
     #[must_use]
     pub fn new(counter: Arc<dyn TokenCounter>, model: &str, known: Known) -> Self {
         let model = hash(model);
-        Self { counter, model, known, entries: HashMap::new(), new_bytes: 0 }
+        let (entries, sees_pictures) = (HashMap::new(), true);
+        Self { counter, model, known, entries, sees_pictures, new_bytes: 0 }
     }
 
     /// Counts by the estimate.
@@ -100,9 +104,13 @@ impl Counting {
         Self::new(Estimate::counter(), "", Known::default())
     }
 
-    /// A new window begins, of a branch of so many entries.
-    pub(super) fn begin(&mut self, entries: usize) {
+    /// A new window begins, of a branch of so many entries, with pictures or with words for them.
+    pub(super) fn begin(&mut self, entries: usize, sees_pictures: bool) {
         self.new_bytes = 0;
+        if self.sees_pictures != sees_pictures {
+            self.sees_pictures = sees_pictures;
+            self.entries.clear();
+        }
         self.entries.reserve(entries.saturating_sub(self.entries.len()));
     }
 
@@ -158,7 +166,8 @@ impl Counting {
     fn part(&mut self, part: &Part) -> Tokens {
         match part {
             Part::Text { text } => self.text(text),
-            Part::Image { .. } => Tokens::estimated(IMAGE),
+            Part::Image { .. } if self.sees_pictures => Tokens::estimated(IMAGE),
+            Part::Image { .. } => self.text(PICTURE),
             Part::File { name, .. } => {
                 Tokens::estimated(FILE) + self.text(name.as_deref().unwrap_or_default())
             }

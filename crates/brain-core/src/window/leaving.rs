@@ -37,7 +37,7 @@ pub fn leaving<'a>(
     bounds: Bounds,
     counting: &mut Counting,
 ) -> Option<Leaving<'a>> {
-    counting.begin(input.branch.len());
+    counting.begin(input.branch.len(), input.sees_pictures);
     let base = input.usable_summary();
     if input.has_older && base.is_none() {
         return None;

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use crate::{
-    chat::{Message, Role},
+    chat::{Message, Part, Role},
     memory::Entry,
 };
+
+/// What a model that reads no pictures is told in the place of one.
+pub(super) const PICTURE: &str = "[picture]";
 
 /// The system prompt, the summary and the old units, what was recalled and the new units. Units come
 /// newest first. Instructions that the old units begin with stay before all that was said.
@@ -63,5 +66,36 @@ fn merge(last: &mut Message, next: &Message) {
     }
     if next.extra.is_some() {
         last.extra.clone_from(&next.extra);
+    }
+}
+
+/// How many pictures a message has.
+pub(super) fn pictures(message: &Message) -> usize {
+    message.content.iter().filter(|part| is_picture(part)).count()
+}
+
+/// Puts words in the place of pictures; a message without any stays shared, and no picture is copied.
+pub(super) fn put_pictures_into_words(message: &mut Arc<Message>) {
+    if !message.content.iter().any(is_picture) {
+        return;
+    }
+    let in_words = |part: &Part| match part {
+        Part::Image { .. } => Part::Text { text: PICTURE.to_owned() },
+        Part::Text { .. } | Part::File { .. } => part.clone(),
+    };
+    *message = Arc::new(Message {
+        role: message.role,
+        content: message.content.iter().map(in_words).collect(),
+        tool_calls: message.tool_calls.clone(),
+        tool_call_id: message.tool_call_id.clone(),
+        reasoning: message.reasoning.clone(),
+        extra: message.extra.clone(),
+    });
+}
+
+fn is_picture(part: &Part) -> bool {
+    match part {
+        Part::Image { .. } => true,
+        Part::Text { .. } | Part::File { .. } => false,
     }
 }

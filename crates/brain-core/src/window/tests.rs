@@ -7,7 +7,7 @@ use super::{
     leaving,
 };
 use crate::{
-    chat::{Message, ToolCall},
+    chat::{Message, Part, ToolCall},
     ids::{Seq, SessionId},
     llm::{Estimate, TokenCounter, Tokens},
     memory::{Entry, EntryBody, EntryStatus, Summary},
@@ -41,6 +41,7 @@ fn input(branch: &[Entry], budget_tokens: u64) -> WindowInput<'_> {
         branch,
         has_older: false,
         tools: &[],
+        sees_pictures: true,
         budget_tokens,
     }
 }
@@ -128,6 +129,38 @@ fn the_question_stays_when_its_tool_rounds_fill_the_window() {
     assert_eq!(window.messages[1].joined_text(), "why?");
     let small = WindowInput { system: None, ..input(&branch, 50) };
     assert!(build(&small).is_err(), "the newest round does not fit beside its question");
+}
+
+#[test]
+fn a_model_that_reads_no_pictures_is_told_in_words_where_one_was() {
+    let picture = || Part::Image { url: "data:image/png;base64,AAAA".to_owned() };
+    let text = |text: &str| Part::Text { text: text.to_owned() };
+    let with = |content| Message { content, ..Message::user("") };
+    let branch = branch(vec![
+        with(vec![text("look"), picture(), picture()]),
+        Message::assistant("nice"),
+        with(vec![picture()]),
+    ]);
+    let seeing = input(&branch, 10_000);
+    let blind = WindowInput { sees_pictures: false, ..seeing };
+    // One way of counting serves both, whichever came first.
+    let mut counting = Counting::estimate();
+    for _ in 0..2 {
+        let window = super::build(&seeing, &mut counting).unwrap();
+        assert_eq!((window.messages[1].content.len(), window.report.pictures_left_out), (3, 0));
+        assert!(window.report.used_tokens > 3_000);
+        let window = super::build(&blind, &mut counting).unwrap();
+        let words = ["look\n[picture]\n[picture]", "nice", "[picture]"];
+        let shown: Vec<_> = window.messages[1..].iter().map(|it| it.joined_text()).collect();
+        assert_eq!(shown, words);
+        assert_eq!(window.report.pictures_left_out, 3);
+        assert!(window.report.used_tokens < 200, "{:?}", window.report);
+        assert!(Arc::ptr_eq(&window.messages[2], &branch[1].body.message), "no copy is made");
+    }
+    let cut = WindowInput { budget_tokens: 40, ..blind };
+    assert_eq!(build(&cut).unwrap().report.pictures_left_out, 1, "what is not sent is not counted");
+    assert!(build(&WindowInput { sees_pictures: true, ..cut }).is_err());
+    assert_eq!(branch[2].body.message.content, [picture()], "the history is not touched");
 }
 
 /// Ten turns of about 40 tokens each.

@@ -209,6 +209,7 @@ fn ten_thousand_histories_are_valid_at_every_budget() {
                 branch: &history.branch,
                 has_older: history.has_older,
                 tools: &[],
+                sees_pictures: true,
                 budget_tokens,
             };
             windows.set(windows.get() + 1);

@@ -10,7 +10,7 @@ use brain_core::{
         OpenTurn, TurnRecord, TurnState,
     },
     time::Clock,
-    window::{Accuracy, Citation, ContextReport, RecallState},
+    window::{Accuracy, Citation, ContextReport, PassedOver, RecallState},
 };
 
 use super::subject::{
@@ -20,6 +20,7 @@ use super::subject::{
 /// A report that says all that one can.
 fn report() -> ContextReport {
     let session_id = SessionId::new("\u{0}, \"else\"").unwrap();
+    let (model, code) = ("a/b".to_owned(), "provider_unavailable".to_owned());
     ContextReport {
         used_entries: 3,
         dropped_entries: 2,
@@ -28,6 +29,8 @@ fn report() -> ContextReport {
         summary: Some(Seq(1)),
         recalled: vec![Citation { session_id, seq: Seq(9) }],
         recall: Some(RecallState::WordsOnly),
+        pictures_left_out: 1,
+        fallback: vec![PassedOver { model, code }],
         used_tokens: 30,
         budget_tokens: 4_000,
         until_summary_tokens: 20,

@@ -44,6 +44,8 @@ const PROMPT: &str = "You keep the memory of a conversation between a user and a
 pub(in crate::brain) struct SummaryJob {
     /// The model whose windows these are.
     pub(in crate::brain) model: String,
+    /// Whether it reads pictures.
+    pub(in crate::brain) sees_pictures: bool,
     /// The one that summarises.
     pub(in crate::brain) summary_model: String,
     /// Tokens of a whole window.
@@ -120,6 +122,7 @@ impl Summariser<'_> {
             branch: &branch.entries,
             has_older: branch.has_older(),
             tools: &[],
+            sees_pictures: job.sees_pictures,
             budget_tokens: job.budget_tokens,
         };
         let entries = self.inner.config.limits.window_entries;

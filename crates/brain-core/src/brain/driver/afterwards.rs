@@ -39,6 +39,7 @@ impl Driver {
             || most / 10 * 9 <= self.branch.len();
         is_due.then(|| SummaryJob {
             model: self.model_name().to_owned(),
+            sees_pictures: self.inner.ports.llm.capabilities(self.model_name()).vision,
             summary_model,
             budget_tokens: context.budget_tokens,
             fixed_tokens: self.fixed_tokens,

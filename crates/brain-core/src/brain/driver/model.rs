@@ -68,6 +68,7 @@ impl Driver {
             branch: &self.branch,
             has_older: self.has_older,
             tools: &tools,
+            sees_pictures: capabilities.vision,
             budget_tokens: context.saturating_sub(output.min(context / 2)),
         };
         let window = window::build(&input, &mut self.counting)?;
