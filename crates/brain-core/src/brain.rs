@@ -85,6 +85,9 @@ pub struct Ports {
 pub struct BrainConfig {
     /// The model; empty for the gateway's default.
     pub model: String,
+    /// Models that are asked in this order where one fails before anything has come of its answer,
+    /// whoever chose that one.
+    pub fallback: Vec<String>,
     /// The system prompt of sessions that have none.
     pub system: Option<String>,
     /// Who summarises what no longer fits into a model's context, and names sessions; `None` for

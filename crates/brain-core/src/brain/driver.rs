@@ -1,6 +1,7 @@
 //! The driver of one turn: does what [`Turn`] decides, and ends the turn whatever happens.
 
 mod afterwards;
+mod candidates;
 mod ending;
 mod lease;
 mod model;
@@ -11,7 +12,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, select_biased};
 
-use self::ending::Stop;
+use self::{candidates::Candidates, ending::Stop};
 use super::{
     Inner, Listener, Step, ToolOutcome, Turn, TurnEventKind, TurnRequest, TurnSnapshot,
     TurnStarted, listener, live::Live, log::TurnLog, open::NewTurn,
@@ -37,8 +38,8 @@ pub(super) struct Driver {
     live: Arc<Live>,
     record: TurnRecord,
     request: TurnRequest,
-    /// The model that is asked; empty for the gateway's default.
-    asked_model: String,
+    /// Who is asked.
+    candidates: Candidates,
     system: Option<String>,
     /// Those that the request lets the model call.
     tools: ToolBox,
@@ -55,13 +56,13 @@ pub(super) struct Driver {
     turn: Turn,
     /// The answer to the model call under way.
     partial: PartialReply,
-    /// The model that answered last, as the provider names it.
+    /// The model that answered last, as the gateway names it.
     model: Option<String>,
     /// Why it stopped.
     finish_reason: Option<FinishReason>,
     context: Option<ContextReport>,
-    /// Requests that a model took.
-    taken: u32,
+    /// Whether a model took the request under way.
+    is_taken: bool,
     /// Tokens of system prompt and tools.
     fixed_tokens: u64,
     appends: u32,
@@ -74,6 +75,13 @@ pub(super) struct Driver {
 struct Checkpointed {
     at: Duration,
     bytes: usize,
+}
+
+impl Inner {
+    /// Counts the tokens of a model.
+    pub(super) fn counting(&self, model: &str) -> Counting {
+        Counting::new(self.ports.llm.tokens(model), model, self.known.clone())
+    }
 }
 
 impl Driver {
@@ -107,11 +115,11 @@ impl Driver {
             None => tools,
         };
         let driver = Self {
-            counting: Counting::new(inner.ports.llm.tokens(&model), &model, inner.known.clone()),
+            counting: inner.counting(&model),
             inner: Arc::clone(inner),
             live,
             record,
-            asked_model: model,
+            candidates: Candidates::new(model, &inner.config.fallback),
             system,
             request,
             tools,
@@ -127,7 +135,7 @@ impl Driver {
             model: None,
             finish_reason: None,
             context: None,
-            taken: 0,
+            is_taken: false,
             fixed_tokens: 0,
             appends: 0,
             calls: 0,
@@ -136,9 +144,9 @@ impl Driver {
         (driver, listener)
     }
 
-    /// The model that is asked; empty for the gateway's default.
+    /// The model that is asked, or answered; empty for the gateway's default.
     fn model_name(&self) -> &str {
-        &self.asked_model
+        self.candidates.current()
     }
 
     /// The session and the turn.

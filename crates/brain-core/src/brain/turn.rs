@@ -60,11 +60,16 @@ impl Turn {
     /// The model answered. `allowed` says which calls may run; the others get `denial` as result.
     pub fn on_reply(&mut self, reply: Reply, allowed: impl Fn(&str) -> bool, denial: &str) {
         if let Some(usage) = reply.usage {
-            *self.usage.get_or_insert_default() += usage;
+            self.on_usage(usage);
         }
         self.calls =
             reply.message.tool_calls.iter().map(|call| plan(call, &allowed, denial)).collect();
         self.reply = Some(reply.message);
+    }
+
+    /// A model call cost this, whatever came of it.
+    pub fn on_usage(&mut self, usage: Usage) {
+        *self.usage.get_or_insert_default() += usage;
     }
 
     /// The call at `position` may have run from now on.
@@ -107,7 +112,7 @@ impl Turn {
         self.reply.as_ref()
     }
 
-    /// What the model calls cost so far, as far as the provider said.
+    /// What the model calls cost so far, as far as was told.
     #[must_use]
     pub fn usage(&self) -> Option<Usage> {
         self.usage

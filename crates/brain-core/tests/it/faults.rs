@@ -68,7 +68,7 @@ async fn only_what_a_model_took_has_a_cost() {
     let cut = Answer::new().say("half");
     let brain = brain(in_memory(), Arc::new(ScriptedLlm::new([cut])));
     for (model, costs) in [(Some("no such model"), false), (None, true)] {
-        let mut request = TurnRequest::text(Some(id("s")), "hi");
+        let mut request = TurnRequest::text(None, "hi");
         request.model = model.map(str::to_owned);
         let mut started = brain.chat(&owner(), request).await.unwrap();
         let seen = until(&mut started.events, "turn.failed").await;

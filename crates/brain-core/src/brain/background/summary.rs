@@ -98,7 +98,7 @@ impl Summariser<'_> {
                 None => return Ok(()),
             }
         }
-        let mut counting = self.counting(&job.model);
+        let mut counting = self.inner.counting(&job.model);
         while self.calls < MOST_CALLS {
             let Some(leaving) = self.leaving(job, &branch, &mut counting) else { return Ok(()) };
             let Some(summary) = self.extend(leaving.base, leaving.entries).await? else {
@@ -167,7 +167,7 @@ impl Summariser<'_> {
         entries: &[Entry],
     ) -> Result<Option<Summary>, Failure> {
         self.calls += 1;
-        let mut counting = self.counting(&self.model);
+        let mut counting = self.inner.counting(&self.model);
         let context = self.inner.ports.llm.capabilities(&self.model).context_tokens;
         let context = u64::from(context.unwrap_or(self.inner.config.limits.context_tokens));
         let room = context.saturating_sub(ANSWER_TOKENS.min(context / 2)).min(MOST_READ_TOKENS);
@@ -200,10 +200,6 @@ impl Summariser<'_> {
             | FinishReason::ToolCalls
             | FinishReason::ContentFilter => Err(Failure::Empty),
         }
-    }
-
-    fn counting(&self, model: &str) -> Counting {
-        Counting::new(self.inner.ports.llm.tokens(model), model, self.inner.known.clone())
     }
 
     /// The newest entries, as many as windows are made of, `times` over.

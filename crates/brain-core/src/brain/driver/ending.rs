@@ -1,6 +1,6 @@
 //! The end of a turn: appending the answer, or what there is of it, once.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     super::{CANCELLED, SUPERSEDED, TurnEnd, recovery::CLOSING_STEP, turn},
@@ -9,13 +9,13 @@ use super::{
 use crate::{
     chat::{Message, Usage},
     ids::{AppendId, Seq},
-    llm::{LlmError, LlmErrorKind},
+    llm::{Estimate, LlmError, LlmErrorKind, TokenCounter, Tokens},
     memory::{
         Append, Authority, CloseTurn, Draft, Entry, EntryBody, EntryError, EntryStatus, Expect,
         MemoryError, MemoryErrorKind, TurnRecord, TurnState,
     },
     tool::ToolError,
-    window::{Counting, WindowTooSmall},
+    window::{ContextReport, WindowTooSmall},
 };
 
 /// Why a turn ended before its answer was whole.
@@ -41,6 +41,8 @@ pub(super) enum Stop {
     Llm(#[from] LlmError),
     #[error(transparent)]
     Memory(MemoryError),
+    #[error("{first}; none of {asked} models answered")]
+    NoneAnswered { first: Box<Stop>, asked: usize },
 }
 
 impl From<MemoryError> for Stop {
@@ -72,6 +74,24 @@ impl Stop {
             Self::Window(_) => LlmErrorKind::ContextOverflow.code(),
             Self::Llm(error) => error.kind().code(),
             Self::Memory(error) => error.kind().code(),
+            Self::NoneAnswered { first, .. } => first.code(),
+        }
+    }
+
+    /// How long the provider asked to wait before it is asked again.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Llm(error) => error.retry_after(),
+            Self::NoneAnswered { first, .. } => first.retry_after(),
+            Self::Cancelled
+            | Self::Superseded
+            | Self::TimeUp
+            | Self::TooLong
+            | Self::TooManyRounds
+            | Self::Panicked
+            | Self::Tool(..)
+            | Self::Window(_)
+            | Self::Memory(_) => None,
         }
     }
 
@@ -95,7 +115,7 @@ impl Driver {
             }
         };
         self.leave_to_background(end.status);
-        end.context = self.context.take();
+        end.context = self.report();
         self.live.log.push(end.into());
     }
 
@@ -136,7 +156,7 @@ impl Driver {
             },
             error,
             usage: self.usage(),
-            context: self.context.clone(),
+            context: self.report(),
             last_event: self.live.log.last() + 1,
         };
         self.persist(|| self.inner.ports.store.close(close.clone())).await
@@ -160,7 +180,7 @@ impl Driver {
         let now = self.inner.ports.clock.now();
         let body = |(position, message): (usize, Message)| EntryBody {
             status: if position == 0 { status } else { EntryStatus::Complete },
-            model: self.model.clone().filter(|_| position == 0),
+            model: self.answered_by().filter(|_| position == 0),
             finish_reason: self
                 .finish_reason
                 .filter(|_| position == 0 && state == TurnState::Completed),
@@ -183,31 +203,45 @@ impl Driver {
         }
     }
 
+    /// What the model was shown that was asked last, and who was asked before it.
+    fn report(&self) -> Option<ContextReport> {
+        let fallback = self.candidates.passed_over().to_vec();
+        self.context.clone().map(|it| ContextReport { fallback, ..it })
+    }
+
+    /// The model that answered; of an answer that broke off, as it was asked for.
+    fn answered_by(&self) -> Option<String> {
+        let asked = self.candidates.current();
+        let broke_off = !self.partial.is_empty() && !asked.is_empty();
+        self.model.clone().or_else(|| broke_off.then(|| asked.to_owned()))
+    }
+
     /// Whether anything has arrived that is not in the history yet.
     fn has_something(&self) -> bool {
         !self.partial.is_empty() || self.turn.answer().is_some()
     }
 
-    /// What the turn cost: the provider's figures, or an estimate where it gave none;
-    /// `None` if no model took a request.
+    /// What the turn cost: of each model call the provider's figures, or an estimate where it gave
+    /// none; `None` if nothing came of any.
     fn usage(&self) -> Option<Usage> {
-        let told = self.turn.usage().into_iter().chain(self.partial.usage());
-        let told = told.reduce(|mut sum, usage| {
+        let partial = &self.partial;
+        let estimate = || self.estimated_usage([partial.text(), partial.reasoning()]);
+        let under_way = partial.usage().or_else(|| self.is_taken.then(estimate));
+        self.turn.usage().into_iter().chain(under_way).reduce(|mut sum, usage| {
             sum += usage;
             sum
-        });
-        told.or_else(|| {
-            let context = self.context.as_ref().filter(|_| 0 < self.taken)?;
-            let mut counting = Counting::estimate();
-            let partial = self.partial.clone().into_partial_message();
-            let answer = self.turn.answer().unwrap_or(&partial);
-            Some(Usage {
-                input_tokens: context.used_tokens,
-                output_tokens: counting.message(answer).count,
-                cached_tokens: 0,
-                estimated: true,
-            })
         })
+    }
+
+    /// What a model call cost that had the last window for its prompt, and said this.
+    pub(super) fn estimated_usage<'a>(&self, said: impl IntoIterator<Item = &'a str>) -> Usage {
+        let output = said.into_iter().map(|text| Estimate.text(text)).sum::<Tokens>();
+        Usage {
+            input_tokens: self.context.as_ref().map_or(0, |it| it.used_tokens),
+            output_tokens: output.count,
+            cached_tokens: 0,
+            estimated: true,
+        }
     }
 }
 
@@ -219,7 +253,12 @@ fn log_stop(stop: &Stop) {
     let source = std::error::Error::source(stop);
     match stop {
         Stop::Cancelled | Stop::Superseded => tracing::info!(code = stop.code(), "{stop}"),
-        Stop::TimeUp | Stop::TooLong | Stop::TooManyRounds | Stop::Window(_) | Stop::Llm(_) => {
+        Stop::TimeUp
+        | Stop::TooLong
+        | Stop::TooManyRounds
+        | Stop::Window(_)
+        | Stop::Llm(_)
+        | Stop::NoneAnswered { .. } => {
             tracing::warn!(code = stop.code(), ?source, "{stop}");
         }
         Stop::Panicked | Stop::Tool(..) | Stop::Memory(_) => {

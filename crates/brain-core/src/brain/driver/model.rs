@@ -8,23 +8,37 @@ use futures_util::{
     select_biased,
 };
 
-use super::{DENIAL, Driver, ending::Stop};
+use super::{DENIAL, Driver, candidates::Next, ending::Stop};
 use crate::{
     brain::{ToolOutcome, TurnEventKind},
     chat::ToolCall,
-    llm::{ChatEvent, ChatRequest, PartialReply, Reply},
+    llm::{ChatEvent, ChatRequest, Progress, Reply},
     memory::{CallState, MemoryError, MemoryErrorKind},
     window::{self, ContextReport, WindowInput},
 };
 
 impl Driver {
-    /// Asks once, tells listeners what comes, and hands the whole reply to the turn.
+    /// Asks the model, and those that may stand in for it while nothing has come of an answer.
     pub(super) async fn ask_model(&mut self) -> Result<(), Stop> {
+        loop {
+            match self.ask_once().await {
+                Ok(reply) => {
+                    self.on_reply(reply);
+                    return Ok(());
+                }
+                Err(stop) if !self.partial.is_empty() => return Err(stop),
+                Err(stop) => self.on_failure(stop)?,
+            }
+        }
+    }
+
+    /// Asks once, tells listeners what comes, and returns the whole reply.
+    async fn ask_once(&mut self) -> Result<Reply, Stop> {
+        (self.model, self.finish_reason) = (None, None);
         let request = self.chat_request()?;
-        self.partial = PartialReply::default();
         let inner = Arc::clone(&self.inner);
         let mut stream = inner.ports.llm.stream(request).await?.fuse();
-        self.taken += 1;
+        self.is_taken = true;
         let (mut saving, mut due) = (Fuse::terminated(), Fuse::terminated());
         loop {
             select_biased! {
@@ -49,9 +63,27 @@ impl Driver {
         if !self.partial.is_finished() {
             return Err(Stop::broke_off());
         }
-        let reply = mem::take(&mut self.partial).finish()?;
-        self.on_reply(reply);
-        Ok(())
+        Ok(mem::take(&mut self.partial).finish()?)
+    }
+
+    /// Nothing came of a call: turns to whom to ask next, unless that is nobody.
+    fn on_failure(&mut self, stop: Stop) -> Result<(), Stop> {
+        self.is_taken = false;
+        if let Some(usage) = mem::take(&mut self.partial).usage() {
+            self.turn.on_usage(usage);
+        }
+        let (code, told) = (stop.code(), stop.to_string());
+        let source = std::error::Error::source(&stop).map(|it| format!("{it:?}"));
+        let window_tokens = self.context.as_ref().map_or(0, |it| it.used_tokens);
+        match self.candidates.on_failure(stop, window_tokens) {
+            Next::Stop(stop) => Err(stop),
+            Next::Ask(stage) => {
+                tracing::warn!(code, source, "{told}: {stage}");
+                self.counting = self.inner.counting(self.candidates.current());
+                self.live.log.push(TurnEventKind::Progress(Progress { stage, done: 0, total: 0 }));
+                Ok(())
+            }
+        }
     }
 
     fn chat_request(&mut self) -> Result<ChatRequest, Stop> {
@@ -69,7 +101,7 @@ impl Driver {
             has_older: self.has_older,
             tools: &tools,
             sees_pictures: capabilities.vision,
-            budget_tokens: context.saturating_sub(output.min(context / 2)),
+            budget_tokens: self.candidates.budget(context.saturating_sub(output.min(context / 2))),
         };
         let window = window::build(&input, &mut self.counting)?;
         let recall = self.recall_state;
@@ -119,7 +151,13 @@ impl Driver {
         ToolCall { id, provider_id, ..call }
     }
 
-    fn on_reply(&mut self, reply: Reply) {
+    fn on_reply(&mut self, mut reply: Reply) {
+        self.candidates.on_answer();
+        self.is_taken = false;
+        let message = &reply.message;
+        let calls = message.tool_calls.iter().flat_map(|it| [&*it.name, &*it.arguments]);
+        let said = message.texts().chain(message.reasoning.as_deref()).chain(calls);
+        reply.usage = reply.usage.or_else(|| Some(self.estimated_usage(said)));
         let (tools, limits) = (&self.tools, &self.inner.config.limits);
         let allowed = |name: &str| {
             tools.get(name).is_none_or(|it| limits.allowed_tools.contains(&it.class()))
