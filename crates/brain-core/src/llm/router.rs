@@ -1,40 +1,42 @@
 //! Several gateways behind one: `provider/model` chooses.
 //!
-//! It only chooses. Retry, fallback and limits are other wrappers' business.
+//! It only chooses, and puts the provider's name before the model's. Retry, fallback and limits are other wrappers' business.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
-use futures_util::future::join_all;
+use futures_util::{StreamExt, TryStreamExt, future::join_all};
 
 use super::{
-    Capabilities, ChatRequest, ChatStream, CompletionRequest, EmbedRequest, Embeddings, Estimate,
-    LlmError, LlmErrorKind, LlmGateway, ModelInfo, ModelList, ProviderFault, ProviderState,
-    TokenCounter,
+    Capabilities, ChatEvent, ChatRequest, ChatStream, CompletionRequest, EmbedRequest, Embeddings,
+    Estimate, Finish, LlmError, LlmErrorKind, LlmGateway, ModelInfo, ModelList, ProviderFault,
+    ProviderState, TokenCounter,
 };
 
 /// Sends each request to the gateway its model's prefix names, else to the default gateway.
 ///
 /// A name is split at the first `/` only if what stands before it is a provider of this router:
-/// `openai/gpt-4.1-mini` goes to `openai`, while `meta-llama/Llama-3` goes whole to the default.
+/// `openai/gpt-4.1-mini` goes to `openai`, while `meta-llama/Llama-3` goes whole to the default. An
+/// answer names its model as `provider/model`, whatever it was asked for; vectors name theirs as the
+/// provider does, since stores tell vectors apart by that name.
 #[derive(Clone, Debug)]
 pub struct Router {
-    gateways: BTreeMap<String, Arc<dyn LlmGateway>>,
-    default: String,
+    gateways: BTreeMap<Arc<str>, Arc<dyn LlmGateway>>,
+    default: Arc<str>,
 }
 
 impl Router {
     /// A router over one gateway, which is also the default.
     #[must_use]
     pub fn new(name: impl Into<String>, gateway: Arc<dyn LlmGateway>) -> Self {
-        let default = name.into();
-        Self { gateways: BTreeMap::from([(default.clone(), gateway)]), default }
+        let default: Arc<str> = name.into().into();
+        Self { gateways: BTreeMap::from([(Arc::clone(&default), gateway)]), default }
     }
 
     /// The same router with one gateway more; the default stays.
     #[must_use]
     pub fn with(mut self, name: impl Into<String>, gateway: Arc<dyn LlmGateway>) -> Self {
-        self.gateways.insert(name.into(), gateway);
+        self.gateways.insert(name.into().into(), gateway);
         self
     }
 
@@ -46,45 +48,67 @@ impl Router {
 
     /// The gateways by provider name.
     pub fn gateways(&self) -> impl Iterator<Item = (&str, &Arc<dyn LlmGateway>)> {
-        self.gateways.iter().map(|(name, gateway)| (name.as_str(), gateway))
+        self.gateways.iter().map(|(name, gateway)| (&**name, gateway))
     }
 
-    fn route<'a>(&self, model: &'a str) -> Result<(&Arc<dyn LlmGateway>, &'a str), LlmError> {
-        if let Some((provider, rest)) = model.split_once('/')
-            && let Some(gateway) = self.gateways.get(provider)
+    fn route<'a>(&self, model: &'a str) -> Result<Route<'_, 'a>, LlmError> {
+        if let Some((provider, model)) = model.split_once('/')
+            && let Some((provider, gateway)) = self.gateways.get_key_value(provider)
         {
-            return Ok((gateway, rest));
+            return Ok(Route { provider, gateway, model });
         }
-        let gateway = self.gateways.get(&self.default).ok_or_else(|| {
+        let (provider, gateway) = self.gateways.get_key_value(&self.default).ok_or_else(|| {
             LlmError::new(
                 LlmErrorKind::Unsupported,
                 "no provider is configured; run `codexd doctor`",
             )
         })?;
-        Ok((gateway, model))
+        Ok(Route { provider, gateway, model })
     }
+}
+
+/// Where a request goes.
+struct Route<'r, 'm> {
+    provider: &'r Arc<str>,
+    gateway: &'r Arc<dyn LlmGateway>,
+    /// The model as the provider knows it.
+    model: &'m str,
+}
+
+/// The same answer, whose model is named as it can be asked for.
+fn named(stream: ChatStream, provider: &Arc<str>) -> ChatStream {
+    let provider = Arc::clone(provider);
+    let name = move |event| match event {
+        ChatEvent::Finished(Finish { reason, model }) => {
+            ChatEvent::Finished(Finish { reason, model: format!("{provider}/{model}") })
+        }
+        other @ (ChatEvent::Progress(_)
+        | ChatEvent::Text(_)
+        | ChatEvent::Reasoning(_)
+        | ChatEvent::ToolCallDelta(_)
+        | ChatEvent::ToolCall(_)
+        | ChatEvent::Usage(_)) => other,
+    };
+    stream.map_ok(name).boxed()
 }
 
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl LlmGateway for Router {
     async fn stream(&self, mut request: ChatRequest) -> Result<ChatStream, LlmError> {
-        let (gateway, model) = self.route(&request.model)?;
-        let gateway = Arc::clone(gateway);
+        let Route { provider, gateway, model } = self.route(&request.model)?;
         request.model = model.to_owned();
-        gateway.stream(request).await
+        Ok(named(gateway.stream(request).await?, provider))
     }
 
     async fn complete_text(&self, mut request: CompletionRequest) -> Result<ChatStream, LlmError> {
-        let (gateway, model) = self.route(&request.model)?;
-        let gateway = Arc::clone(gateway);
+        let Route { provider, gateway, model } = self.route(&request.model)?;
         request.model = model.to_owned();
-        gateway.complete_text(request).await
+        Ok(named(gateway.complete_text(request).await?, provider))
     }
 
     async fn embed(&self, mut request: EmbedRequest) -> Result<Embeddings, LlmError> {
-        let (gateway, model) = self.route(&request.model)?;
-        let gateway = Arc::clone(gateway);
+        let Route { gateway, model, .. } = self.route(&request.model)?;
         request.model = model.to_owned();
         gateway.embed(request).await
     }
@@ -98,7 +122,7 @@ impl LlmGateway for Router {
         let (mut list, mut failure) = (ModelList::default(), None);
         for (name, answer) in join_all(asked).await {
             let fault = answer.as_ref().err().map(ProviderFault::from);
-            list.providers.push(ProviderState { name: name.clone(), fault });
+            list.providers.push(ProviderState { name: name.to_string(), fault });
             match answer {
                 Ok(found) => list.models.extend(
                     found
@@ -107,7 +131,7 @@ impl LlmGateway for Router {
                         .map(|it| ModelInfo { id: format!("{name}/{}", it.id), ..it }),
                 ),
                 Err(error) => {
-                    tracing::warn!(provider = name, %error, "could not list the models");
+                    tracing::warn!(provider = &**name, %error, "could not list the models");
                     failure = failure.or(Some(error));
                 }
             }
@@ -119,11 +143,11 @@ impl LlmGateway for Router {
     }
 
     fn capabilities(&self, model: &str) -> Capabilities {
-        self.route(model).map(|(gateway, model)| gateway.capabilities(model)).unwrap_or_default()
+        self.route(model).map(|it| it.gateway.capabilities(it.model)).unwrap_or_default()
     }
 
     fn tokens(&self, model: &str) -> Arc<dyn TokenCounter> {
-        let counter = self.route(model).map(|(gateway, model)| gateway.tokens(model));
+        let counter = self.route(model).map(|it| it.gateway.tokens(it.model));
         counter.unwrap_or_else(|_| Estimate::counter())
     }
 }
