@@ -31,7 +31,7 @@ use serde::Serialize;
 
 pub(crate) use self::{abandoned::CLOSING_STEP, tool_round::round};
 pub use self::{
-    cache::{HotTier, SessionCache},
+    cache::{HotTier, SessionCache, TakenOver},
     entry::{Draft, Entry, EntryBody, EntryError, EntryStatus, FormatVersion},
     error::{MemoryError, MemoryErrorKind},
     fork::fork,
@@ -236,6 +236,21 @@ pub trait Portable: fmt::Debug + Send + Sync + 'static {
         key: &SessionKey,
         session: &ExportedSession,
     ) -> Result<Restored, MemoryError>;
+
+    /// [Restores](Self::restore) a session of another store with the turns that it has there, which
+    /// are over, and their idempotency keys, all or nothing. Exports have no turns, so that no file
+    /// brings any in. A turn of an id that is known here stays as it is, and of two turns of one key
+    /// the one that was opened later has it. [`Restored`] tells of the session alone.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::restore`]; [`MemoryErrorKind::Conflict`] when a turn is not over.
+    async fn move_in(
+        &self,
+        key: &SessionKey,
+        session: &ExportedSession,
+        turns: &[TurnRecord],
+    ) -> Result<Restored, MemoryError>;
 }
 
 /// Search over everything that an owner has said.
@@ -371,6 +386,22 @@ pub trait TurnIndex: fmt::Debug + Send + Sync + 'static {
     ///
     /// Only backend failures.
     async fn unfinished(&self) -> Result<Vec<TurnRecord>, MemoryError>;
+
+    /// At most `limit` running turns of all owners whose leases have lapsed. Looks at a bounded
+    /// number of turns: what one call does not come to, a later one does.
+    ///
+    /// # Errors
+    ///
+    /// Only backend failures.
+    async fn lapsed(&self, limit: usize) -> Result<Vec<TurnRecord>, MemoryError>;
+
+    /// All turns of the session whose records are kept, by when they were opened; none if there is
+    /// no such session.
+    ///
+    /// # Errors
+    ///
+    /// Only backend failures.
+    async fn turns_of(&self, key: &SessionKey) -> Result<Vec<TurnRecord>, MemoryError>;
 }
 
 /// What background work asks, across owners.

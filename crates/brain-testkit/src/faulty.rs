@@ -46,6 +46,7 @@ pub enum Operation {
     Export,
     ExportPart,
     Restore,
+    MoveIn,
     Search,
     Unembedded,
     KeepEmbeddings,
@@ -58,6 +59,8 @@ pub enum Operation {
     TurnByKey,
     RequestCancel,
     Unfinished,
+    Lapsed,
+    TurnsOf,
     Named,
     IdleSince,
     PruneTurns,
@@ -311,6 +314,15 @@ impl Portable for FaultyStore {
     ) -> Result<Restored, MemoryError> {
         self.run(Operation::Restore, self.inner.restore(key, session)).await
     }
+
+    async fn move_in(
+        &self,
+        key: &SessionKey,
+        session: &ExportedSession,
+        turns: &[TurnRecord],
+    ) -> Result<Restored, MemoryError> {
+        self.run(Operation::MoveIn, self.inner.move_in(key, session, turns)).await
+    }
 }
 
 #[async_trait]
@@ -382,6 +394,14 @@ impl TurnIndex for FaultyStore {
 
     async fn unfinished(&self) -> Result<Vec<TurnRecord>, MemoryError> {
         self.run(Operation::Unfinished, self.inner.unfinished()).await
+    }
+
+    async fn lapsed(&self, limit: usize) -> Result<Vec<TurnRecord>, MemoryError> {
+        self.run(Operation::Lapsed, self.inner.lapsed(limit)).await
+    }
+
+    async fn turns_of(&self, key: &SessionKey) -> Result<Vec<TurnRecord>, MemoryError> {
+        self.run(Operation::TurnsOf, self.inner.turns_of(key)).await
     }
 }
 

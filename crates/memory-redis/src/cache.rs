@@ -8,6 +8,7 @@ use brain_core::{
     ids::{Owner, SessionKey, Token},
     memory::{
         Branch, Draft, Entry, Forget, Forgotten, MemoryError, ReadOptions, Session, SessionCache,
+        TakenOver,
     },
 };
 
@@ -135,7 +136,7 @@ impl SessionCache for RedisStore {
         Ok(Forgotten { erased, pending: 0 })
     }
 
-    async fn take_over(&self, owner: &Owner) -> Result<u64, MemoryError> {
+    async fn take_over(&self, owner: &Owner) -> Result<TakenOver, MemoryError> {
         self.take_over_all(owner).await
     }
 }

@@ -3,7 +3,7 @@
 //! An index is written before what it points to, and checked when it is read: it may hold too much,
 //! never too little.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use async_trait::async_trait;
 use brain_core::{
@@ -37,6 +37,10 @@ const END: &str = "end the turn";
 const FIND: &str = "find the turn";
 const CANCEL: &str = "cancel the turn";
 const UNFINISHED: &str = "find unfinished turns";
+const LAPSED: &str = "find lapsed turns";
+const TURNS: &str = "read the turns";
+/// How many open turns one look for lapsed ones looks at.
+const LOOKED: usize = 1_000;
 
 fn command(name: &str, key: Vec<u8>) -> Cmd {
     let mut command = redis::cmd(name);
@@ -363,5 +367,37 @@ impl TurnIndex for RedisStore {
         let found = stream::iter(open.into_iter().map(|it| self.unfinished_one(it, now)));
         let found: Vec<_> = found.buffered(AT_ONCE).try_collect().await?;
         Ok(found.into_iter().flatten().collect())
+    }
+
+    async fn lapsed(&self, limit: usize) -> Result<Vec<TurnRecord>, MemoryError> {
+        let now = self.now(LAPSED).await?;
+        let first = self.looked.load(Ordering::Relaxed);
+        let mut open = command("ZRANGE", self.keys.open_turns());
+        open.arg(first).arg(first + LOOKED - 1).arg("WITHSCORES");
+        let open = scored(Reply(LAPSED), self.pool.command(LAPSED, open, false).await?)?;
+        let is_end = open.len() < LOOKED;
+        let found = stream::iter(open.into_iter().map(|it| self.unfinished_one(it, now)));
+        let found: Vec<_> = found.buffered(AT_ONCE).try_collect().await?;
+        let mut found: Vec<_> =
+            found.into_iter().flatten().filter(|it| it.has_lapsed(now)).collect();
+        if is_end {
+            self.looked.store(0, Ordering::Relaxed);
+        } else if found.len() <= limit {
+            self.looked.store(first + LOOKED, Ordering::Relaxed);
+        }
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    async fn turns_of(&self, key: &SessionKey) -> Result<Vec<TurnRecord>, MemoryError> {
+        let turns = self.turns_in(TURNS, key).await?;
+        let looks =
+            turns.into_iter().map(|it| self.look_at_turn(TURNS, (key, it.id), Look::at([])));
+        let found: Vec<_> = stream::iter(looks).buffered(AT_ONCE).try_collect().await?;
+        let mut turns: Vec<_> = found.into_iter().flatten().map(|it| it.turn).collect();
+        turns.sort_by_cached_key(|it| (it.opened_at, it.id.to_string()));
+        turns.dedup_by_key(|it| it.id); // a scan may name a field twice
+        turns.iter().for_each(|it| self.known.add(it.id, key));
+        Ok(turns)
     }
 }

@@ -11,18 +11,23 @@ use std::fmt::Write;
 
 use async_trait::async_trait;
 use brain_core::{
-    ids::{Owner, Seq, SessionKey, Token},
+    ids::{Owner, Seq, SessionKey, Token, TurnId},
     memory::{
         Draft, Entry, ExportPart, ExportedEntry, ExportedSession, MemoryError, MemoryErrorKind,
-        NewSession, Portable, Restored, Session, export_by_scan,
+        NewSession, Portable, Restored, Session, TurnRecord, export_by_scan,
     },
 };
-use futures_util::stream::BoxStream;
+use futures_util::{
+    StreamExt, TryStreamExt,
+    stream::{self, BoxStream},
+};
 
 use self::staging::Staging;
 use crate::{
     branch::{self, PageSize},
+    index::AT_ONCE,
     keys,
+    record::{self, Outline},
     reply::Reply,
     state::{Description, Stored},
     store::{Attempts, Change, Committed, Look, RedisStore, Seen},
@@ -54,7 +59,16 @@ impl Portable for RedisStore {
         key: &SessionKey,
         import: &ExportedSession,
     ) -> Result<Restored, MemoryError> {
-        import.check_tree()?;
+        self.move_in(key, import, &[]).await
+    }
+
+    async fn move_in(
+        &self,
+        key: &SessionKey,
+        import: &ExportedSession,
+        turns: &[TurnRecord],
+    ) -> Result<Restored, MemoryError> {
+        import.check_move(turns)?;
         let attempts = Attempts::new(RESTORE);
         let mut stagings = 0;
         loop {
@@ -63,12 +77,16 @@ impl Portable for RedisStore {
                 attempts.again()?;
                 continue;
             };
-            if restored == Restored::Unchanged {
-                return Ok(restored);
+            let entries = import.entries.get(skip..).unwrap_or_default();
+            let turns = self.missing(turns).await?;
+            for turn in &turns {
+                self.note_moved(RESTORE, key, &Outline::from(*turn)).await?;
             }
-            let mut rest = import.entries.get(skip..).unwrap_or_default();
-            let first = piece(&mut rest)?;
-            let done = if rest.is_empty() {
+            let mut rest = Rest { entries, turns: &turns };
+            let first = rest.piece()?;
+            let done = if restored == Restored::Unchanged {
+                self.add_turns(key, &seen, (first, rest)).await?
+            } else if rest.is_empty() {
                 self.restore_at_once((key, import), &seen, first).await?
             } else {
                 stagings += 1;
@@ -104,7 +122,7 @@ impl RedisStore {
         &self,
         (key, import): (&SessionKey, &ExportedSession),
         seen: &Seen,
-        (first, rest): (Vec<Field>, &[ExportedEntry]),
+        (first, mut rest): (Vec<Field>, Rest<'_>),
     ) -> Result<Committed, MemoryError> {
         let mut change = taken_over(key, import, seen)?;
         // An embedding that is made meanwhile may be missing in what is carried over.
@@ -114,11 +132,12 @@ impl RedisStore {
             if seen.stored.is_some() {
                 staging.carry().await?;
             }
-            let put = first.len() + rest.len();
+            let mut put = first.len();
             staging.put(first).await?;
-            let mut rest = rest;
             while !rest.is_empty() {
-                staging.put(piece(&mut rest)?).await?;
+                let next = rest.piece()?;
+                put += next.len();
+                staging.put(next).await?;
             }
             self.note_restored((key, import), seen).await?;
             staging.reveal(change, put).await
@@ -128,6 +147,36 @@ impl RedisStore {
             staging.abandon().await;
         }
         done
+    }
+
+    /// The turns that are missing of a session that is all there, each as a whole.
+    async fn add_turns(
+        &self,
+        key: &SessionKey,
+        seen: &Seen,
+        (mut piece, mut rest): (Vec<Field>, Rest<'_>),
+    ) -> Result<Committed, MemoryError> {
+        while !piece.is_empty() {
+            let (guards, unnoticed) = (vec![seen.guard()], true);
+            let change = Change { guards, sets: piece, unnoticed, ..Change::default() };
+            if self.commit(RESTORE, key, change).await? != Committed::Yes {
+                return Ok(Committed::Changed);
+            }
+            piece = rest.piece()?;
+        }
+        Ok(Committed::Yes)
+    }
+
+    /// Those of the turns that are not known here.
+    async fn missing<'a>(
+        &self,
+        turns: &'a [TurnRecord],
+    ) -> Result<Vec<&'a TurnRecord>, MemoryError> {
+        let ids: Vec<TurnId> = turns.iter().map(|it| it.id).collect();
+        let looks = ids.into_iter().map(|it| self.turn_of(RESTORE, None, it));
+        let found: Vec<_> = stream::iter(looks).buffered(AT_ONCE).try_collect().await?;
+        let missing = turns.iter().zip(found).filter(|(_, found)| found.is_none());
+        Ok(missing.map(|(turn, _)| turn).collect())
     }
 
     /// Brings the indexes up to date before the session is.
@@ -144,19 +193,36 @@ impl RedisStore {
     }
 }
 
-/// Encodes entries until it is enough, and takes them off the rest.
-fn piece(rest: &mut &[ExportedEntry]) -> Result<Vec<Field>, MemoryError> {
-    let (mut fields, mut bytes) = (Vec::new(), 0);
-    while let Some((it, after)) = rest.split_first()
-        && fields.len() < PIECE
-        && bytes < PIECE_BYTES
-    {
-        let value = value::value(it.parent, &Draft::new(it.entry.clone())?);
-        bytes += value.len();
-        fields.push((keys::entry(it.seq), value));
-        *rest = after;
+/// What is still to be put.
+struct Rest<'a> {
+    entries: &'a [ExportedEntry],
+    turns: &'a [&'a TurnRecord],
+}
+
+impl Rest<'_> {
+    fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.turns.is_empty()
     }
-    Ok(fields)
+
+    /// Encodes until it is enough, and takes that off the rest.
+    fn piece(&mut self) -> Result<Vec<Field>, MemoryError> {
+        let (mut fields, mut bytes) = (Vec::new(), 0);
+        while fields.len() < PIECE && bytes < PIECE_BYTES {
+            let more = if let Some((it, after)) = self.entries.split_first() {
+                self.entries = after;
+                let value = value::value(it.parent, &Draft::new(it.entry.clone())?);
+                vec![(keys::entry(it.seq), value)]
+            } else if let Some((turn, after)) = self.turns.split_first() {
+                self.turns = after;
+                record::fields(RESTORE, turn)?
+            } else {
+                break;
+            };
+            bytes += more.iter().map(|(_, value)| value.len()).sum::<usize>();
+            fields.extend(more);
+        }
+        Ok(fields)
+    }
 }
 
 /// What restoring amounts to, and how many entries are there already, as

@@ -117,6 +117,24 @@ pub(crate) struct Outline {
     pub(crate) ended_at: Option<Timestamp>,
 }
 
+impl From<&TurnRecord> for Outline {
+    fn from(turn: &TurnRecord) -> Self {
+        let TurnRecord { id, idempotency, input, opened_at, ended_at, .. } = turn;
+        let idempotency = idempotency.clone();
+        Self { id: *id, idempotency, input: *input, opened_at: *opened_at, ended_at: *ended_at }
+    }
+}
+
+/// All fields of a turn.
+pub(crate) fn fields(
+    operation: &'static str,
+    turn: &TurnRecord,
+) -> Result<Vec<Field>, MemoryError> {
+    let mut fields = vec![record_field(operation, turn)?, request_field(turn)];
+    put_checkpoint(operation, turn, (&mut fields, &mut Vec::new()))?;
+    Ok(fields)
+}
+
 /// The outline of a turn, by its record alone.
 pub(crate) fn outline(reply: Reply, id: TurnId, record: &[u8]) -> Result<Outline, MemoryError> {
     let Record { idempotency, input, opened_at, ended_at, .. } = reply.json(record)?;

@@ -5,7 +5,7 @@
 
 use std::{
     fmt,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicUsize},
     time::{Duration, Instant},
 };
 
@@ -53,6 +53,8 @@ pub struct RedisStore {
     pub(crate) embedded: Arc<Embedded>,
     pub(crate) touched: Arc<Touched>,
     pub(crate) unforgotten: Arc<Unforgotten>,
+    /// Where the next look for lapsed turns begins in the index of open ones.
+    pub(crate) looked: Arc<AtomicUsize>,
     /// What this Redis has kept while it was in front of no database, if it is in front of one.
     pub(crate) alone: Option<Arc<Self>>,
     made: Instant,
@@ -75,6 +77,7 @@ impl RedisStore {
             embedded: Arc::default(),
             touched: Arc::default(),
             unforgotten: Arc::default(),
+            looked: Arc::default(),
             alone: None,
             made: Instant::now(),
         };
@@ -92,6 +95,7 @@ impl RedisStore {
             embedded: Arc::default(),
             touched: Arc::default(),
             unforgotten: Arc::default(),
+            looked: Arc::default(),
             alone: Some(Arc::new(self.clone())),
             ..self
         }

@@ -1,13 +1,17 @@
 //! Putting exported sessions back: entries go into a hidden session, a batch a transaction, and the
 //! last one shows them all.
 //!
-//! The checks of an export are the core's; this says where it goes, and when others can see it.
+//! The checks of an export are the core's; this says where it goes, and when others can see it. The
+//! turns of a session that is moved here come to be seen with it.
 
 use std::sync::Arc;
 
 use brain_core::{
     ids::{Seq, SessionKey, Token},
-    memory::{Draft, ExportedSession, MemoryError, MemoryErrorKind, NewSession, Restored, Session},
+    memory::{
+        Draft, ExportedSession, MemoryError, MemoryErrorKind, NewSession, Restored, Session,
+        TurnRecord,
+    },
     recall::Document,
 };
 use futures_util::{FutureExt, future};
@@ -41,6 +45,8 @@ enum Plan {
     Create,
     /// There is one, in this state, with so many entries.
     Extend(Token, usize),
+    /// It is all there, but for turns.
+    Turns(Token),
     /// It is all there.
     Nothing,
 }
@@ -50,6 +56,8 @@ enum Plan {
 pub(crate) struct Restore {
     pub(crate) key: SessionKey,
     pub(crate) import: Arc<ExportedSession>,
+    /// Over, and not part of an export.
+    pub(crate) turns: Arc<[TurnRecord]>,
 }
 
 /// Entries that are written together.
@@ -71,8 +79,8 @@ impl Restore {
         reader: &Reader,
         writer: &Writer,
     ) -> Result<Restored, MemoryError> {
-        let import = Arc::clone(&self.import);
-        blocking(move || import.check_tree()).await??;
+        let (import, turns) = (Arc::clone(&self.import), Arc::clone(&self.turns));
+        blocking(move || import.check_move(&turns)).await??;
         let mut attempt = 1;
         loop {
             let asked = self.clone();
@@ -95,6 +103,9 @@ impl Restore {
         let there = ExportedSession::of(&stored.session, &entries, Vec::new());
         let restored = self.import.compare(&there);
         match restored.map_err(|error| Failure::Refused(error.kind()))? {
+            Restored::Unchanged if turns::misses_one(connection, &self.turns)? => {
+                Ok(Plan::Turns(stored.session.token))
+            }
             Restored::Unchanged => Ok(Plan::Nothing),
             Restored::Created | Restored::Extended(_) => {
                 Ok(Plan::Extend(stored.session.token, entries.len()))
@@ -106,6 +117,7 @@ impl Restore {
         let first = match plan {
             Plan::Create => 0,
             Plan::Extend(_, there) => there,
+            Plan::Turns(token) => return self.add_turns(token, writer).await,
             Plan::Nothing => return Ok(Restored::Unchanged),
         };
         let mut staged = Staged { name: HiddenName::random(), shown: false, writer };
@@ -113,7 +125,7 @@ impl Restore {
         let mut batch = self.encode(first).await?;
         while !staged.shown {
             let (restore, end, shown) = (self.clone(), batch.end, batch.end == entries);
-            let bytes = batch.bytes + if shown { 2 * self.words() } else { 0 };
+            let bytes = batch.bytes + if shown { 2 * self.words() + self.requests() } else { 0 };
             let work = move |connection: &Connection| {
                 let row = restore.stage(connection, (name, first), &batch)?;
                 if shown { restore.show(connection, row, plan) } else { Ok(()) }
@@ -128,8 +140,26 @@ impl Restore {
         Ok(match plan {
             Plan::Create => Restored::Created,
             Plan::Extend(..) => Restored::Extended((entries - first) as u64),
-            Plan::Nothing => Restored::Unchanged,
+            Plan::Turns(_) | Plan::Nothing => Restored::Unchanged,
         })
+    }
+
+    /// Adds the turns that are missing of a session that is all there in this state.
+    async fn add_turns(&self, token: Token, writer: &Writer) -> Result<Restored, MemoryError> {
+        let restore = self.clone();
+        let work = move |connection: &Connection| {
+            let stored = catalog::find(connection, &restore.key)?;
+            let stored = stored.filter(|it| it.session.token == token);
+            let stored = stored.ok_or(MemoryErrorKind::Conflict)?;
+            turns::keep(connection, (stored.row, &restore.key), &restore.turns)
+        };
+        writer.run(OPERATION, self.requests(), work).await?;
+        Ok(Restored::Unchanged)
+    }
+
+    /// How many bytes the requests of the turns have.
+    fn requests(&self) -> usize {
+        self.turns.iter().map(|it| it.request.as_str().len()).sum()
     }
 
     async fn encode(&self, first: usize) -> Result<Batch, MemoryError> {
@@ -202,7 +232,7 @@ impl Restore {
                 hidden::merge(connection, hidden, row)?;
                 row
             }
-            (Plan::Create | Plan::Extend(..) | Plan::Nothing, _) => {
+            (Plan::Create | Plan::Extend(..) | Plan::Turns(_) | Plan::Nothing, _) => {
                 return Err(MemoryErrorKind::Conflict.into());
             }
         };
@@ -210,7 +240,8 @@ impl Restore {
         for summary in &self.import.summaries {
             summaries::keep(connection, row, summary)?;
         }
-        catalog::save(connection, row, &self.session())
+        catalog::save(connection, row, &self.session())?;
+        turns::keep(connection, (row, &self.key), &self.turns)
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use brain_core::{
     BoxError,
-    ids::{IdempotencyKey, Owner, Seq, TurnId},
+    ids::{IdempotencyKey, Owner, Seq, SessionKey, TurnId},
     memory::{
         Appended, Checkpoint, CloseTurn, Fence, Idempotency, MemoryErrorKind, OpenTurn, Opened,
         Signals, TurnRecord, TurnState,
@@ -42,6 +42,16 @@ macro_rules! select {
 
 fn find(connection: &Connection, sql: &str, params: impl Params) -> Outcome<Option<StoredTurn>> {
     Ok(connection.prepare_cached(sql)?.query_row(params, rows::turn).optional()?)
+}
+
+fn all(connection: &Connection, sql: &str, params: impl Params) -> Outcome<Vec<TurnRecord>> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut found = statement.query(params)?;
+    let mut turns = Vec::new();
+    while let Some(row) = found.next()? {
+        turns.push(rows::turn(row)?.record);
+    }
+    Ok(turns)
 }
 
 fn by_id(connection: &Connection, turn: TurnId) -> Outcome<Option<StoredTurn>> {
@@ -154,8 +164,8 @@ fn known_key(
 
 fn insert(connection: &Connection, session: i64, turn: &TurnRecord) -> Outcome<()> {
     let sql = "INSERT INTO turns (id, session, owner, key, request_hash, request, state, holder, \
-                                  lease_until, tail, input, opened_at) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+                                  lease_until, tail, input, opened_at, cancel_requested) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
     connection.prepare_cached(sql)?.execute((
         turn.id.to_string(),
         session,
@@ -169,6 +179,7 @@ fn insert(connection: &Connection, session: i64, turn: &TurnRecord) -> Outcome<(
         turn.checkpoint.tail.map(rows::position),
         turn.input.map(rows::position),
         turn.opened_at.as_millis(),
+        turn.cancel_requested,
     ))?;
     Ok(())
 }
@@ -307,7 +318,7 @@ pub(crate) fn by_key(
     key: &IdempotencyKey,
     now: Timestamp,
 ) -> Outcome<Option<TurnRecord>> {
-    let sql = select!("t.owner = ?1 AND t.key = ?2 ORDER BY t.row DESC LIMIT 1");
+    let sql = select!("t.owner = ?1 AND t.key = ?2 ORDER BY t.opened_at DESC, t.row DESC LIMIT 1");
     let names = (owner.as_str().as_bytes(), key.as_str().as_bytes());
     let turn = find(connection, sql, names)?.map(|it| it.record);
     Ok(turn.filter(|it| now.since(it.opened_at) < Idempotency::LIFE))
@@ -327,13 +338,53 @@ pub(crate) fn request_cancel(
 
 /// All turns that are not over.
 pub(crate) fn unfinished(connection: &Connection) -> Outcome<Vec<TurnRecord>> {
-    let mut statement = connection.prepare_cached(select!("t.ended_at IS NULL"))?;
-    let mut found = statement.query([])?;
-    let mut turns = Vec::new();
-    while let Some(row) = found.next()? {
-        turns.push(rows::turn(row)?.record);
+    all(connection, select!("t.ended_at IS NULL"), [])
+}
+
+/// Running turns whose leases have lapsed.
+pub(crate) fn lapsed(
+    connection: &Connection,
+    limit: usize,
+    now: Timestamp,
+) -> Outcome<Vec<TurnRecord>> {
+    let sql = select!(
+        "t.ended_at IS NULL AND t.state = 'running' AND t.lease_until <= ?1 \
+         ORDER BY t.lease_until LIMIT ?2"
+    );
+    all(connection, sql, (now.as_millis(), rows::limit(limit)))
+}
+
+/// All turns of a session, by when they were opened.
+pub(crate) fn of_session(connection: &Connection, key: &SessionKey) -> Outcome<Vec<TurnRecord>> {
+    let Some(stored) = catalog::find(connection, key)? else { return Ok(Vec::new()) };
+    all(connection, select!("t.session = ?1 ORDER BY t.opened_at, t.id"), [stored.row])
+}
+
+/// Keeps turns that another store had of this session and that are over, but for those that are
+/// known here.
+pub(crate) fn keep(
+    connection: &Connection,
+    (session, key): (i64, &SessionKey),
+    turns: &[TurnRecord],
+) -> Outcome<()> {
+    for turn in turns {
+        if by_id(connection, turn.id)?.is_none() {
+            let turn = TurnRecord { session: key.clone(), ..turn.clone() };
+            insert(connection, session, &turn)?;
+            save_end(connection, connection.last_insert_rowid(), &turn)?;
+        }
     }
-    Ok(turns)
+    Ok(())
+}
+
+/// Whether one of these turns is not known here.
+pub(crate) fn misses_one(connection: &Connection, turns: &[TurnRecord]) -> Outcome<bool> {
+    for turn in turns {
+        if by_id(connection, turn.id)?.is_none() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Erases the turn that has this entry as its input, since its request says the same.

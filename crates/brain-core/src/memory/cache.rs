@@ -8,7 +8,16 @@ use std::fmt;
 use async_trait::async_trait;
 
 use super::{Branch, Entry, Forgotten, MemoryError, MemoryStore, ReadOptions, Session};
-use crate::ids::{Owner, SessionKey, Token};
+use crate::ids::{Owner, SessionId, SessionKey, Token};
+
+/// What taking over sessions came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TakenOver {
+    /// How many sessions are its own now that were not before.
+    pub sessions: u64,
+    /// Which stay for now, since somebody holds a turn of theirs.
+    pub busy: Vec<SessionId>,
+}
 
 /// Copies of sessions.
 ///
@@ -64,13 +73,14 @@ pub trait SessionCache: fmt::Debug + Send + Sync + 'static {
     async fn bury(&self, key: &SessionKey) -> Result<Forgotten, MemoryError>;
 
     /// Makes sessions its own which it has kept for the owner in a time when it was in front of no
-    /// other store, and which are apart from its own until then; returns how many. Where several
-    /// do so at once, each session goes to one of them. One whose name is taken stays.
+    /// other store, and which are apart from its own until then. Where several do so at once, each
+    /// session goes to one of them. One whose name is taken stays, and one with a turn of which the
+    /// lease lives stays for now.
     ///
     /// # Errors
     ///
     /// Only backend failures; then some may be its own already.
-    async fn take_over(&self, owner: &Owner) -> Result<u64, MemoryError>;
+    async fn take_over(&self, owner: &Owner) -> Result<TakenOver, MemoryError>;
 }
 
 /// A tier in front of a durable one: it holds copies of durable sessions, and ephemeral sessions

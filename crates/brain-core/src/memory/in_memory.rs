@@ -29,7 +29,8 @@ use super::{
     ExportedSession, Fence, Forget, Forgotten, Health, Hit, ListOptions, LocalCache,
     MemoryCapabilities, MemoryError, MemoryErrorKind, MemoryStore, NewSession, OpenTurn, Opened,
     Portable, ReadOptions, Recall, Restored, Search, Session, SessionCache, SessionLog,
-    SessionPatch, Signals, Summary, TierHealth, TurnIndex, TurnRecord, Turns, Unembedded, Upkeep,
+    SessionPatch, Signals, Summary, TakenOver, TierHealth, TurnIndex, TurnRecord, Turns,
+    Unembedded, Upkeep,
 };
 use crate::{
     ids::{IdempotencyKey, Owner, Seq, SessionKey, Token, TurnId},
@@ -199,9 +200,18 @@ impl Portable for InMemoryStore {
         key: &SessionKey,
         session: &ExportedSession,
     ) -> Result<Restored, MemoryError> {
-        session.check_tree()?;
+        self.move_in(key, session, &[]).await
+    }
+
+    async fn move_in(
+        &self,
+        key: &SessionKey,
+        session: &ExportedSession,
+        turns: &[TurnRecord],
+    ) -> Result<Restored, MemoryError> {
+        session.check_move(turns)?;
         let found = found_in_import(session).await;
-        self.state().restore(key, (session, &found))
+        self.state().move_in(key, (session, &found), turns)
     }
 }
 
@@ -273,6 +283,14 @@ impl TurnIndex for InMemoryStore {
 
     async fn unfinished(&self) -> Result<Vec<TurnRecord>, MemoryError> {
         Ok(self.state().unfinished())
+    }
+
+    async fn lapsed(&self, limit: usize) -> Result<Vec<TurnRecord>, MemoryError> {
+        Ok(self.state().lapsed(limit, self.now()))
+    }
+
+    async fn turns_of(&self, key: &SessionKey) -> Result<Vec<TurnRecord>, MemoryError> {
+        Ok(self.state().turns_of(key))
     }
 }
 
@@ -358,7 +376,7 @@ impl SessionCache for InMemoryStore {
         self.copies.bury(key).await
     }
 
-    async fn take_over(&self, owner: &Owner) -> Result<u64, MemoryError> {
+    async fn take_over(&self, owner: &Owner) -> Result<TakenOver, MemoryError> {
         self.copies.take_over(owner).await
     }
 }

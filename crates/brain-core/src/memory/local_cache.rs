@@ -16,7 +16,7 @@ use async_trait::async_trait;
 
 pub(super) use self::recent::Recent;
 use self::{burials::Burials, kept::Kept};
-use super::{Branch, Entry, Forgotten, MemoryError, ReadOptions, Session, SessionCache};
+use super::{Branch, Entry, Forgotten, MemoryError, ReadOptions, Session, SessionCache, TakenOver};
 use crate::{
     ids::{Owner, SessionKey, Token},
     time::Clock,
@@ -140,7 +140,7 @@ impl SessionCache for LocalCache {
         Ok(Forgotten { erased, pending: 0 })
     }
 
-    async fn take_over(&self, _owner: &Owner) -> Result<u64, MemoryError> {
-        Ok(0) // it is of this process, which has one store
+    async fn take_over(&self, _owner: &Owner) -> Result<TakenOver, MemoryError> {
+        Ok(TakenOver::default()) // it is of this process, which has one store
     }
 }

@@ -34,7 +34,7 @@ use crate::{
     json::RawJson,
     memory::{
         Entry, EntryBody, FormatVersion, MemoryClass, MemoryError, MemoryErrorKind, Restored,
-        Session, Summary,
+        Session, Summary, TurnRecord,
     },
     time::Timestamp,
 };
@@ -201,6 +201,19 @@ impl ExportedSession {
     ) -> Self {
         let entries = entries.into_iter().map(ExportedEntry::from).collect();
         ExportedHead::of(session, summaries).with(entries)
+    }
+
+    /// What a store checks before a session of another store is [moved in](super::Portable::move_in).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::check_tree`]; [`MemoryErrorKind::Conflict`] when a turn is not over.
+    pub fn check_move(&self, turns: &[TurnRecord]) -> Result<(), MemoryError> {
+        self.check_tree()?;
+        if turns.iter().any(|it| it.state.is_open()) {
+            return Err(MemoryError::new(RESTORE, MemoryErrorKind::Conflict));
+        }
+        Ok(())
     }
 
     /// What restoring this over a stored session amounts to; their ids may differ.

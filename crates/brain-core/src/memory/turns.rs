@@ -212,12 +212,18 @@ impl TurnRecord {
         self.state.is_open() && (self.holder == holder || self.lease_left(now).is_none())
     }
 
+    /// Whether the turn runs, and its lease has lapsed at `now`.
+    #[must_use]
+    pub fn has_lapsed(&self, now: Timestamp) -> bool {
+        self.state == TurnState::Running && self.lease_left(now).is_none()
+    }
+
     /// Whether the turn may be ended by this right at `now`.
     #[must_use]
     pub fn may_be_ended_by(&self, authority: Authority, now: Timestamp) -> bool {
         match authority {
             Authority::Holder(holder) => self.is_held_by(holder),
-            Authority::Lapsed => self.state == TurnState::Running && self.lease_left(now).is_none(),
+            Authority::Lapsed => self.has_lapsed(now),
             Authority::Exclusive => self.state.is_open(),
         }
     }

@@ -7,7 +7,7 @@ use brain_core::{
     json::RawJson,
     memory::{
         Authority, Catalog, CloseTurn, Expect, Forget, Idempotency, MemoryClass, NewSession,
-        OpenTurn, Opened, ReadOptions, SessionCache, SessionLog, TurnIndex, TurnRecord, TurnState,
+        OpenTurn, Opened, ReadOptions, SessionCache, SessionLog, TakenOver, TurnIndex, TurnRecord, TurnState,
         Turns, Upkeep,
     },
     time::Timestamp,
@@ -90,6 +90,13 @@ async fn unfinished(store: &RedisStore) -> Vec<TurnId> {
     store.unfinished().await.unwrap().iter().map(|it| it.id).collect()
 }
 
+/// How many sessions are taken over, none of which is busy.
+async fn taken_over(store: &RedisStore) -> u64 {
+    let TakenOver { sessions, busy } = store.take_over(&ann()).await.unwrap();
+    assert_eq!(busy, []);
+    sessions
+}
+
 /// The same names, keys and all else in each: none knows of another's.
 #[tokio::test]
 async fn databases_on_one_redis_never_meet() {
@@ -149,7 +156,8 @@ async fn each_session_of_a_redis_alone_goes_to_one_database() {
     let owner = ann();
     let [one, two, three] = &stores;
     let moved = tokio::join!(one.take_over(&owner), two.take_over(&owner), three.take_over(&owner));
-    let moved = [moved.0, moved.1, moved.2].map(|it| usize::try_from(it.unwrap()).unwrap());
+    let moved =
+        [moved.0, moved.1, moved.2].map(|it| usize::try_from(it.unwrap().sessions).unwrap());
     assert_eq!(moved.iter().sum::<usize>(), SESSIONS, "{moved:?}");
     let mut all = Vec::new();
     for (store, moved) in stores.iter().zip(moved) {
@@ -162,7 +170,7 @@ async fn each_session_of_a_redis_alone_goes_to_one_database() {
             assert_eq!(store.read(&key("7"), ReadOptions::newest(9)).await.unwrap(), before);
         }
         all.extend(own);
-        assert_eq!(store.take_over(&owner).await.unwrap(), 0);
+        assert_eq!(taken_over(store).await, 0);
     }
     let all: BTreeSet<String> = all.into_iter().collect();
     assert_eq!((all.len(), listed(&kept_alone).await.len()), (SESSIONS, 0));
@@ -184,7 +192,7 @@ async fn turns_and_their_keys_come_with_an_ephemeral_session() {
     let over = open(&alone_store, "e", "over").await;
     close(&alone_store, &over).await;
     let running = open(&alone_store, "e", "running").await;
-    assert_eq!(other.take_over(&ann()).await.unwrap(), 1);
+    assert_eq!(taken_over(&other).await, 1);
 
     assert_eq!(unfinished(&other).await, [running.id]);
     for (turn, known) in [(&over, "over"), (&running, "running")] {
@@ -209,13 +217,13 @@ async fn a_session_whose_name_is_taken_stays_where_it_is() {
     alone.append(&key("s"), next(after, "alone")).await.unwrap();
     begin(&alone, "free").await;
     begin(&other, "s").await;
-    assert_eq!(other.take_over(&ann()).await.unwrap(), 1);
+    assert_eq!(taken_over(&other).await, 1);
     assert_eq!(texts(&other, "s").await, ["the first"]);
     assert_eq!(texts(&alone, "s").await, ["the first", "alone"]);
     // What it holds of its own may go without the other.
     other.forget(&key("s"), Forget::Always).await.unwrap();
     assert_eq!(texts(&alone, "s").await, ["the first", "alone"]);
-    assert_eq!(other.take_over(&ann()).await.unwrap(), 1);
+    assert_eq!(taken_over(&other).await, 1);
     assert_eq!(texts(&other, "s").await, ["the first", "alone"]);
 }
 
@@ -228,7 +236,7 @@ async fn what_is_buried_is_not_taken_over() {
     }
     other.bury(&key("gone")).await.unwrap();
     assert_eq!(ids(&alone).await, ["kept"]);
-    assert_eq!(other.take_over(&ann()).await.unwrap(), 1);
+    assert_eq!(taken_over(&other).await, 1);
     assert_eq!(ids(&other).await, ["kept"]);
 }
 
@@ -243,7 +251,7 @@ async fn sessions_are_taken_over_on_all_nodes_of_a_cluster() {
     for node in cluster.nodes() {
         assert!(node.ask(&["DBSIZE"]).integer() > 3, "{}", node.port());
     }
-    assert_eq!(other.take_over(&ann()).await.unwrap(), SESSIONS as u64);
+    assert_eq!(taken_over(&other).await, SESSIONS as u64);
     assert_eq!((listed(&other).await.len(), listed(&alone).await.len()), (SESSIONS, 0));
     for id in 0..SESSIONS {
         assert_eq!(texts(&other, &id.to_string()).await, ["the first"]);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use brain_core::{
     ids::{Owner, SessionKey},
-    memory::{ExportPart, ExportedSession, MemoryError, Portable, Restored},
+    memory::{ExportPart, ExportedSession, MemoryError, Portable, Restored, TurnRecord},
 };
 use futures_util::stream::BoxStream;
 
@@ -29,7 +29,17 @@ impl Portable for SqliteStore {
         key: &SessionKey,
         session: &ExportedSession,
     ) -> Result<Restored, MemoryError> {
-        let restore = Restore { key: key.clone(), import: Arc::new(session.clone()) };
+        self.move_in(key, session, &[]).await
+    }
+
+    async fn move_in(
+        &self,
+        key: &SessionKey,
+        session: &ExportedSession,
+        turns: &[TurnRecord],
+    ) -> Result<Restored, MemoryError> {
+        let (import, turns) = (Arc::new(session.clone()), turns.into());
+        let restore = Restore { key: key.clone(), import, turns };
         restore.run(&self.reader, &self.writer).await
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use brain_core::{
-    ids::{IdempotencyKey, Owner, TurnId},
+    ids::{IdempotencyKey, Owner, SessionKey, TurnId},
     memory::{
         Checkpoint, CloseTurn, Fence, MemoryError, OpenTurn, Opened, Signals, TurnIndex,
         TurnRecord, Turns,
@@ -92,5 +92,17 @@ impl TurnIndex for SqliteStore {
 
     async fn unfinished(&self) -> Result<Vec<TurnRecord>, MemoryError> {
         self.reader.run("find unfinished turns", turns::unfinished).await
+    }
+
+    async fn lapsed(&self, limit: usize) -> Result<Vec<TurnRecord>, MemoryError> {
+        let now = self.clock.now();
+        let work = move |connection: &Connection| turns::lapsed(connection, limit, now);
+        self.reader.run("find lapsed turns", work).await
+    }
+
+    async fn turns_of(&self, key: &SessionKey) -> Result<Vec<TurnRecord>, MemoryError> {
+        let key = key.clone();
+        let work = move |connection: &Connection| turns::of_session(connection, &key);
+        self.reader.run("read the turns", work).await
     }
 }

@@ -240,18 +240,26 @@ impl State {
         page.into_iter().take(options.limit).cloned().collect()
     }
 
-    pub(super) fn restore(
+    pub(super) fn move_in(
         &mut self,
         key: &SessionKey,
         import: (&ExportedSession, &Found),
+        turns: &[TurnRecord],
     ) -> Result<Restored, MemoryError> {
-        self.room.check(weight::exported(import.0) + weight::found(import.1))?;
-        if let Some(extended) = self.change(key, |it, arrivals| it.extend(import, arrivals)) {
-            return extended;
-        }
-        let session = StoredSession::restored(key, import, &mut self.arrivals);
-        self.insert(key, session);
-        Ok(Restored::Created)
+        let turns: Vec<_> = turns.iter().filter(|it| !self.turns.contains_key(&it.id)).collect();
+        let more: usize = turns.iter().map(|it| weight::turn(it)).sum();
+        self.room.check(weight::exported(import.0) + weight::found(import.1) + more)?;
+        let extended = self.change(key, |it, arrivals| it.extend(import, arrivals));
+        let restored = match extended {
+            Some(extended) => extended?,
+            None => {
+                let session = StoredSession::restored(key, import, &mut self.arrivals);
+                self.insert(key, session);
+                Restored::Created
+            }
+        };
+        turns.into_iter().for_each(|it| self.keep_turn(key, it));
+        Ok(restored)
     }
 
     pub(super) fn of_owner(

@@ -243,6 +243,31 @@ impl State {
         self.turns.values().filter(|it| it.state.is_open()).cloned().collect()
     }
 
+    pub(super) fn lapsed(&self, limit: usize, now: Timestamp) -> Vec<TurnRecord> {
+        self.turns.values().filter(|it| it.has_lapsed(now)).take(limit).cloned().collect()
+    }
+
+    pub(super) fn turns_of(&self, key: &SessionKey) -> Vec<TurnRecord> {
+        let of_session = self.turns.values().filter(|it| it.session == *key);
+        let mut turns: Vec<TurnRecord> = of_session.cloned().collect();
+        turns.sort_by_cached_key(|it| (it.opened_at, it.id.to_string()));
+        turns
+    }
+
+    /// Keeps a turn that another store had of this session, and that is over.
+    pub(super) fn keep_turn(&mut self, key: &SessionKey, turn: &TurnRecord) {
+        let turn = TurnRecord { session: key.clone(), ..turn.clone() };
+        self.room.change(0, weight::turn(&turn));
+        if let Some(Idempotency { key: known, .. }) = &turn.idempotency {
+            let named = (key.owner.clone(), known.clone());
+            let holder = self.keys.get(&named).and_then(|it| self.turns.get(it));
+            if holder.is_none_or(|it| it.opened_at <= turn.opened_at) {
+                self.keys.insert(named, turn.id);
+            }
+        }
+        self.turns.insert(turn.id, turn);
+    }
+
     pub(super) fn prune_turns(&mut self, before: Timestamp) -> u64 {
         let count = self.turns.len();
         self.retain_turns(|turn| turn.ended_at.is_none_or(|ended| before <= ended));

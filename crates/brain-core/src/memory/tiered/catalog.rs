@@ -26,7 +26,7 @@ const LISTING: Duration = Duration::from_secs(1);
 #[deny(clippy::missing_trait_methods)]
 impl Catalog for TieredMemory {
     async fn create(&self, key: &SessionKey, new: NewSession) -> Result<Session, MemoryError> {
-        self.tiers.adopt(&key.owner).await;
+        self.tiers.adopt_for(key).await?;
         let (tiers, key) = (self.tiers.clone(), key.clone());
         let work = async move {
             let _maker = tiers.making.lock(&key).await;
@@ -37,7 +37,7 @@ impl Catalog for TieredMemory {
 
     async fn session(&self, key: &SessionKey) -> Result<Option<Session>, MemoryError> {
         let tiers = &self.tiers;
-        tiers.adopt(&key.owner).await;
+        tiers.adopt_for(key).await?;
         let epoch = tiers.known.epoch();
         let Some(session) = tiers.durable.session(key).await? else { return Ok(None) };
         tiers.known.learn(epoch, key, session.class);
@@ -72,7 +72,7 @@ impl Catalog for TieredMemory {
         patch: SessionPatch,
     ) -> Result<Option<Session>, MemoryError> {
         let tiers = self.tiers.clone();
-        tiers.adopt(&key.owner).await;
+        tiers.adopt_for(key).await?;
         if tiers.is_ephemeral(key).await? {
             let patched = tiers.hot_store(tiers.hot.tier.patch(key, patch)).await?;
             tiers.later(key, Change::Touch);
@@ -95,7 +95,7 @@ impl Catalog for TieredMemory {
         summary: Summary,
     ) -> Result<(), MemoryError> {
         let tiers = self.tiers.clone();
-        tiers.adopt(&key.owner).await;
+        tiers.adopt_for(key).await?;
         if tiers.is_ephemeral(key).await? {
             let call = tiers.hot.tier.keep_summary(key, edition, summary);
             return tiers.of_live(key, call).await;
@@ -112,7 +112,7 @@ impl Catalog for TieredMemory {
 
     async fn summaries(&self, key: &SessionKey) -> Result<Vec<Summary>, MemoryError> {
         let tiers = &self.tiers;
-        tiers.adopt(&key.owner).await;
+        tiers.adopt_for(key).await?;
         if !tiers.is_ephemeral(key).await? {
             return tiers.durable.summaries(key).await;
         }

@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 
-use super::{TieredMemory, hot::WRITE};
+use super::{TieredMemory, adopt::awaited, hot::WRITE};
 use crate::{
-    ids::{IdempotencyKey, Owner, TurnId},
+    ids::{IdempotencyKey, Owner, SessionKey, TurnId},
     memory::{ListOptions, MemoryClass, MemoryError, PageKey, TurnIndex, TurnRecord},
 };
 
@@ -18,7 +18,8 @@ impl TurnIndex for TieredMemory {
         let tiers = &self.tiers;
         tiers.adopt(owner).await;
         let durable = || tiers.durable.turn(owner, turn);
-        self.find(owner, turn, durable, || tiers.hot.tier.turn(owner, turn)).await
+        let found = self.find(owner, turn, durable, || tiers.hot.tier.turn(owner, turn)).await?;
+        self.unless_awaited(owner, found)
     }
 
     async fn turn_by_key(
@@ -44,7 +45,9 @@ impl TurnIndex for TieredMemory {
         let tiers = &self.tiers;
         tiers.adopt(owner).await;
         let durable = || tiers.durable.request_cancel(owner, turn);
-        self.find(owner, turn, durable, || tiers.hot.tier.request_cancel(owner, turn)).await
+        let hot = || tiers.hot.tier.request_cancel(owner, turn);
+        let found = self.find(owner, turn, durable, hot).await?;
+        self.unless_awaited(owner, found)
     }
 
     async fn unfinished(&self) -> Result<Vec<TurnRecord>, MemoryError> {
@@ -56,6 +59,26 @@ impl TurnIndex for TieredMemory {
         live.iter().for_each(|it| tiers.known.saw(it, MemoryClass::Ephemeral));
         found.extend(live);
         Ok(found)
+    }
+
+    async fn lapsed(&self, limit: usize) -> Result<Vec<TurnRecord>, MemoryError> {
+        let tiers = &self.tiers;
+        let mut found = tiers.durable.lapsed(limit).await?;
+        found.iter().for_each(|it| tiers.known.saw(it, MemoryClass::Durable));
+        let left = limit.saturating_sub(found.len());
+        let live = tiers.hot_copy(WRITE, tiers.hot.tier.lapsed(left)).await.unwrap_or_default();
+        live.iter().for_each(|it| tiers.known.saw(it, MemoryClass::Ephemeral));
+        found.extend(live);
+        Ok(found)
+    }
+
+    async fn turns_of(&self, key: &SessionKey) -> Result<Vec<TurnRecord>, MemoryError> {
+        let tiers = &self.tiers;
+        tiers.adopt_for(key).await?;
+        match tiers.class(key).await? {
+            Some(MemoryClass::Ephemeral) => tiers.hot_store(tiers.hot.tier.turns_of(key)).await,
+            Some(MemoryClass::Durable) | None => tiers.durable.turns_of(key).await,
+        }
     }
 }
 
@@ -71,6 +94,19 @@ impl TieredMemory {
         let found = tiers.hot_copy(WRITE, tiers.hot.tier.turn_by_key(owner, key)).await.flatten();
         found.iter().for_each(|it| tiers.known.saw(it, MemoryClass::Ephemeral));
         found
+    }
+
+    /// A turn that was found or not, if that is sure: a session that waits for its adoption may
+    /// have it.
+    fn unless_awaited(
+        &self,
+        owner: &Owner,
+        found: Option<TurnRecord>,
+    ) -> Result<Option<TurnRecord>, MemoryError> {
+        if found.is_none() && self.tiers.adoption.awaits_any(owner) {
+            return Err(awaited("find the turn"));
+        }
+        Ok(found)
     }
 
     /// A turn's record, from where it is.

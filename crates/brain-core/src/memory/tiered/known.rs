@@ -176,6 +176,11 @@ impl Known {
         }
     }
 
+    /// Notes that a turn went with its session to the durable tier.
+    pub(super) fn moved(&self, turn: TurnId) {
+        self.state().note(turn, KnownTurn { class: MemoryClass::Durable, token: None });
+    }
+
     /// Notes a turn that this process has opened, and the state that came of it.
     pub(super) fn opened(&self, turn: &TurnRecord, class: MemoryClass, token: Token) {
         self.state().note(turn.id, KnownTurn { class, token: Some(token) });

@@ -22,7 +22,7 @@ const TOO_MUCH: MemoryErrorKind =
 impl SessionLog for TieredMemory {
     async fn append(&self, key: &SessionKey, append: Append) -> Result<Appended, MemoryError> {
         let tiers = &self.tiers;
-        tiers.adopt(&key.owner).await;
+        tiers.adopt_for(key).await?;
         let _maker = match append.expect {
             Expect::Absent => tiers.making.lock(key).await,
             Expect::At(_) | Expect::Attach => None,
@@ -39,7 +39,7 @@ impl SessionLog for TieredMemory {
         options: ReadOptions,
     ) -> Result<Option<Branch>, MemoryError> {
         let tiers = &self.tiers;
-        tiers.adopt(&key.owner).await;
+        tiers.adopt_for(key).await?;
         if let Some(copy) = tiers.copy(key, options).await {
             return Ok(Some(copy));
         }
@@ -69,7 +69,7 @@ impl SessionLog for TieredMemory {
         limit: usize,
     ) -> Result<Vec<Entry>, MemoryError> {
         let tiers = &self.tiers;
-        tiers.adopt(&key.owner).await;
+        tiers.adopt_for(key).await?;
         if !tiers.is_ephemeral(key).await? {
             return tiers.durable.scan(key, after, limit).await;
         }
@@ -87,7 +87,7 @@ impl SessionLog for TieredMemory {
         head: Option<Seq>,
     ) -> Result<Session, MemoryError> {
         let tiers = &self.tiers;
-        tiers.adopt(&key.owner).await;
+        tiers.adopt_for(key).await?;
         if tiers.is_ephemeral(key).await? {
             let call = tiers.hot.tier.move_head(key, expect, head);
             return tiers.change_live(key, call).await;
@@ -111,7 +111,7 @@ impl SessionLog for TieredMemory {
     }
 
     async fn forget_entry(&self, key: &SessionKey, seq: Seq) -> Result<Forgotten, MemoryError> {
-        self.tiers.adopt(&key.owner).await;
+        self.tiers.adopt_for(key).await?;
         if self.tiers.is_ephemeral(key).await? {
             let call = self.tiers.hot.tier.forget_entry(key, seq);
             return self.tiers.change_live(key, call).await;

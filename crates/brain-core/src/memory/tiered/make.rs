@@ -10,7 +10,7 @@ use crate::{
     ids::SessionKey,
     memory::{
         ExportedSession, Forget, Forgotten, MemoryClass, MemoryError, MemoryErrorKind, NewSession,
-        Restored, Session,
+        Restored, Session, TurnRecord,
     },
 };
 
@@ -88,23 +88,24 @@ impl Tiers {
         error
     }
 
-    /// Puts an exported session back. The caller holds the lock of its making.
+    /// Puts a session of elsewhere with its turns here. The caller holds the lock of its making.
     ///
     /// # Errors
     ///
-    /// Those of [`Portable::restore`](crate::memory::Portable::restore).
-    pub(super) async fn restore(
+    /// Those of [`Portable::move_in`](crate::memory::Portable::move_in).
+    pub(super) async fn move_in(
         self: &Arc<Self>,
         key: &SessionKey,
         session: &ExportedSession,
+        turns: &[TurnRecord],
     ) -> Result<Restored, MemoryError> {
         if self.durable.session(key).await?.map_or(session.class, |it| it.class) != session.class {
-            session.check_tree()?;
+            session.check_move(turns)?;
             return Err(MemoryError::new("restore the session", MemoryErrorKind::Conflict));
         }
         match session.class {
             MemoryClass::Durable => {
-                let restored = self.durable.restore(key, session).await?;
+                let restored = self.durable.move_in(key, session, turns).await?;
                 self.known.made(key, MemoryClass::Durable);
                 self.known.changed(key);
                 if restored != Restored::Unchanged {
@@ -112,16 +113,17 @@ impl Tiers {
                 }
                 Ok(restored)
             }
-            MemoryClass::Ephemeral => self.restore_live(key, session).await,
+            MemoryClass::Ephemeral => self.move_in_live(key, session, turns).await,
         }
     }
 
-    async fn restore_live(
+    async fn move_in_live(
         self: &Arc<Self>,
         key: &SessionKey,
         session: &ExportedSession,
+        turns: &[TurnRecord],
     ) -> Result<Restored, MemoryError> {
-        session.check_tree()?;
+        session.check_move(turns)?;
         let stub = stub_of(session);
         let is_new = match self.durable.restore(key, &stub).await {
             Ok(restored) => restored == Restored::Created,
@@ -135,7 +137,7 @@ impl Tiers {
             Err(error) => return Err(error),
         };
         self.known.made(key, MemoryClass::Ephemeral);
-        match self.hot_store(self.hot.tier.restore(key, session)).await {
+        match self.hot_store(self.hot.tier.move_in(key, session, turns)).await {
             Err(error) if is_new => Err(self.undo_stub(key, error).await),
             done @ (Ok(_) | Err(_)) => done,
         }
@@ -198,6 +200,7 @@ impl Tiers {
             }
         };
         self.known.forgotten(key);
+        self.adoption.forgot(key);
         self.known.paid(key); // the durable tier has a note of it now
         self.known.unsettle(key, self.clock.now());
         self.copies.drop_all(key);

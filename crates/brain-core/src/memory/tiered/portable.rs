@@ -11,7 +11,7 @@ use crate::{
     ids::{Owner, SessionKey},
     memory::{
         ExportPart, ExportedEntry, ExportedHead, ExportedSession, MemoryClass, MemoryError,
-        Portable, Restored,
+        Portable, Restored, TurnRecord,
     },
 };
 
@@ -37,17 +37,27 @@ impl Portable for TieredMemory {
         key: &SessionKey,
         session: &ExportedSession,
     ) -> Result<Restored, MemoryError> {
-        self.tiers.adopt(&key.owner).await;
+        self.move_in(key, session, &[]).await
+    }
+
+    async fn move_in(
+        &self,
+        key: &SessionKey,
+        session: &ExportedSession,
+        turns: &[TurnRecord],
+    ) -> Result<Restored, MemoryError> {
+        self.tiers.adopt_for(key).await?;
         match session.class {
             MemoryClass::Durable => {
                 let _maker = self.tiers.making.lock(key).await;
-                self.tiers.restore(key, session).await
+                self.tiers.move_in(key, session, turns).await
             }
             MemoryClass::Ephemeral => {
                 let (tiers, key, session) = (self.tiers.clone(), key.clone(), session.clone());
+                let turns = turns.to_vec();
                 let work = async move {
                     let _maker = tiers.making.lock(&key).await;
-                    tiers.restore(&key, &session).await
+                    tiers.move_in(&key, &session, &turns).await
                 };
                 self.tiers.to_the_end("restore the session", work).await
             }

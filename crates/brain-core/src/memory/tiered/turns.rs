@@ -18,7 +18,7 @@ use crate::{
 impl Turns for TieredMemory {
     async fn open(&self, open: OpenTurn) -> Result<Opened, MemoryError> {
         let tiers = &self.tiers;
-        tiers.adopt(&open.session.owner).await;
+        tiers.adopt_for(&open.session).await?;
         let mut maker = match open.append.expect {
             Expect::Absent => tiers.making.lock(&open.session).await,
             Expect::At(_) | Expect::Attach => None,

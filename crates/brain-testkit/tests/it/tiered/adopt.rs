@@ -52,7 +52,7 @@ async fn an_owner_is_adopted_once() {
         it.store.list(&ann(), all()).await.unwrap();
     }
     let lists = it.hot.store.calls(Operation::List);
-    assert_eq!(it.durable.calls(Operation::Restore), 1);
+    assert_eq!(it.durable.calls(Operation::MoveIn), 1);
     it.store.session(&key("s")).await.unwrap();
     assert_eq!(it.hot.store.calls(Operation::List), lists);
 }
@@ -86,8 +86,9 @@ async fn what_cannot_be_moved_now_is_moved_later() {
 async fn a_durable_tier_that_is_down_loses_nothing() {
     let it = Fixture::new();
     say(&it.inner, "s", &["a"]).await;
-    it.durable.fail(Operation::Restore, 1, MemoryErrorKind::Unavailable);
-    assert_eq!(it.store.session(&key("s")).await.unwrap(), None);
+    it.durable.fail(Operation::MoveIn, 1, MemoryErrorKind::Unavailable);
+    let found = it.store.session(&key("s")).await;
+    assert_eq!(found.unwrap_err().kind(), MemoryErrorKind::Unavailable, "it is no unknown one");
     it.clock.advance(Duration::from_secs(2));
     assert_eq!(texts(&it.unverified(&key("s")).await), ["a"]);
 }
@@ -160,7 +161,7 @@ async fn many_at_once_wait_for_one_adoption() {
     while let Some(done) = users.join_next().await {
         done.unwrap();
     }
-    assert_eq!(it.durable.calls(Operation::Restore), 50);
+    assert_eq!(it.durable.calls(Operation::MoveIn), 50);
     for n in 0..50 {
         assert_eq!(texts(&it.unverified(&key(&n.to_string())).await), ["a", "b"]);
     }

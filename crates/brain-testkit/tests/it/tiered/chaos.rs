@@ -16,7 +16,7 @@ use brain_core::{
         ExportPart, ExportedSession, Fence, Forget, Forgotten, Health, Hit, HotTier, ListOptions,
         MemoryCapabilities, MemoryError, MemoryErrorKind, MemoryStore, NewSession, OpenTurn,
         Opened, Portable, ReadOptions, Recall, Restored, Search, Session, SessionCache, SessionLog,
-        SessionPatch, Signals, Summary, TurnIndex, TurnRecord, Turns, Unembedded, Upkeep,
+        SessionPatch, Signals, Summary, TakenOver, TurnIndex, TurnRecord, Turns, Unembedded, Upkeep,
     },
     time::Timestamp,
 };
@@ -181,8 +181,8 @@ impl SessionCache for Chaos {
         self.run(false, Forgotten::default, self.inner.bury(key)).await
     }
 
-    async fn take_over(&self, owner: &Owner) -> Result<u64, MemoryError> {
-        self.run(false, || 0, self.inner.take_over(owner)).await
+    async fn take_over(&self, owner: &Owner) -> Result<TakenOver, MemoryError> {
+        self.run(false, TakenOver::default, self.inner.take_over(owner)).await
     }
 }
 
@@ -279,6 +279,15 @@ impl Portable for Chaos {
     ) -> Result<Restored, MemoryError> {
         self.ask(self.store.restore(key, session)).await
     }
+
+    async fn move_in(
+        &self,
+        key: &SessionKey,
+        session: &ExportedSession,
+        turns: &[TurnRecord],
+    ) -> Result<Restored, MemoryError> {
+        self.ask(self.store.move_in(key, session, turns)).await
+    }
 }
 
 #[async_trait]
@@ -347,6 +356,14 @@ impl TurnIndex for Chaos {
 
     async fn unfinished(&self) -> Result<Vec<TurnRecord>, MemoryError> {
         self.ask(self.store.unfinished()).await
+    }
+
+    async fn lapsed(&self, limit: usize) -> Result<Vec<TurnRecord>, MemoryError> {
+        self.ask(self.store.lapsed(limit)).await
+    }
+
+    async fn turns_of(&self, key: &SessionKey) -> Result<Vec<TurnRecord>, MemoryError> {
+        self.ask(self.store.turns_of(key)).await
     }
 }
 

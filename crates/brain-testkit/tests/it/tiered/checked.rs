@@ -151,6 +151,15 @@ impl Portable for Checked {
     ) -> Result<Restored, MemoryError> {
         self.store.restore(key, session).await
     }
+
+    async fn move_in(
+        &self,
+        key: &SessionKey,
+        session: &ExportedSession,
+        turns: &[TurnRecord],
+    ) -> Result<Restored, MemoryError> {
+        self.store.move_in(key, session, turns).await
+    }
 }
 
 #[async_trait]
@@ -219,6 +228,14 @@ impl TurnIndex for Checked {
 
     async fn unfinished(&self) -> Result<Vec<TurnRecord>, MemoryError> {
         self.store.unfinished().await
+    }
+
+    async fn lapsed(&self, limit: usize) -> Result<Vec<TurnRecord>, MemoryError> {
+        self.store.lapsed(limit).await
+    }
+
+    async fn turns_of(&self, key: &SessionKey) -> Result<Vec<TurnRecord>, MemoryError> {
+        self.store.turns_of(key).await
     }
 }
 
