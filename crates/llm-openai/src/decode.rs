@@ -4,26 +4,38 @@
 //! [`ChunkDecoder::end`].
 
 mod calls;
+mod infill;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{borrow::Cow, collections::VecDeque, sync::Arc};
 
 use brain_core::{
     chat::Usage,
     llm::{ChatEvent, Finish, FinishReason, LlmError, LlmErrorKind},
 };
 use llm_http::{Endpoint, Refusal, repair_surrogates};
+use serde_json::value::RawValue;
 
 use self::calls::Calls;
 use crate::wire::{
     CallFragment, ChatCompletionChunk, Choice, Delta, WireUsage, content_text, filled,
 };
 
+/// How the pieces of an answer look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// Choices with messages, deltas or texts.
+    Choices,
+    /// llama.cpp's filled gap.
+    Infill,
+}
+
 /// Decodes the chunks of one answer.
 #[derive(Debug)]
 pub(crate) struct ChunkDecoder {
     endpoint: Arc<Endpoint>,
+    shape: Shape,
     /// As asked for, until the server names it.
     model: String,
     calls: Calls,
@@ -36,12 +48,18 @@ pub(crate) struct ChunkDecoder {
 }
 
 impl ChunkDecoder {
-    /// A decoder for an answer of `model`; `call_prefix` begins the ids of its tool calls and is
+    /// A decoder for an answer of `model` in this shape; `call_prefix` begins the ids of its tool calls and is
     /// unique.
-    pub(crate) fn new(endpoint: Arc<Endpoint>, model: &str, call_prefix: String) -> Self {
+    pub(crate) fn new(
+        endpoint: Arc<Endpoint>,
+        shape: Shape,
+        model: &str,
+        call_prefix: String,
+    ) -> Self {
         let calls = Calls::new(call_prefix);
         Self {
             endpoint,
+            shape,
             model: model.to_owned(),
             calls,
             reason: None,
@@ -62,26 +80,42 @@ impl ChunkDecoder {
             return Ok(());
         }
         let json = repair_surrogates(json);
-        let chunk: ChatCompletionChunk<'_> = serde_json::from_str(&json).map_err(|error| {
-            self.endpoint.misspoke("sent a piece of an answer that is not JSON").with_source(error)
-        })?;
-        if is_error(&chunk) {
-            return Err(self.refused(&json));
+        match self.shape {
+            Shape::Choices => self.choices(&json, events),
+            Shape::Infill => self.infill(&json, events),
         }
-        if let Some(model) = filled(chunk.model.as_ref())
-            && model != self.model
-        {
-            model.clone_into(&mut self.model);
-        }
+    }
+
+    fn choices(&mut self, json: &str, events: &mut VecDeque<ChatEvent>) -> Result<(), LlmError> {
+        let chunk: ChatCompletionChunk<'_> =
+            serde_json::from_str(json).map_err(|error| self.no_json(error))?;
+        self.name(filled(chunk.model.as_ref()));
         let before = events.len();
         // Only one answer is asked for; a server that sends more is not heard.
         let first = |choice: &&Choice<'_>| choice.index.unwrap_or(0) == 0;
+        let failure = failure(&chunk, json);
         for choice in chunk.choices.iter().flatten().filter(first) {
             self.choice(choice, events);
         }
         self.begun |= before < events.len();
-        events.extend(chunk.usage.as_ref().and_then(usage).map(ChatEvent::Usage));
-        Ok(())
+        let groq = chunk.x_groq.as_ref().and_then(|it| it.usage.as_ref());
+        // What a failure cost is known to its chunk only.
+        let cost = chunk.usage.as_ref().or(groq).and_then(usage);
+        events.extend(cost.map(ChatEvent::Usage));
+        failure.map_or(Ok(()), |stated| Err(self.refused(&stated)))
+    }
+
+    /// Takes the name of who answers.
+    fn name(&mut self, model: Option<&str>) {
+        if let Some(model) = model
+            && model != self.model
+        {
+            model.clone_into(&mut self.model);
+        }
+    }
+
+    fn no_json(&self, error: serde_json::Error) -> LlmError {
+        self.endpoint.misspoke("sent a piece of an answer that is not JSON").with_source(error)
     }
 
     fn choice(&mut self, choice: &Choice<'_>, events: &mut VecDeque<ChatEvent>) {
@@ -91,6 +125,7 @@ impl ChunkDecoder {
                 events.extend(self.calls.push(fragment).map(ChatEvent::ToolCallDelta));
             }
         }
+        events.extend(filled(choice.text.as_ref()).map(|it| ChatEvent::Text(it.to_owned())));
         if let Some(message) = &choice.message {
             self.delta(message, events);
             // Whole calls, whose places in the list are their indexes.
@@ -108,7 +143,9 @@ impl ChunkDecoder {
         let reasoning =
             filled(delta.reasoning_content.as_ref()).or(filled(delta.reasoning.as_ref()));
         events.extend(reasoning.map(|it| ChatEvent::Reasoning(it.to_owned())));
-        let content = delta.content.map(content_text).filter(|it| !it.is_empty());
+        let (thought, content) = delta.content.map(content_text).unwrap_or_default();
+        events.extend(Some(thought).filter(|it| !it.is_empty()).map(ChatEvent::Reasoning));
+        let content = Some(content).filter(|it| !it.is_empty());
         events.extend(content.map(|it| ChatEvent::Text(it.into_owned())));
         // A refusal is what the model says, in another field.
         events.extend(filled(delta.refusal.as_ref()).map(|it| ChatEvent::Text(it.to_owned())));
@@ -174,15 +211,32 @@ impl ChunkDecoder {
     }
 }
 
-/// An error may come in place of any chunk: as an `error`, or flat with `"object": "error"`.
-fn is_error(chunk: &ChatCompletionChunk<'_>) -> bool {
-    chunk.error.is_some_and(|error| error.get() != "null")
-        || filled(chunk.object.as_ref()) == Some("error")
+/// The JSON of the failure that a chunk states: as an `error` of its own or of a choice, flat with
+/// `"object": "error"`, or by a word in the place of a natural end.
+fn failure<'a>(chunk: &'a ChatCompletionChunk<'_>, json: &'a str) -> Option<Cow<'a, str>> {
+    let stated = |error: Option<&'a RawValue>| error.filter(|error| error.get() != "null");
+    if stated(chunk.error).is_some() || filled(chunk.object.as_ref()) == Some("error") {
+        return Some(Cow::Borrowed(json));
+    }
+    let choices = || chunk.choices.iter().flatten();
+    let reason = |choice: &'a Choice<'_>| filled(choice.finish_reason.as_ref());
+    let of_choice = choices().find_map(|it| stated(it.error));
+    let groq = || chunk.x_groq.as_ref().and_then(|it| filled(it.error.as_ref()));
+    let word = || choices().filter_map(reason).find(|it| BROKEN_ENDS.contains(it));
+    match (of_choice, groq().or_else(word)) {
+        (Some(error), _) => Some(format!(r#"{{"error":{}}}"#, error.get()).into()),
+        (None, Some(words)) => Some(serde_json::json!({ "error": words }).to_string().into()),
+        (None, None) => None,
+    }
 }
+
+/// Reasons of servers that gave the answer up: OpenRouter's and Mistral's, vLLM's, DeepSeek's.
+const BROKEN_ENDS: &[&str] = &["error", "abort", "insufficient_system_resource"];
 
 fn finish_reason(reason: &str) -> FinishReason {
     match reason {
-        "length" => FinishReason::Length,
+        // The second is Mistral's, of a model's own limit.
+        "length" | "model_length" => FinishReason::Length,
         "content_filter" => FinishReason::ContentFilter,
         // Calls decide about `tool_calls`; other words are servers' own names for a natural end.
         _ => FinishReason::Stop,

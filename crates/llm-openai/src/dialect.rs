@@ -6,7 +6,7 @@
 use http::StatusCode;
 use llm_http::Refusal;
 
-use crate::wire::ChatCompletionRequest;
+use crate::{make::Make, wire::ChatCompletionRequest};
 
 /// A field that can be left out or replaced when a server does not know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,13 +62,29 @@ impl Field {
 pub(crate) struct Dialect {
     /// Whether the limit of output tokens is `max_completion_tokens` unless that was refused.
     pub(crate) completion_tokens: bool,
+    /// Whether `seed` is called `random_seed`.
+    pub(crate) random_seed: bool,
+    /// Whether ids of tool calls have nine letters and digits.
+    pub(crate) short_ids: bool,
     refused: Vec<Field>,
 }
 
 impl Dialect {
     /// What is assumed before anything was refused.
     pub(crate) fn assumed(completion_tokens: bool, never: &[Field]) -> Self {
-        Self { completion_tokens, refused: never.to_vec() }
+        Self { completion_tokens, refused: never.to_vec(), ..Self::default() }
+    }
+
+    /// What a make of server is known to take.
+    pub(crate) fn of(make: &Make) -> Self {
+        let Make { random_seed, short_ids, .. } = *make;
+        Self { random_seed, short_ids, ..Self::assumed(make.completion_tokens, make.never) }
+    }
+
+    /// The same without these fields.
+    pub(crate) fn without(mut self, fields: &[Field]) -> Self {
+        self.refused.extend_from_slice(fields);
+        self
     }
 
     pub(crate) fn takes(&self, field: Field) -> bool {

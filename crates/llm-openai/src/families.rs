@@ -4,7 +4,10 @@
 
 use brain_core::llm::Capabilities;
 
-use crate::dialect::{Dialect, Field};
+use crate::{
+    dialect::{Dialect, Field},
+    make::Make,
+};
 
 /// Prefix, whether it reads pictures, tokens of context; longer prefixes first.
 const CHAT_FAMILIES: &[(&str, bool, u32)] = &[
@@ -37,6 +40,7 @@ const NO_CHAT_PREFIXES: &[&str] = &[
     "dall-e",
     "gpt-image",
     "sora",
+    "gpt-3.5-turbo-instruct",
     "davinci",
     "babbage",
     "omni-moderation",
@@ -69,12 +73,14 @@ pub(crate) fn capabilities(model: &str) -> Capabilities {
     }
 }
 
-/// What a server is assumed to take for a model; `official` when it is OpenAI's own.
-pub(crate) fn dialect(model: &str, official: bool) -> Dialect {
+/// What a make of server is assumed to take for a model.
+pub(crate) fn dialect(model: &str, make: &Make) -> Dialect {
+    let mut dialect = Dialect::of(make);
     if is_reasoning(model) {
-        return Dialect::assumed(true, &[Field::Temperature, Field::TopP, Field::MaxTokens]);
+        dialect.completion_tokens = true;
+        dialect = dialect.without(&[Field::Temperature, Field::TopP, Field::MaxTokens]);
     }
-    Dialect::assumed(official, &[])
+    dialect
 }
 
 /// OpenAI's reasoning families, which refuse sampling options.
@@ -96,7 +102,10 @@ pub(crate) fn family_name(model: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::{capabilities, dialect};
-    use crate::dialect::Field;
+    use crate::{
+        dialect::Field,
+        make::{OPENAI, UNKNOWN},
+    };
 
     fn check(model: &str, chat: bool, vision: bool, context: Option<u32>) {
         let found = capabilities(model);
@@ -124,13 +133,15 @@ mod tests {
     #[test]
     fn reasoning_models_are_told_from_names_like_theirs() {
         for model in ["o1", "o3-mini", "openai/o4-mini", "gpt-5", "gpt-5-mini"] {
-            assert!(!dialect(model, false).takes(Field::Temperature), "{model}");
-            assert_eq!(dialect(model, false).token_limit(), Field::MaxCompletionTokens, "{model}");
+            let dialect = dialect(model, &UNKNOWN);
+            assert!(!dialect.takes(Field::Temperature), "{model}");
+            assert_eq!(dialect.token_limit(), Field::MaxCompletionTokens, "{model}");
         }
         for model in ["gpt-4o", "o11y", "olmo", "gpt-5-chat-latest", "gpt-oss-20b"] {
-            assert!(dialect(model, false).takes(Field::Temperature), "{model}");
-            assert_eq!(dialect(model, false).token_limit(), Field::MaxTokens, "{model}");
+            let dialect = dialect(model, &UNKNOWN);
+            assert!(dialect.takes(Field::Temperature), "{model}");
+            assert_eq!(dialect.token_limit(), Field::MaxTokens, "{model}");
         }
-        assert_eq!(dialect("gpt-4o", true).token_limit(), Field::MaxCompletionTokens);
+        assert_eq!(dialect("gpt-4o", &OPENAI).token_limit(), Field::MaxCompletionTokens);
     }
 }

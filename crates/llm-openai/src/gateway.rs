@@ -1,32 +1,32 @@
 //! The port over HTTP: asks, and hands what comes to the pure parts.
 
-use std::{
-    collections::{HashMap, HashSet},
-    iter,
-    sync::{Arc, Mutex, PoisonError},
-};
+mod filling;
+mod listing;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use brain_core::llm::{
-    Capabilities, ChatRequest, ChatStream, EmbedRequest, Embeddings, LlmError, LlmErrorKind,
-    LlmGateway, ModelInfo, ModelList, TokenCounter,
+    Capabilities, ChatEvent, ChatRequest, ChatStream, CompletionRequest, EmbedRequest, Embeddings,
+    LlmError, LlmErrorKind, LlmGateway, ModelList, TokenCounter,
 };
-use llm_http::{CallError, Endpoint, HttpClient, InvalidEndpoint};
-use serde_json::Value;
+use futures_util::{StreamExt, TryStreamExt};
+use llm_http::{ByteStream, CallError, Endpoint, HttpClient, InvalidEndpoint};
 use uuid::Uuid;
 
 use crate::{
     OpenAiConfig,
     answer::Answer,
-    decode::ChunkDecoder,
+    decode::{ChunkDecoder, Shape},
     dialect::{Dialect, complaint},
-    embeddings, families, request,
+    embeddings, families,
+    learnt::Learnt,
+    make::{AZURE, Fills, Make, TABBYML, UNKNOWN},
+    request,
+    routes::Routes,
     tokens::Tables,
-    wire::{EmbeddingsRequest, EmbeddingsResponse, ModelCard, ModelCards},
+    wire::{EmbeddingsRequest, EmbeddingsResponse},
 };
-
-/// Most models whose dialect is remembered; names come from clients, so there must be a bound.
-const MAX_DIALECTS: usize = 64;
 
 /// Most texts in one request for embeddings; OpenAI's limit.
 const MAX_INPUTS: usize = 2_048;
@@ -35,14 +35,12 @@ const MAX_INPUTS: usize = 2_048;
 #[derive(Debug)]
 pub struct OpenAiGateway {
     client: HttpClient,
+    routes: Routes,
+    /// What the configuration tells; `None` where it is found out.
+    make: Option<&'static Make>,
     default_model: String,
     embedding_model: Option<String>,
-    /// OpenAI's own server, which has newer names for some fields.
-    official: bool,
-    /// What was learnt from refusals, by model.
-    dialects: Mutex<HashMap<String, Dialect>>,
-    /// Tokens of context, by model, as the server's last list said.
-    contexts: Mutex<HashMap<String, u32>>,
+    learnt: Arc<Mutex<Learnt>>,
     tables: Tables,
 }
 
@@ -53,16 +51,14 @@ impl OpenAiGateway {
     ///
     /// When the base URL is not one, or the key cannot stand in a header.
     pub fn new(config: OpenAiConfig) -> Result<Self, InvalidEndpoint> {
-        let endpoint = config.endpoint()?;
-        let official = matches!(endpoint.host().split_once("api.openai.com"), Some((region, ""))
-            if region.is_empty() || region.ends_with('.'));
+        let (endpoint, routes) = config.endpoint()?;
         Ok(Self {
+            make: Make::of(&config.server, endpoint.host()),
             client: HttpClient::new(endpoint, config.timeouts, &config.network)?,
-            default_model: config.default_model,
+            routes,
+            default_model: config.default_model().to_owned(),
             embedding_model: config.embedding_model,
-            official,
-            dialects: Mutex::default(),
-            contexts: Mutex::default(),
+            learnt: Arc::default(),
             tables: Tables::default(),
         })
     }
@@ -71,32 +67,70 @@ impl OpenAiGateway {
         self.client.endpoint()
     }
 
+    fn learnt(&self) -> MutexGuard<'_, Learnt> {
+        self.learnt.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn make(&self) -> &'static Make {
+        self.make.or_else(|| self.learnt().make).unwrap_or(&UNKNOWN)
+    }
+
+    fn is(&self, make: &'static Make) -> bool {
+        std::ptr::eq(self.make(), make)
+    }
+
+    fn named<'a>(&'a self, asked: &'a str) -> &'a str {
+        if asked.is_empty() { &self.default_model } else { asked }
+    }
+
+    /// The model to ask for; empty only where the server knows one by itself.
     fn chat_model<'a>(&'a self, asked: &'a str) -> Result<&'a str, LlmError> {
-        let model = if asked.is_empty() { &self.default_model } else { asked };
-        if model.is_empty() {
-            let message = format!("no model is chosen for {}; name one", self.endpoint().host());
+        let model = self.named(asked);
+        let (host, names) = (self.endpoint().host(), self.endpoint().names());
+        if model.is_empty() && !self.is(&TABBYML) {
+            let what = names.model.as_deref().map_or("name one", |_| "name one, or set ");
+            let setting = names.model.as_deref().unwrap_or_default();
+            let message = format!("no model is chosen for {host}; {what}{setting}");
+            return Err(LlmError::new(LlmErrorKind::ModelNotFound, message));
+        }
+        // They would lead a path elsewhere.
+        if matches!(model, "." | "..") {
+            let message = format!("{host} has no model {model:?}; choose another one");
             return Err(LlmError::new(LlmErrorKind::ModelNotFound, message));
         }
         Ok(model)
     }
 
     fn dialect(&self, model: &str) -> Dialect {
-        let dialects = self.dialects.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = dialects.get(model).cloned();
-        known.unwrap_or_else(|| families::dialect(model, self.official))
+        let known = self.learnt().dialect(model);
+        known.unwrap_or_else(|| families::dialect(model, self.make()))
     }
 
-    fn remember(&self, model: &str, dialect: Dialect) {
-        let mut dialects = self.dialects.lock().unwrap_or_else(PoisonError::into_inner);
-        if dialects.len() < MAX_DIALECTS || dialects.contains_key(model) {
-            dialects.insert(model.to_owned(), dialect);
+    /// The events of an answer.
+    fn answer(&self, bytes: ByteStream, shape: Shape, model: &str) -> ChatStream {
+        let named = if model.is_empty() { self.make().name } else { model };
+        let endpoint = Arc::clone(self.client.endpoint());
+        let decoder = ChunkDecoder::new(endpoint, shape, named, call_prefix());
+        let events = Answer::new(bytes, decoder).into_stream();
+        if !self.is(&AZURE) {
+            return events;
         }
+        // What a deployment is says its answer; its name need not.
+        let (learnt, deployment) = (Arc::clone(&self.learnt), model.to_owned());
+        let noted = events.inspect_ok(move |event| {
+            if let ChatEvent::Finished(finish) = event {
+                let mut learnt = learnt.lock().unwrap_or_else(PoisonError::into_inner);
+                learnt.serves(&deployment, &finish.model);
+            }
+        });
+        noted.boxed()
     }
 
     async fn embed_batch(&self, model: &str, input: &[String]) -> Result<Embeddings, LlmError> {
+        let path = self.routes.of_model(model, "/embeddings");
         let mut body = EmbeddingsRequest { model, input, encoding_format: Some("base64") };
         let response: EmbeddingsResponse = loop {
-            match self.client.post_json("/embeddings", &body).await {
+            match self.client.post_json(&path, &body).await {
                 Ok(response) => break response,
                 Err(CallError::Failed(error)) => return Err(error),
                 Err(CallError::Refused(refusal)) => {
@@ -117,15 +151,12 @@ impl OpenAiGateway {
 impl LlmGateway for OpenAiGateway {
     async fn stream(&self, request: ChatRequest) -> Result<ChatStream, LlmError> {
         let model = self.chat_model(&request.model)?;
+        let path = self.routes.of_model(model, "/chat/completions");
         let mut dialect = self.dialect(model);
         loop {
             let body = request::chat(&request, model, &dialect);
-            let refusal = match self.client.post_stream("/chat/completions", &body).await {
-                Ok(bytes) => {
-                    let endpoint = self.client.endpoint().clone();
-                    let decoder = ChunkDecoder::new(endpoint, model, call_prefix());
-                    return Ok(Answer::new(bytes, decoder).into_stream());
-                }
+            let refusal = match self.client.post_stream(&path, &body).await {
+                Ok(bytes) => return Ok(self.answer(bytes, Shape::Choices, model)),
                 Err(CallError::Failed(error)) => return Err(error),
                 Err(CallError::Refused(refusal)) => refusal,
             };
@@ -137,18 +168,24 @@ impl LlmGateway for OpenAiGateway {
                 field = field.name(),
                 "the server refuses a field; asking without it"
             );
-            self.remember(model, next.clone());
+            self.learnt().remember(model, next.clone());
             dialect = next;
         }
     }
 
+    async fn complete_text(&self, request: CompletionRequest) -> Result<ChatStream, LlmError> {
+        self.fill(request).await
+    }
+
     async fn embed(&self, request: EmbedRequest) -> Result<Embeddings, LlmError> {
         let asked = Some(request.model.as_str()).filter(|model| !model.is_empty());
-        let Some(model) = asked.or(self.embedding_model.as_deref()) else {
+        let model = asked.or(self.embedding_model.as_deref()).filter(|_| !self.is(&TABBYML));
+        let Some(model) = model else {
             let host = self.endpoint().host();
             let message = format!("no embedding model is chosen for {host}; name one");
             return Err(LlmError::new(LlmErrorKind::Unsupported, message));
         };
+        let model = self.chat_model(model)?;
         let mut all = Embeddings {
             model: model.to_owned(),
             vectors: Vec::with_capacity(request.inputs.len()),
@@ -164,33 +201,26 @@ impl LlmGateway for OpenAiGateway {
     }
 
     async fn models(&self) -> Result<ModelList, LlmError> {
-        let list: Result<ModelCards, _> = self.client.get_json("/models").await;
-        let list = list.map_err(|error| error.into_error(self.endpoint()))?;
-        let cards = list.data.unwrap_or_default();
-        let contexts =
-            cards.iter().filter_map(|card| Some((card.id.clone(), context_tokens(card)?)));
-        *self.contexts.lock().unwrap_or_else(PoisonError::into_inner) = contexts.collect();
-        // The default can be asked for even where the list leaves it out: many servers list a
-        // file's name and answer to any.
-        let listed = cards.into_iter().map(|card| card.id);
-        let mut seen = HashSet::new();
-        let ids = iter::once(self.default_model.clone()).chain(listed);
-        let ids = ids.filter(|id| !id.is_empty() && seen.insert(id.clone()));
-        let models = ids.map(|id| ModelInfo { capabilities: self.capabilities(&id), id });
-        Ok(models.collect::<Vec<_>>().into())
+        self.list().await
     }
 
     fn capabilities(&self, model: &str) -> Capabilities {
-        let model = if model.is_empty() { &self.default_model } else { model };
-        let contexts = self.contexts.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = families::capabilities(model);
-        let context_tokens = contexts.get(model).copied().or(known.context_tokens);
-        Capabilities { context_tokens, ..known }
+        let (model, make) = (self.named(model), self.make());
+        let learnt = self.learnt();
+        let served = learnt.served(model);
+        let known = families::capabilities(served);
+        let known = Capabilities { completion: make.fills_with(served), ..known };
+        let told = learnt.capabilities(model, known);
+        Capabilities {
+            completion: told.completion && make.fills != Fills::No,
+            tools: told.tools && make.tools,
+            ..told
+        }
     }
 
     fn tokens(&self, model: &str) -> Arc<dyn TokenCounter> {
-        let model = if model.is_empty() { &self.default_model } else { model };
-        self.tables.counter(model, self.official)
+        let model = self.learnt().served(self.named(model)).to_owned();
+        self.tables.counter(&model, self.make().is_openai())
     }
 }
 
@@ -198,9 +228,4 @@ impl LlmGateway for OpenAiGateway {
 fn call_prefix() -> String {
     let (random, _) = Uuid::new_v4().as_u64_pair();
     format!("call_{random:016x}_")
-}
-
-fn context_tokens(card: &ModelCard) -> Option<u32> {
-    let said = [&card.max_model_len, &card.context_length, &card.context_window];
-    said.into_iter().flatten().find_map(Value::as_u64).and_then(|it| it.try_into().ok())
 }

@@ -1,12 +1,10 @@
 //! From a request of ours to the JSON of `POST /chat/completions`; pure.
 
+mod ids;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    borrow::Cow,
-    collections::{HashMap, HashSet},
-};
+use std::borrow::Cow;
 
 use brain_core::{
     chat::{Message, Part, Role, ToolCall},
@@ -14,6 +12,7 @@ use brain_core::{
     tool::ToolSpec,
 };
 
+use self::ids::WireIds;
 use crate::{
     dialect::{Dialect, Field},
     wire::{
@@ -30,7 +29,8 @@ pub(crate) fn chat<'a>(
 ) -> ChatCompletionRequest<'a> {
     let options = &request.options;
     let limit = |field| options.max_tokens.filter(|_| dialect.token_limit() == field);
-    let ids = WireIds::of(request);
+    let ids = WireIds::of(request, dialect.short_ids);
+    let seed = |random| options.seed.filter(|_| random == dialect.random_seed);
     ChatCompletionRequest {
         model,
         messages: request.messages.iter().map(|it| message(it, &ids)).collect(),
@@ -43,35 +43,14 @@ pub(crate) fn chat<'a>(
         temperature: options.temperature.filter(|_| dialect.takes(Field::Temperature)),
         top_p: options.top_p.filter(|_| dialect.takes(Field::TopP)),
         stop: &options.stop,
-        seed: options.seed.filter(|_| dialect.takes(Field::Seed)),
+        seed: seed(false).filter(|_| dialect.takes(Field::Seed)),
+        random_seed: seed(true),
         response_format: options.response_format.as_ref(),
         reasoning_effort: options
             .reasoning_effort
             .as_deref()
             .filter(|_| dialect.takes(Field::ReasoningEffort)),
         tools: request.tools.iter().map(tool).collect(),
-    }
-}
-
-/// The id of each tool call on the wire, by our id.
-///
-/// That is the provider's own, so that a conversation goes on as the provider knows it; ours where
-/// it gave none or one that an earlier call has already.
-struct WireIds<'a>(HashMap<&'a str, &'a str>);
-
-impl<'a> WireIds<'a> {
-    fn of(request: &'a ChatRequest) -> Self {
-        let mut taken = HashSet::new();
-        let calls = request.messages.iter().flat_map(|message| &message.tool_calls);
-        let ids = calls.map(|call| {
-            let theirs = call.provider_id.as_deref().filter(|id| taken.insert(*id));
-            (call.id.as_str(), theirs.unwrap_or(&call.id))
-        });
-        Self(ids.collect())
-    }
-
-    fn get(&self, id: &'a str) -> &'a str {
-        self.0.get(id).copied().unwrap_or(id)
     }
 }
 

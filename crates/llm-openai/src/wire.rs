@@ -28,6 +28,9 @@ pub(crate) struct ChatCompletionRequest<'a> {
     pub(crate) stop: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) seed: Option<u64>,
+    /// Mistral's name for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) random_seed: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) response_format: Option<&'a RawJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -49,7 +52,7 @@ pub(crate) struct RequestMessage<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) tool_calls: Vec<RequestToolCall<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) tool_call_id: Option<&'a str>,
+    pub(crate) tool_call_id: Option<Cow<'a, str>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -73,7 +76,7 @@ pub(crate) struct ImageUrl<'a> {
 
 #[derive(Debug, Serialize)]
 pub(crate) struct RequestToolCall<'a> {
-    pub(crate) id: &'a str,
+    pub(crate) id: Cow<'a, str>,
     pub(crate) r#type: &'static str,
     pub(crate) function: RequestFunctionCall<'a>,
 }
@@ -110,6 +113,18 @@ pub(crate) struct ChatCompletionChunk<'a> {
     pub(crate) choices: Option<Vec<Choice<'a>>>,
     #[serde(default, deserialize_with = "lenient")]
     pub(crate) usage: Option<WireUsage>,
+    #[serde(borrow, default, deserialize_with = "lenient")]
+    pub(crate) x_groq: Option<GroqExtra<'a>>,
+}
+
+/// What Groq adds to a chunk.
+#[derive(Debug, Deserialize)]
+pub(crate) struct GroqExtra<'a> {
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) usage: Option<WireUsage>,
+    /// Why it stopped early.
+    #[serde(borrow, default, deserialize_with = "lenient")]
+    pub(crate) error: Option<Text<'a>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -121,6 +136,12 @@ pub(crate) struct Choice<'a> {
     /// In place of `delta` in an answer that is not a stream.
     #[serde(borrow, default, deserialize_with = "lenient")]
     pub(crate) message: Option<Delta<'a>>,
+    /// In place of both where a gap is filled.
+    #[serde(borrow, default, deserialize_with = "lenient")]
+    pub(crate) text: Option<Text<'a>>,
+    /// OpenRouter's place for a failure of the provider behind it.
+    #[serde(borrow, default)]
+    pub(crate) error: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "lenient")]
     pub(crate) finish_reason: Option<Text<'a>>,
 }
@@ -190,6 +211,112 @@ pub(crate) struct ModelCard {
     pub(crate) context_length: Option<Value>,
     /// Groq's.
     pub(crate) context_window: Option<Value>,
+    /// Mistral's.
+    pub(crate) max_context_length: Option<Value>,
+    /// Tells the make of the server.
+    #[serde(default, deserialize_with = "owned_lenient")]
+    pub(crate) owned_by: Option<String>,
+    /// Mistral's facts, each a yes or no.
+    pub(crate) capabilities: Option<Value>,
+    /// OpenRouter's, with what goes in.
+    pub(crate) architecture: Option<Value>,
+    /// OpenRouter's, with `tools` among them.
+    pub(crate) supported_parameters: Option<Value>,
+}
+
+/// The answer to llama.cpp's `GET /props`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ServerProps {
+    pub(crate) default_generation_settings: Option<Value>,
+    pub(crate) modalities: Option<Value>,
+}
+
+/// The answer to TabbyML's `GET /v1/health`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct TabbyHealth {
+    #[serde(default, deserialize_with = "owned_lenient")]
+    pub(crate) chat_model: Option<String>,
+}
+
+/// The answer to TabbyML's `GET /v1beta/models`.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct TabbyModels {
+    #[serde(default)]
+    pub(crate) chat: Option<Vec<String>>,
+}
+
+/// The body of `POST /completions` and of Mistral's `/fim/completions`.
+#[derive(Debug, Serialize)]
+pub(crate) struct SuffixRequest<'a> {
+    pub(crate) model: &'a str,
+    pub(crate) prompt: &'a str,
+    pub(crate) suffix: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) max_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    pub(crate) stop: &'a [String],
+    pub(crate) stream: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) stream_options: Option<StreamOptions>,
+}
+
+/// The body of llama.cpp's `POST /infill`.
+#[derive(Debug, Serialize)]
+pub(crate) struct InfillRequest<'a> {
+    pub(crate) input_prefix: &'a str,
+    pub(crate) input_suffix: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) n_predict: Option<u32>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    pub(crate) stop: &'a [String],
+    pub(crate) stream: bool,
+}
+
+/// One frame of the answer to `/infill`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct InfillChunk<'a> {
+    #[serde(borrow, default)]
+    pub(crate) error: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "lenient")]
+    pub(crate) content: Option<Text<'a>>,
+    #[serde(borrow, default, deserialize_with = "lenient")]
+    pub(crate) model: Option<Text<'a>>,
+    /// Whether it is the last one.
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) stop: Option<bool>,
+    /// `eos`, `word` or `limit`.
+    #[serde(borrow, default, deserialize_with = "lenient")]
+    pub(crate) stop_type: Option<Text<'a>>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) tokens_evaluated: Option<u64>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) tokens_predicted: Option<u64>,
+}
+
+/// The body of TabbyML's `POST /v1/completions`.
+#[derive(Debug, Serialize)]
+pub(crate) struct SegmentsRequest<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) language: Option<&'a str>,
+    pub(crate) segments: Segments<'a>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Segments<'a> {
+    pub(crate) prefix: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub(crate) suffix: &'a str,
+}
+
+/// The answer to it.
+#[derive(Debug, Deserialize)]
+pub(crate) struct SegmentsResponse {
+    pub(crate) choices: Vec<SegmentsChoice>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct SegmentsChoice {
+    pub(crate) text: String,
 }
 
 /// The body of `POST /embeddings`.
@@ -233,19 +360,26 @@ pub(crate) fn filled<'a>(field: Option<&'a Text<'_>>) -> Option<&'a str> {
     field.map(|text| &*text.0).filter(|text| !text.is_empty())
 }
 
-/// The text of a `content`: a string, or a list of parts with a `text` each.
-pub(crate) fn content_text(raw: &RawValue) -> Cow<'_, str> {
-    #[derive(Deserialize)]
-    struct TextPart<'a> {
-        #[serde(borrow, default, deserialize_with = "lenient")]
-        text: Option<Text<'a>>,
-    }
+/// A part of a `content`: words, or what the model thought before.
+#[derive(Deserialize)]
+struct WirePart<'a> {
+    #[serde(borrow, default, deserialize_with = "lenient")]
+    text: Option<Text<'a>>,
+    /// Mistral's, itself a list of parts.
+    #[serde(borrow, default)]
+    thinking: Option<&'a RawValue>,
+}
+
+/// Reasoning and text of a `content`: a string, or a list of parts.
+pub(crate) fn content_text(raw: &RawValue) -> (String, Cow<'_, str>) {
     let json = raw.get();
     if let Ok(Text(text)) = serde_json::from_str(json) {
-        return text;
+        return (String::new(), text);
     }
-    let parts: Vec<TextPart<'_>> = serde_json::from_str(json).unwrap_or_default();
-    parts.iter().filter_map(|part| filled(part.text.as_ref())).collect()
+    let parts: Vec<WirePart<'_>> = serde_json::from_str(json).unwrap_or_default();
+    let thoughts = parts.iter().filter_map(|part| part.thinking).map(|it| content_text(it).1);
+    let texts = parts.iter().filter_map(|part| filled(part.text.as_ref()));
+    (thoughts.collect(), texts.collect())
 }
 
 /// A tool call's arguments: the string's content, or the JSON itself; `null` is nothing.
@@ -254,6 +388,12 @@ pub(crate) fn argument_text(raw: &RawValue) -> Cow<'_, str> {
         "null" => Cow::Borrowed(""),
         json => serde_json::from_str(json).map_or(Cow::Borrowed(json), |Text(text)| text),
     }
+}
+
+/// The same for types that borrow nothing, also from what is not a text.
+fn owned_lenient<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let value = Option::<Value>::deserialize(from)?;
+    Ok(value.as_ref().and_then(Value::as_str).map(str::to_owned))
 }
 
 /// A field that is missing, `null` or of another shape is `None`.

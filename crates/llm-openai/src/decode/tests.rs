@@ -8,12 +8,22 @@ use brain_core::{
 };
 use llm_http::Endpoint;
 
-use super::ChunkDecoder;
+use super::{ChunkDecoder, Shape};
+
+mod makes;
 
 /// The events of an answer made of `chunks`, and the kind of its failure.
 fn decode(chunks: &[&str], marked: bool) -> (Vec<ChatEvent>, Option<LlmErrorKind>) {
+    decode_as(Shape::Choices, chunks, marked)
+}
+
+fn decode_as(
+    shape: Shape,
+    chunks: &[&str],
+    marked: bool,
+) -> (Vec<ChatEvent>, Option<LlmErrorKind>) {
     let endpoint = Arc::new(Endpoint::new("http://model.test/v1").unwrap());
-    let mut decoder = ChunkDecoder::new(endpoint, "asked", "call_".to_owned());
+    let mut decoder = ChunkDecoder::new(endpoint, shape, "asked", "call_".to_owned());
     let mut events = VecDeque::new();
     let mut decode = || {
         for chunk in chunks {
