@@ -82,6 +82,8 @@ fn node_of(error: &RedisError) -> Option<(String, u16)> {
 pub(crate) struct Fault {
     kind: MemoryErrorKind,
     says: &'static str,
+    /// The command that the user of `REDIS_URL` may not send, where Redis named it.
+    forbidden: Option<String>,
     address: String,
     source: Option<RedisError>,
 }
@@ -99,13 +101,18 @@ impl Fault {
                 (MemoryErrorKind::Unavailable, "the connection ended before the reply came")
             }
             (Code::Broken, Sent::No) if error.kind() == ErrorKind::Parse => (
-                MemoryErrorKind::Backend,
+                MemoryErrorKind::Unavailable,
                 "what answers there is no Redis: look at host and port in REDIS_URL",
             ),
             (Code::Broken, Sent::No) => (MemoryErrorKind::Unavailable, "it cannot be reached"),
             (code, Sent::No | Sent::Read | Sent::Write) => code.meaning(cluster),
         };
-        Self { kind, says, address: String::new(), source: Some(error) }
+        let forbidden = if code == Code::NoPermission { forbidden(&error) } else { None };
+        Self { kind, says, forbidden, address: String::new(), source: Some(error) }
+    }
+
+    fn without_reply(kind: MemoryErrorKind, says: &'static str) -> Self {
+        Self { kind, says, forbidden: None, address: String::new(), source: None }
     }
 
     /// The time of the call was over.
@@ -117,13 +124,42 @@ impl Fault {
                 (MemoryErrorKind::OutcomeUnknown, "it did not reply to a change in time")
             }
         };
-        Self { kind, says, address: String::new(), source: None }
+        Self::without_reply(kind, says)
     }
 
     /// A cluster sent the command from node to node.
     pub(crate) fn restless() -> Self {
         let says = "its nodes do not agree which of them has the key; see CLUSTER NODES";
-        Self { kind: MemoryErrorKind::Unavailable, says, address: String::new(), source: None }
+        Self::without_reply(MemoryErrorKind::Unavailable, says)
+    }
+
+    /// Whether nothing will do until somebody changes `REDIS_URL`, or what Redis allows.
+    fn is_lasting(&self) -> bool {
+        let Some(error) = &self.source else { return false };
+        match Code::of(error) {
+            Code::NoLogin | Code::WrongLogin | Code::Protected | Code::Tls => true,
+            Code::Broken => error.kind() == ErrorKind::Parse,
+            Code::Refused
+            | Code::NoNode
+            | Code::NoScript
+            | Code::Moved
+            | Code::Ask
+            | Code::TryAgain
+            | Code::ClusterDown
+            | Code::CrossSlot
+            | Code::MasterDown
+            | Code::NoMaster
+            | Code::ReadOnly
+            | Code::NoReplicas
+            | Code::Loading
+            | Code::Busy
+            | Code::TooManyClients
+            | Code::Full
+            | Code::DiskFailed
+            | Code::WrongType
+            | Code::NoPermission
+            | Code::Other => false,
+        }
     }
 
     /// Whether an error says that the user of `REDIS_URL` may not do this.
@@ -144,9 +180,22 @@ impl Fault {
     }
 }
 
+/// Whether an error of this store says that Redis is there and does not let codexd in: a password, a
+/// certificate or an address is wrong. A retry may succeed, once somebody has changed `REDIS_URL` or
+/// what Redis allows.
+#[must_use]
+pub fn is_locked_out(error: &MemoryError) -> bool {
+    let fault = error.source().and_then(|it| it.downcast_ref::<Fault>());
+    fault.is_some_and(Fault::is_lasting)
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Redis at {}: {}", self.address, self.says)
+        write!(f, "Redis at {}: {}", self.address, self.says)?;
+        match &self.forbidden {
+            Some(command) => write!(f, "; it refused {command}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -288,9 +337,10 @@ impl Code {
             Self::Moved | Self::Ask if cluster => {
                 (Unavailable, "the node that has the key cannot be reached")
             }
-            Self::Moved | Self::Ask => {
-                (Backend, "it is a node of a cluster: write REDIS_URL=redis-cluster://HOST:PORT")
-            }
+            Self::Moved | Self::Ask => (
+                Unavailable,
+                "it is a node of a cluster: write REDIS_URL=redis-cluster://HOST:PORT",
+            ),
             Self::TryAgain => (Unavailable, "it is moving the key to another node"),
             Self::ClusterDown => (Unavailable, "the cluster is down; see CLUSTER INFO"),
             Self::CrossSlot => (Backend, "a command names keys of several nodes of the cluster"),
@@ -311,26 +361,39 @@ impl Code {
                 (Corrupt, "a key of ours holds a value of another type; somebody else wrote it")
             }
             Self::NoLogin => {
-                (Backend, "it wants a password: write REDIS_URL=redis://:PASSWORD@HOST:PORT")
+                (Unavailable, "it wants a password: write REDIS_URL=redis://:PASSWORD@HOST:PORT")
             }
-            Self::WrongLogin => (Backend, "it refuses the name or the password of REDIS_URL"),
+            Self::WrongLogin => (
+                Unavailable,
+                "it refuses the name or the password of REDIS_URL: write those that it knows, or \
+                 give it these with ACL SETUSER",
+            ),
             Self::NoPermission => (
                 Unavailable,
-                "its ACL keeps the user of REDIS_URL from a command or key that is needed; see \
-                 ACL GETUSER",
+                "its ACL keeps the user of REDIS_URL from a command or key that is needed: allow it \
+                 with ACL SETUSER",
             ),
             Self::Protected => (
-                Backend,
+                Unavailable,
                 "it is in protected mode: give it a password, and write it into REDIS_URL",
             ),
             Self::Tls => (
-                Backend,
+                Unavailable,
                 "TLS failed: check the name in REDIS_URL, that its port speaks TLS, and that \
                  ssl_ca_certs names the authority of its certificate",
             ),
             Self::Other => (Backend, "it answered with an error"),
         }
     }
+}
+
+/// The command that a reply says the user may not send, as Redis documents it.
+fn forbidden(error: &RedisError) -> Option<String> {
+    let text = error.to_string();
+    let (_, rest) = text.split_once("to run the '")?;
+    let name = rest.split_once('\'')?.0;
+    let is_name = |it: u8| it.is_ascii_alphanumeric() || it == b'|' || it == b'-';
+    name.bytes().all(is_name).then(|| name.to_uppercase().replace('|', " "))
 }
 
 fn named(word: &str) -> Option<Code> {

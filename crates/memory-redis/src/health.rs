@@ -12,7 +12,7 @@ use crate::{
     store::{RedisStore, millis},
 };
 
-const CHECK: &str = "try what a turn needs";
+const CHECK: &str = "try every command that is needed";
 const ASK: &str = "ask how Redis is";
 /// What stands for what `INFO` would say.
 const UNKNOWN: &str = "its persistence and eviction policy cannot be read: its ACL keeps the user of \
@@ -27,8 +27,7 @@ impl MemoryStore for RedisStore {
     }
 
     async fn health(&self) -> Result<Health, MemoryError> {
-        let (keys, args) = (self.keys.probes(), vec![millis(KEPT)]);
-        self.pool.script(CHECK, &scripts::PROBE, &keys, args, true).await?;
+        self.try_every_command().await?;
         let info = match self.pool.command(ASK, redis::cmd("INFO"), false).await {
             Ok(info) => Some(text(&info)),
             Err(error) if Fault::is_forbidden(&error) => None,
@@ -68,6 +67,17 @@ fn problem(info: &str) -> Option<String> {
 }
 
 impl RedisStore {
+    /// Sends each command that anything of the store sends, so that one which is refused is known, by
+    /// its name, before somebody needs it.
+    async fn try_every_command(&self) -> Result<(), MemoryError> {
+        let (keys, args) = (self.keys.probes(), vec![millis(KEPT)]);
+        self.pool.script(CHECK, &scripts::PROBE, &keys, args, true).await?;
+        // A script is sent by its text only where Redis does not know it.
+        let mut text = redis::cmd("EVAL");
+        text.arg("return 1").arg(0);
+        self.pool.command(CHECK, text, false).await.map(drop)
+    }
+
     /// What an operator should know of this Redis.
     fn note(&self, info: Option<&str>) -> String {
         let keeps = info.map_or_else(|| UNKNOWN.to_owned(), keeps);

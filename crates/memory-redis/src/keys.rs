@@ -14,7 +14,7 @@
 //! | `P:{turns}:open`, `P:{turns}:over` | sorted set | turns by when they were opened, or ended |
 //! | `P:sessions` | sorted set | sessions by when they were last known to change |
 //! | `P:forgotten` | sorted set | sessions whose copies elsewhere are not known to be erased; a day |
-//! | `P:{probe}:…` | any | what a check of health has written; a second |
+//! | `P:{probe}:…` | any | what a check of health writes; a second at most |
 //!
 //! `P` is the configured prefix. In front of a database it is the prefix, a colon and the database's
 //! id, so that databases never meet; what a Redis alone has kept is moved there before it is used.
@@ -141,9 +141,10 @@ impl Keys {
         self.of_all("sessions")
     }
 
-    /// What a check of health writes: a text, a hash and a sorted set.
-    pub(crate) fn probes(&self) -> [Vec<u8>; 3] {
-        ["{probe}:text", "{probe}:hash", "{probe}:set"].map(|it| self.of_all(it))
+    /// What a check of health writes: a text, a hash, its other name, a sorted set and a set.
+    pub(crate) fn probes(&self) -> [Vec<u8>; 5] {
+        ["text", "hash", "other", "sorted", "members"]
+            .map(|it| self.of_all(&format!("{{probe}}:{it}")))
     }
 
     pub(crate) fn forgotten(&self) -> Vec<u8> {

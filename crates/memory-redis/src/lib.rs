@@ -55,4 +55,5 @@ mod upkeep;
 mod value;
 
 pub use connect::{RedisConfig, UrlError};
+pub use error::is_locked_out;
 pub use store::{RedisClock, RedisStore};

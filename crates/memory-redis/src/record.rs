@@ -7,7 +7,7 @@ use brain_core::{
     chat::Usage,
     ids::{HolderId, Seq, SessionKey, TurnId},
     json::RawJson,
-    memory::{CallRecord, Checkpoint, EntryError, Idempotency, MemoryError, TurnRecord, TurnState},
+    memory::{CallRecord, Checkpoint, Idempotency, MemoryError, TurnError, TurnRecord, TurnState},
     time::Timestamp,
     window::ContextReport,
 };
@@ -35,7 +35,7 @@ struct Record {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     answer: Option<Seq>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    error: Option<EntryError>,
+    error: Option<TurnError>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     usage: Option<Usage>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -8,7 +8,7 @@ use std::{
 
 use brain_core::memory::{
     MemoryError,
-    MemoryErrorKind::{self, Backend, OutcomeUnknown, Unavailable},
+    MemoryErrorKind::{self, OutcomeUnknown, Unavailable},
 };
 use brain_testkit::redis::{Cluster, Proxy, Sentinel, Server, Settings};
 use redis::Value;
@@ -122,7 +122,7 @@ async fn a_login_that_is_refused_says_so() {
         ),
     ] {
         let error = count(&pool(&url)).await.unwrap_err();
-        assert_eq!(error.kind(), Backend, "{url}");
+        assert_eq!(error.kind(), Unavailable, "{url}");
         assert!(said(&error).contains(says), "{url}: {}", said(&error));
     }
 }
@@ -145,7 +145,7 @@ async fn a_certificate_of_a_stranger_is_refused() {
     let swapped = other.url().replace(&other.port().to_string(), &sealed.port().to_string());
     for url in [swapped, format!("rediss://127.0.0.1:{}", sealed.port())] {
         let error = count(&pool(&url)).await.unwrap_err();
-        assert_eq!(error.kind(), Backend, "{}", said(&error));
+        assert_eq!(error.kind(), Unavailable, "{}", said(&error));
         assert!(said(&error).contains("ssl_ca_certs"), "{}", said(&error));
     }
 }
@@ -237,7 +237,7 @@ async fn a_node_of_a_cluster_is_no_single_server() {
     let cluster = Cluster::start();
     let (_, other) = cluster.owner_and_other("n");
     let error = count(&pool(&other.url())).await.unwrap_err();
-    assert_eq!(error.kind(), Backend);
+    assert_eq!(error.kind(), Unavailable);
     assert!(said(&error).contains("redis-cluster://"), "{}", said(&error));
 }
 

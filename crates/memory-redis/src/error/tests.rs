@@ -5,7 +5,7 @@ use brain_core::memory::MemoryErrorKind::{
 };
 use redis::RedisError;
 
-use super::{Answer, Fault, Sent};
+use super::{Answer, Fault, Sent, is_locked_out};
 
 /// The error that the driver makes of this reply.
 fn reply(text: &str) -> RedisError {
@@ -46,8 +46,8 @@ fn replies_become_kinds() {
             Corrupt,
         ),
         ("WRONGTYPE Operation against a key holding the wrong kind of value", Corrupt),
-        ("NOAUTH Authentication required.", Backend),
-        ("WRONGPASS invalid username-password pair or user is disabled.", Backend),
+        ("NOAUTH Authentication required.", Unavailable),
+        ("WRONGPASS invalid username-password pair or user is disabled.", Unavailable),
         ("NOPERM this user has no permissions to run the 'evalsha' command", Unavailable),
         (
             "ERR ACL failure in script: User u has no permissions to run the 'hset' command \
@@ -59,8 +59,8 @@ fn replies_become_kinds() {
              can't run this command or subcommand",
             Unavailable,
         ),
-        ("DENIED Redis is running in protected mode", Backend),
-        ("MOVED 3999 127.0.0.1:6381", Backend),
+        ("DENIED Redis is running in protected mode", Unavailable),
+        ("MOVED 3999 127.0.0.1:6381", Unavailable),
         ("CROSSSLOT Keys in request don't hash to the same slot", Backend),
         ("ERR unknown command 'EVALSHA'", Backend),
         ("ERR the text says OOM and is no script's", Backend),
@@ -114,17 +114,50 @@ fn texts_leave_their_source_to_the_chain() {
     assert!(fault.source().unwrap().to_string().contains("words"));
 }
 
+/// All of it is a Redis that cannot be used now: somebody mends a password, a certificate or a URL.
 #[test]
-fn what_never_heals_is_told_from_what_does() {
+fn a_connection_that_does_not_come_about_is_no_answer() {
     let error = |text: &str| RedisError::from(std::io::Error::other(text.to_owned()));
     for text in [
         "invalid peer certificate: UnknownIssuer",
         "received corrupt message of type InvalidContentType",
         "Failed to create initial connections - Io: Password authentication failed",
     ] {
-        assert_eq!(kind(error(text), Sent::No), Backend, "{text}");
+        assert_eq!(kind(error(text), Sent::No), Unavailable, "{text}");
     }
     let web = || redis::parse_redis_value(b"HTTP/1.1 400 Bad Request\r\n").unwrap_err();
-    assert_eq!(kind(web(), Sent::No), Backend);
+    assert_eq!(kind(web(), Sent::No), Unavailable);
+    for (error, expected) in [
+        (reply("WRONGPASS invalid username-password pair"), true),
+        (error("invalid peer certificate: UnknownIssuer"), true),
+        (web(), true),
+        (reply("LOADING Redis is loading the dataset in memory"), false),
+        (RedisError::from(std::io::Error::from(std::io::ErrorKind::ConnectionRefused)), false),
+    ] {
+        let error = Fault::of(error, Sent::No, false).during("try");
+        assert_eq!(is_locked_out(&error), expected, "{error:?}");
+    }
     assert_eq!(kind(web(), Sent::Write), OutcomeUnknown);
+}
+
+#[test]
+fn a_command_that_is_refused_is_named() {
+    for (text, says) in [
+        ("NOPERM this user has no permissions to run the 'hdel' command", "; it refused HDEL"),
+        (
+            "ERR ACL failure in script: User u has no permissions to run the 'hset' command \
+             script: f, on @user_script:1.",
+            "; it refused HSET",
+        ),
+        (
+            "NOPERM User u has no permissions to run the 'cluster|slots' command",
+            "; it refused CLUSTER SLOTS",
+        ),
+        ("NOPERM this user has no permissions to run the 'a\u{7} b' command", "ACL SETUSER"),
+        ("NOPERM this user has no permissions to access one of the keys", "ACL SETUSER"),
+        ("ERR no permissions to run the 'x' command", "it answered with an error"),
+    ] {
+        let said = Fault::of(reply(text), Sent::Write, false).to_string();
+        assert!(said.ends_with(says), "{said}");
+    }
 }

@@ -5,7 +5,7 @@
 //! stands in the sources and was not seen.
 
 mod exercise;
-mod table;
+pub(crate) mod table;
 
 use std::{collections::BTreeSet, fs, path::Path};
 

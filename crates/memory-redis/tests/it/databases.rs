@@ -7,8 +7,8 @@ use brain_core::{
     json::RawJson,
     memory::{
         Authority, Catalog, CloseTurn, Expect, Forget, Idempotency, MemoryClass, NewSession,
-        OpenTurn, Opened, ReadOptions, SessionCache, SessionLog, TakenOver, TurnIndex, TurnRecord, TurnState,
-        Turns, Upkeep,
+        OpenTurn, Opened, ReadOptions, SessionCache, SessionLog, TakenOver, TurnIndex, TurnRecord,
+        TurnState, Turns, Upkeep,
     },
     time::Timestamp,
 };

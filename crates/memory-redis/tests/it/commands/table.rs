@@ -68,6 +68,14 @@ const TABLE: &[Command] = &[
     command("ROLE", (2, 8, 12), (0, 0), &[]),
 ];
 
+/// What connections need, or nothing does: only others can tell whether it is refused.
+const NOT_PROBED: [&str; 5] = ["AUTH", "CLUSTER", "INFO", "ROLE", "SELECT"];
+
+/// The commands without which something of a store would not work on one server.
+pub(crate) fn needed() -> impl Iterator<Item = &'static str> {
+    TABLE.iter().map(|it| it.name).filter(|it| !NOT_PROBED.contains(it))
+}
+
 /// The version that the table is of.
 const VERSION: (u8, u8, u8) = (6, 2, 0);
 

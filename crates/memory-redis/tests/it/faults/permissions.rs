@@ -7,7 +7,10 @@ use brain_core::memory::{
 use brain_testkit::redis::Server;
 use memory_redis::RedisStore;
 
-use crate::harness::{ann, append, begin, fails_saying, key, next, store};
+use crate::{
+    commands::table::needed,
+    harness::{ann, append, begin, fails_saying, key, next, store},
+};
 
 /// A store on this server as a user of these rights.
 pub(crate) fn store_as(server: &Server, rights: &[&str]) -> RedisStore {
@@ -37,6 +40,23 @@ async fn a_user_who_may_not_do_what_turns_need_is_told_so_by_health_too() {
     }
     let sessions = server.ask(&["KEYS", "*:s:*"]).array();
     assert!(sessions.is_empty(), "{sessions:?}");
+}
+
+/// No command is found missing only when somebody needs it.
+#[tokio::test]
+async fn each_command_that_is_refused_is_named_by_health() {
+    let server = Server::start();
+    let mut commands = 0;
+    for command in needed() {
+        let denied = format!("-{}", command.to_lowercase());
+        let store = store_as(&server, &["~*", "+@all", &denied]);
+        let says = format!("; it refused {command}");
+        let kind = fails_saying(store.health(), &says).await;
+        assert_eq!(kind, MemoryErrorKind::Unavailable, "{command}");
+        commands += 1;
+    }
+    assert!(20 < commands, "{commands}");
+    leaves_nothing(&server);
 }
 
 /// As servers that others manage have it: no `INFO`, and everything works.
@@ -81,6 +101,10 @@ async fn a_wrong_password_is_called_one() {
 async fn a_check_of_health_leaves_nothing() {
     let server = Server::start();
     store(&server.url()).health().await.unwrap();
+    leaves_nothing(&server);
+}
+
+fn leaves_nothing(server: &Server) {
     for probe in server.ask(&["KEYS", "*"]).array() {
         let left = server.ask(&["PTTL", &probe.text()]).integer();
         assert!((0..=1000).contains(&left), "{}: {left}", probe.text());

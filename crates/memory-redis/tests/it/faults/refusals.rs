@@ -190,7 +190,7 @@ async fn a_node_of_a_cluster_is_no_single_server() {
     for id in 0..8 {
         let result = single.session(&key(&id.to_string())).await;
         if let Err(error) = result {
-            assert_eq!(error.kind(), MemoryErrorKind::Backend);
+            assert_eq!(error.kind(), MemoryErrorKind::Unavailable);
             assert!(crate::harness::said(&error).contains("redis-cluster://"));
             moved += 1;
         }
