@@ -12,7 +12,7 @@ use brain_core::{
     brain::{Brain, BrainConfig, Ports},
     ids::DatabaseId,
     llm::{LlmGateway, Router},
-    memory::{HotTier, InMemoryStore, MemoryStore, TieredMemory, TieredPorts},
+    memory::{HotTier, InMemoryStore, MemoryError, MemoryStore, TieredMemory, TieredPorts},
     time::Clock,
     tool::ToolBox,
 };
@@ -116,6 +116,18 @@ pub(crate) fn open_redis(
     config.ttl = ttl;
     config.database = database;
     Ok(Arc::new(RedisStore::new(&config, RedisClock::Server)?))
+}
+
+/// Whether Redis failed for another reason than that its address, a password or a certificate is
+/// wrong.
+#[cfg(feature = "redis")]
+pub(crate) fn lets_in(error: &MemoryError) -> bool {
+    error.is_transient() && !memory_redis::is_locked_out(error)
+}
+
+#[cfg(not(feature = "redis"))]
+pub(crate) fn lets_in(error: &MemoryError) -> bool {
+    error.is_transient()
 }
 
 #[cfg(not(feature = "redis"))]

@@ -164,7 +164,7 @@ async fn redis(config: &Config, report: &mut Report) -> anyhow::Result<()> {
         Ok(health) => return Ok(report.tiers(&health.tiers)?),
         Err(error) => error,
     };
-    let (mark, advice) = match (error.is_transient(), &config.database) {
+    let (mark, advice) = match (app::lets_in(&error), &config.database) {
         (true, Some(_)) => (NOTE, AWAY),
         (true, None) => (BAD, AWAY),
         (false, _) => (BAD, REFUSED),
