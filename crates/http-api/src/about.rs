@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 use crate::{
     api::{App, routes},
-    error::ApiError,
+    error::{ApiError, chain},
 };
 
 /// How long one check may take.
@@ -136,7 +136,7 @@ pub(crate) async fn ready(State(app): State<App>) -> Response {
     let memory = timeout(CHECK_TIME, app.brain.ports().store.health()).await;
     let memory = match memory {
         Ok(Ok(health)) => Ok(health),
-        Ok(Err(error)) => Err(error.to_string()),
+        Ok(Err(error)) => Err(chain(&error)),
         Err(_) => late().map(|()| Health::default()),
     };
     let is_up = memory.is_ok();

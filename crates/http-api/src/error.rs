@@ -227,7 +227,7 @@ fn cut(detail: Cow<'static, str>) -> Cow<'static, str> {
 }
 
 /// An error and what caused it, in one line.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let causes = std::iter::successors(Some(error), |it| it.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
