@@ -8,6 +8,7 @@ use brain_core::{
     chat::Message,
     ids::{AppendId, Owner, SessionId, SessionKey},
     memory::{Append, Draft, EntryBody, Expect, InMemoryStore, SessionLog},
+    settings::InMemorySettings,
     time::Timestamp,
     tool::ToolBox,
 };
@@ -39,6 +40,7 @@ async fn brain_with_history(entries: usize) -> Brain {
         store: Arc::new(store),
         llm: Arc::new(ScriptedLlm::echo()),
         tools: ToolBox::default(),
+        settings: Arc::new(InMemorySettings::new(clock.clone())),
         clock,
         spawner: Arc::new(TokioSpawner::current()),
     };

@@ -7,7 +7,7 @@
 use std::{error::Error, sync::Arc};
 
 use brain_core::brain::{Brain, BrainConfig, Ports, TurnEventKind, TurnRequest};
-use brain_core::{ids::Owner, memory::InMemoryStore, tool::ToolBox};
+use brain_core::{ids::Owner, memory::InMemoryStore, settings::InMemorySettings, tool::ToolBox};
 use brain_testkit::ScriptedLlm;
 use brain_tokio::{TokioClock, TokioSpawner};
 use futures_util::StreamExt;
@@ -19,6 +19,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         store: Arc::new(InMemoryStore::new(clock.clone())),
         llm: Arc::new(ScriptedLlm::echo()),
         tools: ToolBox::default(),
+        settings: Arc::new(InMemorySettings::new(clock.clone())),
         clock,
         spawner: Arc::new(TokioSpawner::current()),
     };

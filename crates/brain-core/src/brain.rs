@@ -37,12 +37,13 @@ use futures_util::future::{self, Either};
 
 use self::{
     background::Background,
-    defaults::Defaults,
+    defaults::{Defaults, LastRead},
     driver::Driver,
     live::{Admission, LiveTurns},
     open::OpenedTurn,
 };
 pub use self::{
+    defaults::{ConfigError, ConfigPatch, Effective, EffectiveConfig, Origin},
     error::{ChangeError, ChatError},
     event::{
         CANCELLED, RESTARTED, SUPERSEDED, ToolOutcome, TurnEnd, TurnEvent, TurnEventKind,
@@ -59,6 +60,7 @@ use crate::{
         Checkpoint, Entry, Forget, Forgotten, MemoryClass, MemoryError, MemoryStore, Session,
         TurnRecord,
     },
+    settings::Settings,
     task::Spawner,
     time::Clock,
     tool::{ToolBox, ToolClass},
@@ -74,6 +76,8 @@ pub struct Ports {
     pub llm: Arc<dyn LlmGateway>,
     /// What the model may call.
     pub tools: ToolBox,
+    /// What was chosen at run time.
+    pub settings: Arc<dyn Settings>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Where turns run.
@@ -200,6 +204,7 @@ struct Inner {
     live: Arc<LiveTurns>,
     holder: HolderId,
     draining: AtomicBool,
+    last_read: LastRead,
     /// Tokens that were counted.
     known: Known,
     background: Background,
@@ -211,8 +216,9 @@ impl Brain {
     pub fn new(ports: Ports, config: BrainConfig) -> Self {
         let (live, holder) = (Arc::default(), HolderId::random());
         let draining = AtomicBool::new(false);
-        let (known, background) = (Known::default(), Background::default());
-        let inner = Inner { ports, config, live, holder, draining, known, background };
+        let (last_read, known, background) =
+            (LastRead::default(), Known::default(), Background::default());
+        let inner = Inner { ports, config, live, holder, draining, last_read, known, background };
         Self { inner: Arc::new(inner) }
     }
 

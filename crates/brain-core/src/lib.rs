@@ -10,6 +10,7 @@
 //! | [`memory`] | the memory port, and [`memory::InMemoryStore`] |
 //! | [`recall`] | what can be found, and how well it fits |
 //! | [`llm`] | the language-model port, and [`llm::Router`] |
+//! | [`settings`] | what changes at run time, as a port |
 //! | [`tool`] | the tool port |
 //! | [`task`] | spawning as a port |
 //! | [`brain`] | [`brain::Brain`]: the ports joined into turns |
@@ -23,6 +24,7 @@ pub mod json;
 pub mod llm;
 pub mod memory;
 pub mod recall;
+pub mod settings;
 pub mod task;
 pub mod time;
 pub mod tool;

@@ -211,6 +211,29 @@ impl From<&LlmError> for ProviderFault {
     }
 }
 
+impl ModelList {
+    /// The model that a name means: its whole id, or what follows the default provider's name. A
+    /// tag `:latest` may be left out.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<&ModelInfo> {
+        let default = self.providers.first().map(|it| it.name.as_str());
+        let is_meant = |id: &str| {
+            let id = id.strip_suffix(":latest").unwrap_or(id);
+            let name = name.strip_suffix(":latest").unwrap_or(name);
+            let own = id.split_once('/').filter(|(provider, _)| Some(*provider) == default);
+            id.eq_ignore_ascii_case(name) || own.is_some_and(|it| it.1.eq_ignore_ascii_case(name))
+        };
+        self.models.iter().find(|it| is_meant(&it.id))
+    }
+
+    /// Whether any model of this provider is listed.
+    #[must_use]
+    pub fn has_models_of(&self, provider: &str) -> bool {
+        let is_of = |id: &str| id.split_once('/').is_some_and(|(before, _)| before == provider);
+        self.models.iter().any(|it| is_of(&it.id))
+    }
+}
+
 impl From<Vec<ModelInfo>> for ModelList {
     fn from(models: Vec<ModelInfo>) -> Self {
         Self { models, providers: Vec::new() }

@@ -169,7 +169,12 @@ pub(crate) fn seq(row: &Row<'_>, column: usize) -> Result<Option<Seq>> {
     value.map(|value| to_unsigned(column, value).map(Seq)).transpose()
 }
 
-/// A session's token.
+/// Any JSON.
+pub(crate) fn value(row: &Row<'_>, column: usize) -> Result<RawJson> {
+    parsed(row, column, raw_json)
+}
+
+/// A token of a session or a setting.
 pub(crate) fn token(row: &Row<'_>, column: usize) -> Result<Token> {
     parsed(row, column, Token::parse)
 }

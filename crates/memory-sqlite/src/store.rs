@@ -1,5 +1,6 @@
 //! The port on a writer and a reader; what happens in the database is said elsewhere.
 
+mod configuration;
 mod portable;
 mod turns;
 mod upkeep;

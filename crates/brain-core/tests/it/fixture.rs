@@ -7,6 +7,7 @@ use brain_core::{
     ids::{Owner, SessionId, SessionKey},
     llm::{ChatEvent, LlmGateway},
     memory::{Entry, InMemoryStore, MemoryStore, ReadOptions},
+    settings::InMemorySettings,
     tool::ToolBox,
 };
 use brain_tokio::{TokioClock, TokioSpawner};
@@ -35,7 +36,8 @@ pub(crate) fn in_memory() -> Arc<InMemoryStore> {
 pub(crate) fn ports(store: Arc<dyn MemoryStore>, llm: Arc<dyn LlmGateway>) -> Ports {
     let clock = Arc::new(TokioClock::new());
     let spawner = Arc::new(TokioSpawner::current());
-    Ports { store, llm, tools: ToolBox::default(), clock, spawner }
+    let settings = Arc::new(InMemorySettings::new(clock.clone()));
+    Ports { store, llm, tools: ToolBox::default(), settings, clock, spawner }
 }
 
 pub(crate) fn brain(store: Arc<dyn MemoryStore>, llm: Arc<dyn LlmGateway>) -> Brain {

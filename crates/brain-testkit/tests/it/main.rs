@@ -9,5 +9,6 @@ mod memory;
 mod portable;
 mod redis;
 mod scripted;
+mod settings;
 mod suites;
 mod tiered;

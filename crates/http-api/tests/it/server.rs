@@ -5,6 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use brain_core::{
     brain::{Brain, BrainConfig, Limits, Ports},
     memory::InMemoryStore,
+    settings::InMemorySettings,
     tool::ToolBox,
 };
 use brain_testkit::{Answer, FaultyStore, ScriptedLlm};
@@ -57,6 +58,7 @@ impl Server {
             store: store.clone(),
             llm: Arc::new(llm.clone()),
             tools: wishes.tools,
+            settings: Arc::new(InMemorySettings::new(clock.clone())),
             clock,
             spawner: Arc::new(TokioSpawner::current()),
         };

@@ -10,6 +10,7 @@ mod migrate;
 mod model;
 mod recall;
 mod refuse;
+mod settings;
 mod suite;
 
 use std::{path::Path, sync::Arc};

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use brain_core::{
     brain::{Brain, BrainConfig, Ports},
     memory::{Catalog, InMemoryStore, TurnIndex, TurnState},
+    settings::InMemorySettings,
     tool::ToolBox,
 };
 use brain_testkit::{FaultyStore, ManualClock, Operation, ScriptedLlm};
@@ -28,6 +29,7 @@ fn fixture(retention: Option<Duration>) -> Fixture {
         store: store.clone(),
         llm: Arc::new(ScriptedLlm::echo()),
         tools: ToolBox::default(),
+        settings: Arc::new(InMemorySettings::new(clock.clone())),
         clock: clock.clone(),
         spawner: Arc::new(TokioSpawner::current()),
     };
