@@ -13,7 +13,10 @@ use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::{about, body, chat, config::ApiConfig, edge, error::ApiError, memory, query, server};
+use crate::{
+    about, body, chat, complete, config::ApiConfig, configuration, edge, error::ApiError, memory,
+    query, server,
+};
 
 /// What every handler shares; cheap to clone.
 #[derive(Clone, Debug)]
@@ -59,6 +62,8 @@ pub(crate) fn routes() -> Vec<Route> {
         ("/memory/search", || get(memory::search)),
         ("/memory/export", || get(memory::export)),
         ("/memory/import", || post(memory::import)),
+        ("/complete", || post(complete::post)),
+        ("/config", || get(configuration::read).patch(configuration::patch)),
         ("/models", || get(about::models)),
         ("/health/live", || get(about::live)),
         ("/health/ready", || get(about::ready)),

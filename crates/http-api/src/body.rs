@@ -166,6 +166,13 @@ pub(crate) fn media_type(headers: &HeaderMap) -> Option<String> {
     Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
 }
 
+/// Reads a field that may be `null`: `None` is a field that was left out.
+pub(crate) fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
 /// What is read from a JSON object only: an array of its fields' values is none.
 #[derive(Debug)]
 pub(crate) struct Object<T>(pub(crate) T);

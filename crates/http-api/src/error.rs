@@ -166,6 +166,11 @@ impl ApiError {
         self
     }
 
+    /// The word for programs.
+    pub(crate) fn code(&self) -> &str {
+        &self.code
+    }
+
     /// The sentence for people.
     pub(crate) fn detail(&self) -> &str {
         &self.detail

@@ -15,6 +15,8 @@ const MAX_TITLE_BYTES: usize = 1_024;
 pub const MAX_SYSTEM_BYTES: usize = 64 * 1024;
 /// Most bytes of the name of a model.
 const MAX_MODEL_BYTES: usize = 512;
+/// Most texts that end an answer.
+const MAX_STOPS: usize = 16;
 /// Most bytes of a session's metadata.
 const MAX_METADATA_BYTES: usize = 64 * 1024;
 
@@ -29,9 +31,14 @@ pub(crate) fn check_title(title: Option<&str>) -> Result<(), ApiError> {
 
 /// Refuses a system prompt that leaves no model room for a message.
 pub(crate) fn check_system(system: Option<&str>) -> Result<(), ApiError> {
-    if system.is_some_and(|it| MAX_SYSTEM_BYTES < it.len()) {
+    check_prompt("system", system)
+}
+
+/// The same of a field of another name.
+pub(crate) fn check_prompt(name: &str, prompt: Option<&str>) -> Result<(), ApiError> {
+    if prompt.is_some_and(|it| MAX_SYSTEM_BYTES < it.len()) {
         let detail = format!(
-            "`system` must have at most {MAX_SYSTEM_BYTES} bytes; shorten it, and put long texts \
+            "`{name}` must have at most {MAX_SYSTEM_BYTES} bytes; shorten it, and put long texts \
              into messages"
         );
         return Err(ApiError::invalid(detail));
@@ -47,6 +54,15 @@ pub(crate) fn check_model(name: Option<&str>) -> Result<(), ApiError> {
     }
     if name.is_some_and(|it| !it.is_empty() && it.trim().is_empty()) {
         return Err(ApiError::invalid("`model` is blank; name one, or leave it out"));
+    }
+    Ok(())
+}
+
+/// Refuses texts that would end every answer, and too many of them.
+pub(crate) fn check_stops(name: &str, stops: &[String]) -> Result<(), ApiError> {
+    if MAX_STOPS < stops.len() || stops.iter().any(String::is_empty) {
+        let detail = format!("`{name}` must be at most {MAX_STOPS} texts, none of them empty");
+        return Err(ApiError::invalid(detail));
     }
     Ok(())
 }

@@ -12,13 +12,18 @@
 //! | `query`, `extract`, `body`, `fields` | reading requests |
 //! | `chat` | turns as JSON, as events and over WebSocket |
 //! | `memory` | sessions, search, export and import |
+//! | `complete` | filling gaps in texts |
+//! | `sse` | answers as events |
+//! | `configuration` | what holds where nobody says otherwise |
 //! | `about` | models, health and the front page |
 
 mod about;
 mod api;
 mod body;
 mod chat;
+mod complete;
 mod config;
+mod configuration;
 mod edge;
 mod error;
 mod extract;
@@ -26,6 +31,7 @@ mod fields;
 mod memory;
 mod query;
 mod server;
+mod sse;
 
 pub use crate::{
     api::Api,

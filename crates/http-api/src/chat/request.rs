@@ -22,11 +22,8 @@ use crate::{
     body::{Object, Word, without_place},
     error::ApiError,
     extract::Caller,
-    fields::{check_model, check_system, check_title, read_metadata},
+    fields::{check_model, check_stops, check_system, check_title, read_metadata},
 };
-
-/// Most texts that end an answer.
-const MAX_STOPS: usize = 16;
 
 /// The body of `POST /chat`.
 #[derive(Debug, Deserialize)]
@@ -190,11 +187,7 @@ impl OptionsBody {
         if self.max_tokens == Some(0) {
             return Err(ApiError::invalid("`options.max_tokens` must be at least 1"));
         }
-        if MAX_STOPS < stop.len() || stop.iter().any(String::is_empty) {
-            let detail =
-                format!("`options.stop` must be at most {MAX_STOPS} texts, none of them empty");
-            return Err(ApiError::invalid(detail));
-        }
+        check_stops("options.stop", &stop)?;
         let response_format = self.response_format.as_deref().map(read_format).transpose()?;
         Ok(GenerationOptions {
             temperature: self.temperature,

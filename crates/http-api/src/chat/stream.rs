@@ -1,17 +1,14 @@
 //! A turn as Server-Sent Events: numbered, with heartbeats while nothing happens.
 
-use std::{convert::Infallible, time::Duration};
+use std::convert::Infallible;
 
-use axum::response::{
-    IntoResponse, Response, Sse,
-    sse::{Event, KeepAlive},
-};
+use axum::response::{IntoResponse, Response, sse::Event};
 use brain_core::brain::{Listener, StartedTurn, TurnEvent};
 use futures_util::{
-    FutureExt, Stream, StreamExt,
+    FutureExt, StreamExt,
     stream::{self, BoxStream},
 };
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::StatusCode;
 use tokio::time::timeout;
 
 use super::{answer::EventData, request::AskedTurn};
@@ -20,13 +17,8 @@ use crate::{
     edge::RequestId,
     error::{ApiError, REPLAYED},
     extract::Caller,
+    sse::{self, PING, respond},
 };
-
-/// What a heartbeat says, as a comment.
-const PING: &str = "ping";
-/// Tells proxies to hold nothing back.
-const BUFFERING: (HeaderName, HeaderValue) =
-    (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
 
 type Frames = BoxStream<'static, Result<Event, Infallible>>;
 
@@ -72,24 +64,12 @@ pub(super) fn resume(app: &App, mut events: Listener) -> Response {
     }
 }
 
-fn respond(
-    heartbeat: Duration,
-    frames: impl Stream<Item = Result<Event, Infallible>> + Send + 'static,
-) -> Response {
-    let beat = KeepAlive::new().interval(heartbeat).text(PING);
-    ([BUFFERING], Sse::new(frames).keep_alive(beat)).into_response()
-}
-
 fn frames(events: Listener) -> Frames {
     events.map(|event| frame(&event)).boxed()
 }
 
 fn frame(event: &TurnEvent) -> Result<Event, Infallible> {
-    let data = serde_json::to_string(&EventData(&event.kind)).unwrap_or_else(|error| {
-        tracing::error!(%error, "an event does not serialise");
-        "null".to_owned()
-    });
-    Ok(Event::default().id(event.number.to_string()).event(event.kind.name()).data(data))
+    Ok(sse::event(Some(event.number), event.kind.name(), &EventData(&event.kind)))
 }
 
 fn refusal(error: &ApiError, id: &RequestId) -> Frames {

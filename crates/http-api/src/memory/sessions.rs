@@ -18,12 +18,12 @@ use brain_core::{
 };
 use http::{StatusCode, header};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{
     api::App,
-    body::{self, Word},
+    body::{self, Word, given},
     chat::EntryView,
     error::ApiError,
     extract::{Caller, Params, SessionName, bounded, session_id},
@@ -274,12 +274,6 @@ struct PatchBody {
     #[serde(default, deserialize_with = "given")]
     head: Option<Option<Seq>>,
     token: Option<Token>,
-}
-
-fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    deserializer: D,
-) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
 }
 
 /// Changes a session: its head first, since that may be refused.
