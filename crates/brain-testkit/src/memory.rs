@@ -10,6 +10,7 @@ pub mod export;
 pub mod forget;
 pub mod lease;
 pub mod log;
+pub mod moves;
 pub mod one_entry;
 pub mod open;
 pub mod portable;
@@ -270,6 +271,7 @@ macro_rules! memory_store_suite {
                 a_holder_takes_its_own_turn,
                 a_waiting_turn_is_held_by_nobody,
                 a_turn_that_is_over_is_not_taken,
+                lapsed_turns_are_found,
             }
             close {
                 closing_appends_the_answer,
@@ -348,6 +350,20 @@ macro_rules! memory_store_suite {
                 an_import_reports_what_it_refuses,
                 a_long_id_is_shortened_to_rename,
                 a_long_chain_is_restored,
+            }
+            moves {
+                the_turns_of_a_session_are_told,
+                a_moved_session_brings_its_turns,
+                moving_again_changes_nothing,
+                turns_that_are_missing_are_added,
+                an_open_turn_is_not_moved,
+                a_refused_session_brings_no_turns,
+                a_restored_session_has_no_turns,
+                a_key_belongs_to_the_later_turn,
+                moved_turns_are_forgotten,
+                a_moved_key_lives_no_longer,
+                many_turns_are_moved,
+                a_dropped_move_is_all_or_nothing,
             }
             export {
                 an_export_is_what_list_and_scan_say,

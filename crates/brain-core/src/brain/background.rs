@@ -1,11 +1,12 @@
-//! Work that nobody waits for: titles, summaries, embeddings, forgetting by age.
+//! Work that nobody waits for: titles, summaries, embeddings, forgetting by age, turns left behind.
 //!
 //! It is off the reply's path and never fails a turn. Jobs that a turn leaves behind wait in one
-//! bounded queue, one a session, and a few run at once; two loops look after everything else. All of
+//! bounded queue, one a session, and a few run at once; a few loops look after everything else. All of
 //! it goes through the ports, ends when the brain is drained, and tells of a trouble once.
 
 mod embedding;
 mod error;
+mod lapsed;
 mod retention;
 mod summary;
 mod title;
@@ -55,6 +56,7 @@ pub(super) struct Background {
     titles: Trouble,
     embeddings: Trouble,
     retention: Trouble,
+    lapsed: Trouble,
 }
 
 #[derive(Debug, Default)]
@@ -162,6 +164,7 @@ pub(super) fn enqueue(inner: &Arc<Inner>, job: Job) {
 /// Starts the loops.
 pub(super) fn start(inner: &Arc<Inner>) {
     start_loop(inner, |inner| Box::pin(retention::run(inner)));
+    start_loop(inner, |inner| Box::pin(lapsed::run(inner)));
     if inner.config.embedding_model.is_some() {
         start_loop(inner, |inner| Box::pin(embedding::run(inner)));
     }

@@ -6,8 +6,8 @@ use brain_core::{
     chat::{Message, ToolCall},
     ids::{HolderId, Seq, TurnId},
     memory::{
-        Append, CallRecord, CallState, Checkpoint, Expect, Fence, MemoryErrorKind, Opened,
-        TurnRecord, TurnState,
+        Append, Authority, CallRecord, CallState, Checkpoint, CloseTurn, Expect, Fence,
+        MemoryErrorKind, Opened, TurnRecord, TurnState,
     },
     time::Clock,
 };
@@ -202,4 +202,31 @@ pub async fn a_turn_that_is_over_is_not_taken(it: Subject) {
         assert_eq!(kind(it.store.take(fence, LEASE).await), MemoryErrorKind::Superseded);
     }
     is_shut_out(&it, &turn, fence(&turn)).await;
+}
+
+/// Running turns are found once their leases have lapsed, by every daemon, and no other turns are.
+pub async fn lapsed_turns_are_found(it: Subject) {
+    let over = it.start(&key("over"), "q").await;
+    it.store.close(closing(&over, "a")).await.unwrap();
+    let waiting = it.start(&key("waiting"), "q").await;
+    let wait = Checkpoint { waiting: true, ..waiting.checkpoint.clone() };
+    it.store.checkpoint(fence(&waiting), wait).await.unwrap();
+    let (left, more) = (it.start(&key("left"), "q").await, it.start(&key("more"), "q").await);
+    let held = it.start(&key("held"), "q").await;
+    it.clock.advance(LEASE - Duration::from_millis(1));
+    it.store.renew(fence(&held), LEASE).await.unwrap();
+    assert_eq!(it.store.lapsed(9).await.unwrap(), []);
+
+    it.clock.advance(Duration::from_millis(1));
+    let mut expected = [it.record(&left).await, it.record(&more).await];
+    expected.sort_by_key(|it| it.id.to_string());
+    for daemon in [it.at(0), it.at(1)] {
+        let mut found = daemon.store.lapsed(9).await.unwrap();
+        found.sort_by_key(|it| it.id.to_string());
+        assert_eq!(found, expected);
+        assert_eq!(daemon.store.lapsed(1).await.unwrap().len(), 1);
+    }
+    let end = CloseTurn { authority: Authority::Lapsed, ..closing(&left, "kept") };
+    it.store.close(end).await.unwrap();
+    assert_eq!(it.store.lapsed(9).await.unwrap(), [it.record(&more).await]);
 }

@@ -16,7 +16,8 @@ use brain_core::{
         ExportPart, ExportedSession, Fence, Forget, Forgotten, Health, Hit, HotTier, ListOptions,
         MemoryCapabilities, MemoryError, MemoryErrorKind, MemoryStore, NewSession, OpenTurn,
         Opened, Portable, ReadOptions, Recall, Restored, Search, Session, SessionCache, SessionLog,
-        SessionPatch, Signals, Summary, TakenOver, TurnIndex, TurnRecord, Turns, Unembedded, Upkeep,
+        SessionPatch, Signals, Summary, TakenOver, TurnIndex, TurnRecord, Turns, Unembedded,
+        Upkeep,
     },
     time::Timestamp,
 };
