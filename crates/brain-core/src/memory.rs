@@ -52,7 +52,7 @@ pub use self::{
     tool_round::inside_tool_round,
     turns::{
         Authority, CallRecord, CallState, Checkpoint, CloseTurn, Fence, Idempotency, OpenTurn,
-        Opened, Signals, TurnRecord, TurnState,
+        Opened, Signals, TurnError, TurnRecord, TurnState,
     },
 };
 use crate::{

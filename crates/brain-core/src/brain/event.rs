@@ -8,7 +8,7 @@ use crate::{
     chat::{Message, ToolCall, Usage},
     ids::{Seq, SessionId, TurnId},
     llm::Progress,
-    memory::{CallRecord, Entry, EntryError, TurnState},
+    memory::{CallRecord, Entry, TurnError, TurnState},
     window::ContextReport,
 };
 
@@ -166,7 +166,7 @@ pub struct TurnEnd {
     /// What the model was shown in its last call; `None` if it was not asked, or nobody lived to say.
     pub context: Option<ContextReport>,
     /// Why it did not complete.
-    pub error: Option<EntryError>,
+    pub error: Option<TurnError>,
 }
 
 /// The code of a turn that somebody stopped.

@@ -70,7 +70,7 @@ impl CloseTurn {
                 fence: None,
                 drafts,
             },
-            error: Some(error),
+            error: Some(error.into()),
             usage: record.usage,
             context: record.context.clone(),
             last_event: kept.last_event.saturating_add(UNSEEN_EVENTS),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{
     chat::{ToolCall, Usage},
@@ -50,6 +50,47 @@ impl TurnState {
             Self::Failed => "failed",
         }
     }
+}
+
+/// Why a turn did not complete.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TurnError {
+    /// A stable code, as in [`EntryError`].
+    pub code: String,
+    /// A sentence for people.
+    pub message: String,
+    /// How long the provider asked to wait before it is asked again; in milliseconds in JSON.
+    #[serde(
+        default,
+        rename = "retry_after_ms",
+        serialize_with = "as_millis",
+        deserialize_with = "from_millis",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub retry_after: Option<Duration>,
+}
+
+impl From<TurnError> for EntryError {
+    /// When to ask again is of no interest to history.
+    fn from(TurnError { code, message, .. }: TurnError) -> Self {
+        Self { code, message }
+    }
+}
+
+impl From<EntryError> for TurnError {
+    fn from(EntryError { code, message }: EntryError) -> Self {
+        Self { code, message, retry_after: None }
+    }
+}
+
+#[expect(clippy::ref_option, reason = "serde calls it by reference")]
+fn as_millis<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    let millis = time.map(|it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX));
+    millis.serialize(serializer)
+}
+
+fn from_millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_millis))
 }
 
 /// A client's key for a request, and what the request was.
@@ -159,7 +200,7 @@ pub struct TurnRecord {
     /// Position of the answer, once it is over.
     pub answer: Option<Seq>,
     /// Why it did not complete.
-    pub error: Option<EntryError>,
+    pub error: Option<TurnError>,
     /// What it cost.
     pub usage: Option<Usage>,
     /// What the model was shown in its last call, once the turn is over.
@@ -303,11 +344,30 @@ pub struct CloseTurn {
     /// The answer; its fence is not needed and ignored.
     pub append: Append,
     /// Why it did not complete.
-    pub error: Option<EntryError>,
+    pub error: Option<TurnError>,
     /// What it cost.
     pub usage: Option<Usage>,
     /// What the model was shown in its last call.
     pub context: Option<ContextReport>,
     /// Number of the last event.
     pub last_event: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::TurnError;
+
+    #[test]
+    fn an_error_says_when_to_ask_again_if_anybody_knows() {
+        let old = r#"{"code":"a","message":"b"}"#;
+        let error: TurnError = serde_json::from_str(old).unwrap();
+        assert_eq!(error.retry_after, None);
+        assert_eq!(serde_json::to_string(&error).unwrap(), old);
+        let error = TurnError { retry_after: Some(Duration::from_millis(1_500)), ..error };
+        let new = serde_json::to_string(&error).unwrap();
+        assert_eq!(new, r#"{"code":"a","message":"b","retry_after_ms":1500}"#);
+        assert_eq!(serde_json::from_str::<TurnError>(&new).unwrap(), error);
+    }
 }

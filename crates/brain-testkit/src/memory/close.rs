@@ -6,8 +6,8 @@ use brain_core::{
     chat::{Message, Usage},
     ids::{HolderId, Seq, SessionId, TurnId},
     memory::{
-        Append, Authority, Checkpoint, CloseTurn, EntryError, Expect, Fence, MemoryErrorKind,
-        OpenTurn, TurnRecord, TurnState,
+        Append, Authority, Checkpoint, CloseTurn, Expect, Fence, MemoryErrorKind, OpenTurn,
+        TurnError, TurnRecord, TurnState,
     },
     time::Clock,
     window::{Accuracy, Citation, ContextReport, PassedOver, RecallState},
@@ -42,8 +42,12 @@ fn report() -> ContextReport {
 fn ending(turn: &TurnRecord, authority: Authority) -> CloseTurn {
     let close = closing(turn, "");
     let append = Append { drafts: Vec::new(), ..close.append };
-    let error = Some(EntryError { code: "restarted".to_owned(), message: "gone".to_owned() });
-    CloseTurn { authority, state: TurnState::Interrupted, append, error, ..close }
+    let error = TurnError {
+        code: "restarted".to_owned(),
+        message: "gone".to_owned(),
+        retry_after: Some(Duration::from_millis(1_500)),
+    };
+    CloseTurn { authority, state: TurnState::Interrupted, append, error: Some(error), ..close }
 }
 
 /// The answer is appended and the turn is over; what the answer holds leaves the checkpoint.

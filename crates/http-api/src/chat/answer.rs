@@ -10,7 +10,7 @@ use brain_core::{
     ids::{Seq, SessionId, TurnId},
     json::RawJson,
     llm::FinishReason,
-    memory::{CallRecord, Entry, EntryError, EntryStatus, TurnState},
+    memory::{CallRecord, Entry, EntryError, EntryStatus, TurnError, TurnState},
     time::Timestamp,
     window::ContextReport,
 };
@@ -79,7 +79,7 @@ pub(super) struct Answer<'a> {
     usage: Option<Usage>,
     context: Option<ContextReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<&'a EntryError>,
+    error: Option<&'a TurnError>,
 }
 
 impl<'a> Answer<'a> {
@@ -174,7 +174,7 @@ pub(super) struct ViewOfTurn<'a> {
     usage: Option<Usage>,
     context: Option<&'a ContextReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<&'a EntryError>,
+    error: Option<&'a TurnError>,
     opened_at: Timestamp,
     ended_at: Option<Timestamp>,
     last_event: u64,

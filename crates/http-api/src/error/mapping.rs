@@ -209,20 +209,22 @@ impl ApiError {
     /// A turn that failed, for a caller who waits for a JSON answer. The turn is stored either
     /// way, so its names go with the error.
     pub(crate) fn of_failed_turn(end: &TurnEnd) -> Self {
-        let error = end.error.clone();
-        let (code, detail) = match error {
-            Some(error) => (error.code, error.message),
-            None => ("turn_failed".to_owned(), "the turn failed; the log says why".to_owned()),
+        let (code, detail, asked) = match end.error.clone() {
+            Some(error) => (error.code, error.message, error.retry_after),
+            None => {
+                ("turn_failed".to_owned(), "the turn failed; the log says why".to_owned(), None)
+            }
         };
         let status = turn_status(&code);
         let problem = Self::new(status, code, detail)
             .logged()
             .with_member("turn_id", end.turn_id.to_string())
             .with_member("session_id", end.session_id.as_str());
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            return problem.with_retry_after(SOON);
+        let usual = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(SOON);
+        match asked.or(usual) {
+            Some(after) => problem.with_retry_after(after),
+            None => problem,
         }
-        problem
     }
 }
 
@@ -231,9 +233,9 @@ mod tests {
     use std::time::Duration;
 
     use brain_core::{
-        brain::ChatError,
-        ids::TurnId,
-        memory::{MemoryError, MemoryErrorKind},
+        brain::{ChatError, TurnEnd},
+        ids::{SessionId, TurnId},
+        memory::{MemoryError, MemoryErrorKind, TurnError, TurnState},
         time::Timestamp,
     };
 
@@ -309,6 +311,32 @@ mod tests {
             ("something_new", 502),
         ] {
             assert_eq!(turn_status(code).as_u16(), status, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_failed_turn_says_when_to_come_back() {
+        let end = |code: &str, retry_after: Option<u64>| TurnEnd {
+            session_id: SessionId::new("s").unwrap(),
+            turn_id: TurnId::generate(Timestamp::default()),
+            status: TurnState::Failed,
+            answer: None,
+            usage: None,
+            context: None,
+            error: Some(TurnError {
+                code: code.to_owned(),
+                message: "as told".to_owned(),
+                retry_after: retry_after.map(Duration::from_millis),
+            }),
+        };
+        for (code, asked, status, told) in [
+            ("provider_rate_limited", Some(6_100), 502, Some("7")),
+            ("provider_rate_limited", None, 502, None),
+            ("provider_unavailable", Some(30_000), 502, Some("30")),
+            ("provider_overloaded", Some(5_000), 503, Some("5")),
+            ("provider_overloaded", None, 503, Some("1")),
+        ] {
+            check(ApiError::of_failed_turn(&end(code, asked)), (status, code), told);
         }
     }
 

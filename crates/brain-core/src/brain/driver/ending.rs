@@ -12,7 +12,7 @@ use crate::{
     llm::{Estimate, LlmError, LlmErrorKind, TokenCounter, Tokens},
     memory::{
         Append, Authority, CloseTurn, Draft, Entry, EntryBody, EntryError, EntryStatus, Expect,
-        MemoryError, MemoryErrorKind, TurnRecord, TurnState,
+        MemoryError, MemoryErrorKind, TurnError, TurnRecord, TurnState,
     },
     tool::ToolError,
     window::{ContextReport, WindowTooSmall},
@@ -95,8 +95,9 @@ impl Stop {
         }
     }
 
-    fn to_entry_error(&self) -> EntryError {
-        EntryError { code: self.code().to_owned(), message: self.to_string() }
+    fn to_error(&self) -> TurnError {
+        let retry_after = self.retry_after();
+        TurnError { code: self.code().to_owned(), message: self.to_string(), retry_after }
     }
 }
 
@@ -111,7 +112,7 @@ impl Driver {
             Err(error) => {
                 tracing::error!(%error, source = ?std::error::Error::source(&error), "could not store the end of a turn");
                 let stop = Stop::from(error);
-                self.end_event(stop_state(self.has_something()), Some(stop.to_entry_error()))
+                self.end_event(stop_state(self.has_something()), Some(stop.to_error()))
             }
         };
         self.leave_to_background(end.status);
@@ -122,7 +123,7 @@ impl Driver {
     async fn close(&self, stop: Option<&Stop>) -> Result<TurnEnd, MemoryError> {
         let something = self.has_something();
         let state = if stop.is_none() { TurnState::Completed } else { stop_state(something) };
-        let error = stop.map(Stop::to_entry_error);
+        let error = stop.map(Stop::to_error);
         let drafts = self.closing_drafts(state, error.as_ref())?;
         let record = self.store_end(state, error.clone(), drafts.clone()).await?;
         let mut end = self.end_event(state, error);
@@ -140,7 +141,7 @@ impl Driver {
     async fn store_end(
         &self,
         state: TurnState,
-        error: Option<EntryError>,
+        error: Option<TurnError>,
         drafts: Vec<Draft>,
     ) -> Result<TurnRecord, MemoryError> {
         let close = CloseTurn {
@@ -165,7 +166,7 @@ impl Driver {
     fn closing_drafts(
         &self,
         state: TurnState,
-        error: Option<&EntryError>,
+        error: Option<&TurnError>,
     ) -> Result<Vec<Draft>, MemoryError> {
         let status = match state {
             TurnState::Completed => EntryStatus::Complete,
@@ -185,13 +186,13 @@ impl Driver {
                 .finish_reason
                 .filter(|_| position == 0 && state == TurnState::Completed),
             usage: self.usage().filter(|_| position == 0),
-            error: error.filter(|_| position == 0).cloned(),
+            error: error.filter(|_| position == 0).cloned().map(EntryError::from),
             ..EntryBody::complete(message, now)
         };
         messages.into_iter().enumerate().map(|it| Draft::new(body(it))).collect()
     }
 
-    fn end_event(&self, status: TurnState, error: Option<EntryError>) -> TurnEnd {
+    fn end_event(&self, status: TurnState, error: Option<TurnError>) -> TurnEnd {
         TurnEnd {
             session_id: self.live.session.clone(),
             turn_id: self.live.turn,
