@@ -2,12 +2,17 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests may fail")]
 
+mod azure;
 mod dialects;
 mod embeddings;
 mod failures;
+mod filling;
+mod listing;
 mod server;
 mod streams;
 mod suite;
+mod tabbyml;
+mod wires;
 
 use std::{sync::Arc, time::Duration};
 
