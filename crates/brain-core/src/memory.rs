@@ -45,8 +45,9 @@ pub use self::{
     },
     search::{Embedded, Hit, QueryVector, Search, Unembedded},
     session::{
-        Append, Appended, Branch, Edition, Expect, Forget, Forgotten, ListOptions, MemoryClass,
-        NewSession, PageKey, ReadFrom, ReadOptions, Restored, Session, SessionPatch, Summary,
+        Append, Appended, Branch, DefaultTitle, Edition, Expect, Forget, Forgotten, ListOptions,
+        MemoryClass, NewSession, PageKey, ReadFrom, ReadOptions, Restored, Session, SessionPatch,
+        Summary,
     },
     tiered::{TieredMemory, TieredPorts},
     tool_round::inside_tool_round,

@@ -299,6 +299,7 @@ macro_rules! memory_store_suite {
             one_entry {
                 a_forgotten_entry_keeps_its_place,
                 a_default_title_goes_with_any_entry,
+                a_default_title_from_before_forgetting_is_not_taken,
                 forgetting_an_entry_outdates_tokens,
                 a_forgotten_entry_is_not_found,
                 a_forgotten_tool_round_stays_whole,

@@ -111,8 +111,9 @@ impl Session {
             self.title = title;
             self.has_default_title = false;
         }
-        if default_title.is_some() && (self.title.is_none() || self.has_default_title) {
-            self.title = default_title;
+        let is_free = self.title.is_none() || self.has_default_title;
+        if let Some(made) = default_title.filter(|it| is_free && it.edition == self.edition) {
+            self.title = Some(made.text);
             self.has_default_title = true;
         }
         metadata.into_iter().for_each(|it| self.metadata = it);
@@ -179,13 +180,23 @@ pub struct NewSession {
     pub class: MemoryClass,
 }
 
+/// A title made of what was said; taken unless somebody has chosen one, or an entry of the session was
+/// forgotten since: it may be the one that the title repeats.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DefaultTitle {
+    /// The title.
+    pub text: String,
+    /// The session's, from when that was read which the title is made of.
+    pub edition: Edition,
+}
+
 /// Which fields of a session to change; `None` leaves one as it is, `Some(None)` clears it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SessionPatch {
     /// The name for people.
     pub title: Option<Option<String>>,
-    /// The name for people, made of what was said; taken unless somebody has chosen one.
-    pub default_title: Option<String>,
+    /// A name for people that was made of what was said.
+    pub default_title: Option<DefaultTitle>,
     /// The client's JSON object.
     pub metadata: Option<Option<RawJson>>,
     /// The system prompt.

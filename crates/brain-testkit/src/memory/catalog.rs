@@ -6,8 +6,8 @@ use brain_core::{
     ids::{Owner, SessionId, SessionKey},
     json::RawJson,
     memory::{
-        Forget, ListOptions, MemoryClass, MemoryErrorKind, NewSession, PageKey, Search, Session,
-        SessionPatch,
+        DefaultTitle, Forget, ListOptions, MemoryClass, MemoryErrorKind, NewSession, PageKey,
+        Search, Session, SessionPatch,
     },
     time::Clock,
 };
@@ -133,9 +133,9 @@ pub async fn a_patch_changes_what_it_names(it: Subject) {
 /// A default title is taken in place of none and of another one, and never of one that was chosen.
 pub async fn a_chosen_title_stays(it: Subject) {
     let key = key("titles");
-    it.store.create(&key, NewSession::default()).await.unwrap();
+    let edition = it.store.create(&key, NewSession::default()).await.unwrap().edition;
     let made = |title: &str| SessionPatch {
-        default_title: Some(title.to_owned()),
+        default_title: Some(DefaultTitle { text: title.to_owned(), edition }),
         ..SessionPatch::default()
     };
     for title in ["first", "second"] {

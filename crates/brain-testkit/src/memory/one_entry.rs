@@ -4,8 +4,8 @@ use brain_core::{
     chat::Message,
     ids::{IdempotencyKey, Seq},
     memory::{
-        EntryStatus, Expect, Forget, Forgotten, MemoryErrorKind, OpenTurn, ReadOptions, Search,
-        SessionPatch,
+        DefaultTitle, Edition, EntryStatus, Expect, Forget, Forgotten, MemoryErrorKind, OpenTurn,
+        ReadOptions, Search, SessionPatch,
     },
 };
 
@@ -46,8 +46,8 @@ pub async fn a_default_title_goes_with_any_entry(it: Subject) {
     let (made, chosen) = (key("made"), key("chosen"));
     for key in [&made, &chosen] {
         it.add(key, ["a canary", "2"].map(draft).into()).await;
-        let default_title = Some("a canary".to_owned());
-        let patch = SessionPatch { default_title, ..SessionPatch::default() };
+        let edition = it.session(key).await.edition;
+        let patch = titled("a canary", edition);
         let titled = it.store.patch(key, patch).await.unwrap().unwrap();
         assert_eq!((titled.title.as_deref(), titled.has_default_title), (Some("a canary"), true));
         assert_eq!(it.session(key).await, titled);
@@ -67,6 +67,34 @@ pub async fn a_default_title_goes_with_any_entry(it: Subject) {
     let made = it.session(&made).await;
     assert_eq!((made.title, made.has_default_title), (None, false));
     assert_eq!(it.session(&chosen).await.title.as_deref(), Some("mine"));
+}
+
+fn titled(title: &str, edition: Edition) -> SessionPatch {
+    let default_title = Some(DefaultTitle { text: title.to_owned(), edition });
+    SessionPatch { default_title, ..SessionPatch::default() }
+}
+
+/// A title that was made before an entry was forgotten is not taken after it: it may repeat that. No
+/// more is one that was made of an earlier session of the name.
+pub async fn a_default_title_from_before_forgetting_is_not_taken(it: Subject) {
+    let key = key("late title");
+    it.add(&key, ["a canary", "2", "3"].map(draft).into()).await;
+    let mut stale = it.session(&key).await.edition;
+    for forgotten in [Some(Seq(1)), Some(Seq(2)), None] {
+        if let Some(seq) = forgotten {
+            it.store.forget_entry(&key, seq).await.unwrap();
+        } else {
+            it.store.forget(&key, Forget::Always).await.unwrap();
+            it.add(&key, ["another"].map(draft).into()).await;
+        }
+        let patched = it.store.patch(&key, titled("a canary", stale)).await.unwrap().unwrap();
+        assert_eq!((patched.title, patched.has_default_title), (None, false));
+        assert_eq!(it.session(&key).await.title, None);
+        let fresh = it.session(&key).await.edition;
+        let patched = it.store.patch(&key, titled("anew", fresh)).await.unwrap().unwrap();
+        assert_eq!((patched.title.as_deref(), patched.has_default_title), (Some("anew"), true));
+        stale = fresh;
+    }
 }
 
 /// Whoever read the words before cannot append as if they were still there.

@@ -11,7 +11,7 @@ use crate::{
     chat::{Message, Role},
     ids::{Seq, SessionKey},
     llm::{ChatRequest, GenerationOptions, PartialReply},
-    memory::{EntryBody, EntryStatus, ReadOptions, Session, SessionPatch},
+    memory::{DefaultTitle, Edition, EntryBody, EntryStatus, ReadOptions, SessionPatch},
 };
 
 /// Most characters of a title.
@@ -42,13 +42,13 @@ pub(in crate::brain) struct TitleJob {
 /// somebody chooses a name.
 pub(super) async fn give(inner: &Inner, key: &SessionKey, job: &TitleJob) -> Result<(), Failure> {
     let Some(entry) = said_first(inner, key, job.branch).await? else { return Ok(()) };
-    let Some((_, text)) = said(inner, key, entry).await? else { return Ok(()) };
-    if let Some(title) = first_sentence(&text) {
-        keep(inner, key, entry, title).await?;
+    let Some((edition, said)) = said(inner, key, entry).await? else { return Ok(()) };
+    if let Some(text) = first_sentence(&said) {
+        keep(inner, key, DefaultTitle { text, edition }).await?;
     }
     let Some(model) = &job.model else { return Ok(()) };
-    match from_model(inner, model, &text).await? {
-        Some(title) => keep(inner, key, entry, title).await,
+    match from_model(inner, model, &said).await? {
+        Some(text) => keep(inner, key, DefaultTitle { text, edition }).await,
         None => Ok(()),
     }
 }
@@ -73,28 +73,19 @@ fn is_said(body: &EntryBody) -> bool {
     body.message.role == Role::User && body.status == EntryStatus::Complete
 }
 
-/// Keeps the title, unless what it was made of was forgotten. Looks before and after, since
-/// forgetting takes only the title that is there by then.
-async fn keep(inner: &Inner, key: &SessionKey, entry: Seq, title: String) -> Result<(), Failure> {
-    if said(inner, key, entry).await?.is_none() {
-        return Ok(());
-    }
-    let store = &inner.ports.store;
+/// Keeps the title, unless an entry was forgotten since what it is made of was read.
+async fn keep(inner: &Inner, key: &SessionKey, title: DefaultTitle) -> Result<(), Failure> {
     let patch = SessionPatch { default_title: Some(title), ..SessionPatch::default() };
-    let is_default = store.patch(key, patch).await?.is_some_and(|it| it.has_default_title);
-    if is_default && said(inner, key, entry).await?.is_none() {
-        let patch = SessionPatch { title: Some(None), ..SessionPatch::default() };
-        store.patch(key, patch).await?;
-    }
+    inner.ports.store.patch(key, patch).await?;
     Ok(())
 }
 
-/// The session, and the beginning of what the entry says; `None` once either is forgotten.
+/// The session's edition, and the beginning of what the entry says; `None` once it is forgotten.
 async fn said(
     inner: &Inner,
     key: &SessionKey,
     entry: Seq,
-) -> Result<Option<(Session, String)>, Failure> {
+) -> Result<Option<(Edition, String)>, Failure> {
     let Some(branch) = inner.ports.store.read(key, ReadOptions::of_branch(entry, 1)).await? else {
         return Ok(None);
     };
@@ -103,7 +94,7 @@ async fn said(
     Ok(found.map(|it| {
         let mut text = it.body.message.joined_text();
         text.truncate(text.floor_char_boundary(MOST_SHOWN));
-        (branch.session, text)
+        (branch.session.edition, text)
     }))
 }
 

@@ -78,7 +78,7 @@ pub(in crate::memory) fn append(append: &Append) -> usize {
 pub(in crate::memory) fn patch(patch: &SessionPatch) -> usize {
     let texts = [&patch.title, &patch.system, &patch.model].into_iter().flatten().flatten();
     let metadata = patch.metadata.iter().flatten().map(|it| it.as_str().len());
-    let texts = texts.chain(&patch.default_title);
+    let texts = texts.chain(patch.default_title.as_ref().map(|it| &it.text));
     texts.map(String::len).chain(metadata).sum()
 }
 
