@@ -142,7 +142,7 @@ impl Fake {
     fn begin(&self) -> (Play, UnderWay) {
         self.asked.lock().unwrap().push(Instant::now());
         self.under_way.fetch_add(1, Ordering::SeqCst);
-        let play = self.plays.lock().unwrap().pop_front().expect("a script for each request");
+        let play = self.plays.lock().unwrap().pop_front().unwrap();
         (play, UnderWay(Arc::clone(&self.under_way)))
     }
 

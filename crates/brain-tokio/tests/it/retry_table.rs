@@ -125,17 +125,16 @@ async fn a_pause_that_the_server_asks_for_is_kept() {
 
 #[tokio::test(start_paused = true)]
 async fn a_pause_that_is_too_long_fails_at_once_and_says_when() {
-    let limited = || LlmError::new(RateLimited, "lab wants a pause; try again in 61 s");
-    let overloaded = || LlmError::new(Overloaded, "lab is overloaded; try again later");
-    let rows: [(fn() -> LlmError, &str); 2] = [
-        (limited, "lab wants a pause; try again in 61 s"),
-        (overloaded, "lab is overloaded; try again later, in 61 s at the earliest"),
-    ];
-    for (error, sentence) in rows {
-        let play = Play::refuse(move || error().with_retry_after(Some(seconds(61))));
-        let fake = Fake::new([play]);
+    let limited = "lab wants a pause; try again in 61 s";
+    let overloaded = "lab is overloaded; try again later";
+    let when = format!("{overloaded}, in 61 s at the earliest");
+    for (kind, said, expected) in
+        [(RateLimited, limited, limited), (Overloaded, overloaded, when.as_str())]
+    {
+        let error = move || LlmError::new(kind, said).with_retry_after(Some(seconds(61)));
+        let fake = Fake::new([Play::refuse(error)]);
         let Err(failure) = retry(&fake).stream(question()).await else { panic!("it answers") };
-        assert_eq!(failure.to_string(), sentence);
+        assert_eq!((failure.kind(), failure.to_string().as_str()), (kind, expected));
         assert_eq!(failure.retry_after(), Some(seconds(61)));
         assert!(failure.is_transient());
         assert_eq!(fake.asked(), 1);
