@@ -1,4 +1,4 @@
-//! What the service says of itself: its models, its health, its version.
+//! What the service says of itself: its health, its version, its routes.
 
 use std::time::Duration;
 
@@ -7,10 +7,7 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use brain_core::{
-    llm::{Capabilities, ModelInfo, ModelList, ProviderFault, ProviderState},
-    memory::{Health, TierHealth},
-};
+use brain_core::memory::{Health, TierHealth};
 use futures_util::future::join_all;
 use http::StatusCode;
 use serde::Serialize;
@@ -18,7 +15,7 @@ use tokio::time::timeout;
 
 use crate::{
     api::{App, routes},
-    error::{ApiError, chain},
+    error::chain,
 };
 
 /// How long one check may take.
@@ -40,54 +37,6 @@ pub(crate) async fn front_page(State(app): State<App>) -> Json<FrontPage> {
         documentation: "docs/API.md",
         routes: routes().into_iter().map(|(path, _)| path).collect(),
     })
-}
-
-#[derive(Serialize)]
-struct ModelView {
-    id: String,
-    provider: Option<String>,
-    default: bool,
-    capabilities: Capabilities,
-}
-
-#[derive(Serialize)]
-struct ProviderView {
-    name: String,
-    status: &'static str,
-    #[serde(flatten)]
-    fault: Option<ProviderFault>,
-}
-
-impl From<ProviderState> for ProviderView {
-    fn from(state: ProviderState) -> Self {
-        let status = if state.fault.is_none() { "ok" } else { "unavailable" };
-        Self { name: state.name, status, fault: state.fault }
-    }
-}
-
-#[derive(Serialize)]
-struct Models {
-    models: Vec<ModelView>,
-    providers: Vec<ProviderView>,
-}
-
-/// The models that can be asked for.
-pub(crate) async fn models(State(app): State<App>) -> Result<Response, ApiError> {
-    let ModelList { models: found, providers } = app.brain.ports().llm.models().await?;
-    let wanted = app.brain.config().model.as_str();
-    let default = found.iter().position(|it| wanted.is_empty() || is_named(&it.id, wanted));
-    let view = |(index, ModelInfo { id, capabilities }): (usize, ModelInfo)| {
-        let provider = id.split_once('/').map(|(provider, _)| provider.to_owned());
-        ModelView { id, provider, default: default == Some(index), capabilities }
-    };
-    let models = found.into_iter().enumerate().map(view).collect();
-    let providers = providers.into_iter().map(ProviderView::from).collect();
-    Ok(Json(Models { models, providers }).into_response())
-}
-
-/// Whether a model goes by a name, with its provider or without.
-fn is_named(id: &str, name: &str) -> bool {
-    id == name || id.split_once('/').is_some_and(|(_, rest)| rest == name)
 }
 
 #[derive(Debug, Serialize)]

@@ -15,7 +15,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
     about, body, chat, complete, config::ApiConfig, configuration, edge, error::ApiError, memory,
-    query, server,
+    models, query, server,
 };
 
 /// What every handler shares; cheap to clone.
@@ -31,6 +31,8 @@ pub(crate) struct App {
     pub(crate) imports: Arc<memory::Imports>,
     /// Whose turn it is to fork a session.
     pub(crate) forks: Arc<memory::Forks>,
+    /// What can be asked for.
+    pub(crate) listed: Arc<models::Listed>,
     /// Cancelled once the service is to end.
     pub(crate) draining: CancellationToken,
     /// WebSockets, which no longer belong to the connection they came on.
@@ -64,7 +66,7 @@ pub(crate) fn routes() -> Vec<Route> {
         ("/memory/import", || post(memory::import)),
         ("/complete", || post(complete::post)),
         ("/config", || get(configuration::read).patch(configuration::patch)),
-        ("/models", || get(about::models)),
+        ("/models", || get(models::models)),
         ("/health/live", || get(about::live)),
         ("/health/ready", || get(about::ready)),
     ]
@@ -86,6 +88,7 @@ impl Api {
             held_bytes: Arc::new(Semaphore::new(config.max_held_bytes)),
             imports: Arc::default(),
             forks: Arc::default(),
+            listed: Arc::default(),
             config: Arc::new(config),
             draining: CancellationToken::new(),
             sockets: TaskTracker::new(),

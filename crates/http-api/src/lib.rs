@@ -15,7 +15,8 @@
 //! | `complete` | filling gaps in texts |
 //! | `sse` | answers as events |
 //! | `configuration` | what holds where nobody says otherwise |
-//! | `about` | models, health and the front page |
+//! | `models` | what can be asked for, and who answers |
+//! | `about` | health and the front page |
 
 mod about;
 mod api;
@@ -29,6 +30,7 @@ mod error;
 mod extract;
 mod fields;
 mod memory;
+mod models;
 mod query;
 mod server;
 mod sse;
