@@ -1,17 +1,22 @@
 //! Several gateways behind one: `provider/model` chooses.
 //!
-//! It only chooses, and puts the provider's name before the model's. Retry, fallback and limits are other wrappers' business.
+//! It only chooses, and puts the provider's name before the model's. Retry, fallback and limits are
+//! other wrappers' business.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use futures_util::{StreamExt, TryStreamExt, future::join_all};
+use futures_util::{
+    StreamExt, TryStreamExt,
+    future::{self, Either, join_all},
+};
 
 use super::{
     Capabilities, ChatEvent, ChatRequest, ChatStream, CompletionRequest, EmbedRequest, Embeddings,
     Estimate, Finish, LlmError, LlmErrorKind, LlmGateway, ModelInfo, ModelList, ProviderFault,
     ProviderState, TokenCounter,
 };
+use crate::time::Clock;
 
 /// Sends each request to the gateway its model's prefix names, else to the default gateway.
 ///
@@ -23,6 +28,8 @@ use super::{
 pub struct Router {
     gateways: BTreeMap<Arc<str>, Arc<dyn LlmGateway>>,
     default: Arc<str>,
+    /// How long a list of models may take.
+    patience: Option<(Arc<dyn Clock>, Duration)>,
 }
 
 impl Router {
@@ -30,13 +37,21 @@ impl Router {
     #[must_use]
     pub fn new(name: impl Into<String>, gateway: Arc<dyn LlmGateway>) -> Self {
         let default: Arc<str> = name.into().into();
-        Self { gateways: BTreeMap::from([(Arc::clone(&default), gateway)]), default }
+        let gateways = BTreeMap::from([(Arc::clone(&default), gateway)]);
+        Self { gateways, default, patience: None }
     }
 
     /// The same router with one gateway more; the default stays.
     #[must_use]
     pub fn with(mut self, name: impl Into<String>, gateway: Arc<dyn LlmGateway>) -> Self {
         self.gateways.insert(name.into().into(), gateway);
+        self
+    }
+
+    /// The same router, which gives each provider so long to list its models, by this clock.
+    #[must_use]
+    pub fn listing_within(mut self, clock: Arc<dyn Clock>, patience: Duration) -> Self {
+        self.patience = Some((clock, patience));
         self
     }
 
@@ -49,6 +64,20 @@ impl Router {
     /// The gateways by provider name.
     pub fn gateways(&self) -> impl Iterator<Item = (&str, &Arc<dyn LlmGateway>)> {
         self.gateways.iter().map(|(name, gateway)| (&**name, gateway))
+    }
+
+    /// What a provider lists, if it does in time.
+    async fn list(&self, gateway: &Arc<dyn LlmGateway>) -> Result<ModelList, LlmError> {
+        let Some((clock, patience)) = &self.patience else { return gateway.models().await };
+        match future::select(gateway.models(), clock.sleep(*patience)).await {
+            Either::Left((listed, _)) => listed,
+            Either::Right(_) => {
+                let seconds = patience.as_secs_f64();
+                let message =
+                    format!("it listed no models within {seconds} s; see whether it runs");
+                Err(LlmError::new(LlmErrorKind::Unavailable, message))
+            }
+        }
     }
 
     fn route<'a>(&self, model: &'a str) -> Result<Route<'_, 'a>, LlmError> {
@@ -114,12 +143,12 @@ impl LlmGateway for Router {
     }
 
     /// The models of every provider that answers, the default's first; all are asked at once. It
-    /// fails only if none answers.
+    /// never fails: who does not answer, or not in time, has a fault in the list.
     async fn models(&self) -> Result<ModelList, LlmError> {
         let others = self.gateways.iter().filter(|(name, _)| **name != self.default);
         let all = self.gateways.get_key_value(&self.default).into_iter().chain(others);
-        let asked = all.map(async |(name, gateway)| (name, gateway.models().await));
-        let (mut list, mut failure) = (ModelList::default(), None);
+        let asked = all.map(async |(name, gateway)| (name, self.list(gateway).await));
+        let mut list = ModelList::default();
         for (name, answer) in join_all(asked).await {
             let fault = answer.as_ref().err().map(ProviderFault::from);
             list.providers.push(ProviderState { name: name.to_string(), fault });
@@ -132,14 +161,10 @@ impl LlmGateway for Router {
                 ),
                 Err(error) => {
                     tracing::warn!(provider = &**name, %error, "could not list the models");
-                    failure = failure.or(Some(error));
                 }
             }
         }
-        match failure {
-            Some(error) if list.models.is_empty() => Err(error),
-            Some(_) | None => Ok(list),
-        }
+        Ok(list)
     }
 
     fn capabilities(&self, model: &str) -> Capabilities {
