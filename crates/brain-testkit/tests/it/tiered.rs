@@ -14,4 +14,5 @@ mod ephemeral;
 mod faults;
 mod fixture;
 mod forget;
+mod moves;
 mod suites;

@@ -1,21 +1,23 @@
 //! One Redis before several databases, and what it kept while it was before none.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use brain_core::{
     ids::{DatabaseId, HolderId, IdempotencyKey, TurnId},
     json::RawJson,
     memory::{
-        Authority, Catalog, CloseTurn, Expect, Forget, Idempotency, MemoryClass, NewSession,
-        OpenTurn, Opened, ReadOptions, SessionCache, SessionLog, TakenOver, TurnIndex, TurnRecord,
-        TurnState, Turns, Upkeep,
+        Authority, Catalog, Checkpoint, CloseTurn, Expect, Fence, Forget, Idempotency,
+        InMemoryStore, MemoryClass, MemoryError, MemoryErrorKind, NewSession, OpenTurn, Opened,
+        ReadOptions, SessionCache, SessionLog, TakenOver, TieredMemory, TieredPorts, TurnIndex,
+        TurnRecord, TurnState, Turns, Upkeep,
     },
     time::Timestamp,
 };
 use brain_testkit::redis::{Cluster, Server};
+use brain_tokio::{TokioClock, TokioSpawner};
 use memory_redis::{RedisClock, RedisStore};
 
-use crate::harness::{ann, append, begin, config, key, listed, next, store, texts};
+use crate::harness::{ann, append, begin, config, key, listed, next, store, texts, wait_for};
 
 /// A store before a database of its own.
 fn before_another(url: &str) -> RedisStore {
@@ -79,6 +81,19 @@ async fn close(store: &RedisStore, turn: &TurnRecord) {
         last_event: 1,
     };
     store.close(close).await.unwrap();
+}
+
+/// The holder of a turn goes, and its lease lapses.
+async fn abandon(store: &RedisStore, turn: &TurnRecord) {
+    let fence = Fence { turn: turn.id, holder: turn.holder };
+    let checkpoint = Checkpoint { text: "half an".to_owned(), ..turn.checkpoint.clone() };
+    store.checkpoint(fence, checkpoint).await.unwrap();
+    store.renew(fence, Duration::from_millis(1)).await.unwrap();
+    let lapsed = async || {
+        let lapsed = store.lapsed(99).await.unwrap();
+        lapsed.iter().any(|it| it.id == turn.id)
+    };
+    wait_for("the lease lapses", lapsed).await;
 }
 
 async fn by_key(store: &RedisStore, known: &str) -> Option<TurnId> {
@@ -192,6 +207,7 @@ async fn turns_and_their_keys_come_with_an_ephemeral_session() {
     let over = open(&alone_store, "e", "over").await;
     close(&alone_store, &over).await;
     let running = open(&alone_store, "e", "running").await;
+    abandon(&alone_store, &running).await;
     assert_eq!(taken_over(&other).await, 1);
 
     assert_eq!(unfinished(&other).await, [running.id]);
@@ -207,6 +223,81 @@ async fn turns_and_their_keys_come_with_an_ephemeral_session() {
     assert_eq!(texts(&other, "e").await, ["question", "answer", "question", "answer"]);
     let later = Timestamp::from_millis(i64::MAX / 2);
     assert_eq!(other.prune_turns(later).await.unwrap(), 2);
+}
+
+/// A daemon without a database answers in a session: it stays until that is done.
+#[tokio::test]
+async fn a_session_in_which_somebody_works_stays_where_it_is() {
+    let server = Server::start();
+    let (alone, other) = (store(&server.url()), before_another(&server.url()));
+    ephemeral(&alone, "e").await;
+    let turns = [open(&alone, "e", "one").await, open(&alone, "s", "two").await];
+    begin(&alone, "free").await;
+    let TakenOver { sessions, mut busy } = other.take_over(&ann()).await.unwrap();
+    busy.sort();
+    assert_eq!((sessions, busy), (1, vec![key("e").id, key("s").id]));
+    for turn in &turns {
+        assert_eq!(alone.turn(&ann(), turn.id).await.unwrap().as_ref(), Some(turn));
+        close(&alone, turn).await;
+    }
+    assert_eq!(taken_over(&other).await, 2);
+    assert_eq!(texts(&other, "e").await, ["question", "answer"]);
+    assert_eq!(texts(&other, "s").await, ["question", "answer"]);
+}
+
+/// A turn whose daemon is gone is ended where its session was taken over.
+#[tokio::test]
+async fn an_abandoned_turn_is_ended_where_its_session_went() {
+    let server = Server::start();
+    let (kept_alone, other) = (store(&server.url()), before_another(&server.url()));
+    let turn = open(&kept_alone, "s", "once").await;
+    abandon(&kept_alone, &turn).await;
+    assert_eq!(taken_over(&other).await, 1);
+    let [found] = <[TurnRecord; 1]>::try_from(other.turns_of(&key("s")).await.unwrap()).unwrap();
+    assert_eq!((found.id, found.checkpoint.text.as_str()), (turn.id, "half an"));
+    let close = CloseTurn::abandoned(&found, found.authority_of_finder(), found.opened_at);
+    other.close(close.unwrap()).await.unwrap();
+    assert_eq!(texts(&other, "s").await, ["question", "half an"]);
+    assert_eq!(alone(&server), ["codexd:d:{YW5u}", "codexd:o:{YW5u}"]);
+}
+
+/// The whole way into a database: no request is done twice, and half an answer is there.
+#[tokio::test]
+async fn turns_go_on_into_the_database() {
+    let server = Server::start();
+    let kept_alone = store(&server.url());
+    let over = open(&kept_alone, "over", "over").await;
+    close(&kept_alone, &over).await;
+    let half = open(&kept_alone, "half", "half").await;
+    abandon(&kept_alone, &half).await;
+    let held = open(&kept_alone, "held", "held").await;
+
+    let clock = Arc::new(TokioClock::default());
+    let ports = TieredPorts {
+        hot: Arc::new(before_another(&server.url())),
+        hot_name: "redis",
+        durable: Arc::new(InMemoryStore::new(clock.clone())),
+        clock,
+        spawner: Arc::new(TokioSpawner::current()),
+    };
+    let durable = ports.durable.clone();
+    let tiers = TieredMemory::new(ports);
+    for (turn, id, said) in [(&over, "over", "answer"), (&half, "half", "half an")] {
+        let record = tiers.turn(&ann(), turn.id).await.unwrap().unwrap();
+        assert!(!record.state.is_open());
+        let known = record.idempotency.clone().unwrap().key;
+        assert_eq!(tiers.turn_by_key(&ann(), &known).await.unwrap().unwrap().id, turn.id);
+        let branch = durable.read(&key(id), ReadOptions::newest(9)).await.unwrap().unwrap();
+        assert_eq!(branch.entries[1].body.message.joined_text(), said);
+    }
+    let kind = |error: MemoryError| error.kind();
+    let busy = tiers.session(&key("held")).await.map_err(kind);
+    assert_eq!(busy, Err(MemoryErrorKind::Unavailable));
+    close(&kept_alone, &held).await;
+    wait_for("the session is moved", async || tiers.session(&key("held")).await.is_ok()).await;
+    let branch = durable.read(&key("held"), ReadOptions::newest(9)).await.unwrap().unwrap();
+    assert_eq!(branch.entries.len(), 2);
+    assert_eq!(listed(&kept_alone).await, []);
 }
 
 #[tokio::test]
