@@ -1,18 +1,13 @@
-//! The wiring: which store and which gateways a configuration means. The only file that names them.
+//! The wiring: which stores a configuration means, and what a brain is made of. With
+//! [`crate::gateways`], the only file that names what is behind a port.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use anyhow::Context as _;
-use async_trait::async_trait;
 use brain_core::{
     brain::{Brain, BrainConfig, Ports},
     ids::DatabaseId,
-    llm::{LlmGateway, Router},
     memory::{HotTier, InMemoryStore, MemoryError, MemoryStore, TieredMemory, TieredPorts},
+    settings::{InMemorySettings, Settings},
     time::Clock,
     tool::ToolBox,
 };
@@ -21,13 +16,17 @@ use http_api::HealthCheck;
 #[cfg(feature = "redis")]
 use secrecy::ExposeSecret as _;
 
-use crate::config::{Config, Database, OPENAI_MODEL, OpenAi, Provider, Redis, no_model_file};
 #[cfg(feature = "sqlite")]
 use crate::exit;
+use crate::{
+    config::{Config, Database, Redis},
+    gateways,
+};
 
 type Store = Arc<dyn MemoryStore>;
 type Hot = Arc<dyn HotTier>;
-type Gateway = Arc<dyn LlmGateway>;
+/// Where sessions and turns are kept, and what was chosen at run time.
+type Kept = (Store, Arc<dyn Settings>);
 
 /// A brain on its ports.
 #[derive(Debug)]
@@ -42,17 +41,20 @@ pub(crate) struct App {
 pub(crate) fn build(config: &Config) -> anyhow::Result<App> {
     let clock: Arc<dyn Clock> = Arc::new(TokioClock::new());
     let spawner = TokioSpawner::current();
-    let gateways = gateways(config)?;
-    let checks = checks(config, &gateways);
+    let gateways = gateways::all(config)?;
+    let checks = gateways::checks(config, &gateways);
+    let (store, settings) = open_store(config, Arc::clone(&clock), spawner.clone())?;
     let ports = Ports {
-        store: open_store(config, Arc::clone(&clock), spawner.clone())?,
-        llm: Arc::new(router(config, gateways)?),
+        store,
+        llm: Arc::new(gateways::router(config, gateways)?),
         tools: ToolBox::default(),
+        settings,
         clock,
         spawner: Arc::new(spawner.clone()),
     };
     let brain_config = BrainConfig {
         model: config.model.clone().unwrap_or_default(),
+        fallback: config.fallback.clone(),
         system: config.system_prompt.clone(),
         summary_model: config.summary_model.clone(),
         embedding_model: config.embeddings.model(),
@@ -63,12 +65,12 @@ pub(crate) fn build(config: &Config) -> anyhow::Result<App> {
     Ok(App { brain: Brain::new(ports, brain_config), spawner, checks })
 }
 
-/// The store that is configured; needs a runtime.
+/// The store that is configured, with the settings beside it; needs a runtime.
 pub(crate) fn open_store(
     config: &Config,
     clock: Arc<dyn Clock>,
     spawner: TokioSpawner,
-) -> anyhow::Result<Store> {
+) -> anyhow::Result<Kept> {
     let durable = config.database.as_ref().map(|it| open_database(it, Arc::clone(&clock)));
     let durable = durable.transpose()?;
     let (hot, hot_name): (Hot, _) = match &config.redis {
@@ -81,26 +83,26 @@ pub(crate) fn open_store(
             (Arc::new(store.with_ttl(config.session_ttl)), "process")
         }
     };
-    let Some((durable, _)) = durable else { return Ok(hot) };
+    let Some(((durable, settings), _)) = durable else {
+        return Ok((hot, Arc::new(InMemorySettings::new(clock))));
+    };
     let ports = TieredPorts { hot, hot_name, durable, clock, spawner: Arc::new(spawner) };
-    Ok(Arc::new(TieredMemory::new(ports)))
+    Ok((Arc::new(TieredMemory::new(ports)), settings))
 }
 
 #[cfg(feature = "sqlite")]
-fn open_database(
-    database: &Database,
-    clock: Arc<dyn Clock>,
-) -> anyhow::Result<(Store, DatabaseId)> {
+fn open_database(database: &Database, clock: Arc<dyn Clock>) -> anyhow::Result<(Kept, DatabaseId)> {
     use memory_sqlite::{SqliteConfig, SqliteStore, Synchronous};
     let synchronous = if database.full_sync { Synchronous::Full } else { Synchronous::Normal };
     let config = SqliteConfig { synchronous, ..SqliteConfig::new(&database.path) };
     let store = SqliteStore::open(&config, clock).map_err(|error| exit::of_database(&error))?;
     let id = store.database_id();
-    Ok((Arc::new(store), id))
+    let store = Arc::new(store);
+    Ok(((Arc::clone(&store) as Store, store), id))
 }
 
 #[cfg(not(feature = "sqlite"))]
-fn open_database(database: &Database, _: Arc<dyn Clock>) -> anyhow::Result<(Store, DatabaseId)> {
+fn open_database(database: &Database, _: Arc<dyn Clock>) -> anyhow::Result<(Kept, DatabaseId)> {
     anyhow::bail!("{}: this codexd was built without SQLite", database.path.display())
 }
 
@@ -149,96 +151,4 @@ pub(crate) fn redis_address(url: &str) -> Result<String, String> {
 #[cfg(not(feature = "redis"))]
 pub(crate) fn redis_address(_: &str) -> Result<String, String> {
     Err("this codexd was built without Redis; unset it".to_owned())
-}
-
-/// Every configured provider, the default one first.
-fn router(config: &Config, mut gateways: Vec<(Provider, Gateway)>) -> anyhow::Result<Router> {
-    gateways.sort_by_key(|(provider, _)| *provider != config.provider);
-    let mut gateways = gateways.into_iter().map(|(provider, gateway)| (provider.name(), gateway));
-    let (name, first) = gateways.next().context("no provider is built into this codexd")?;
-    Ok(gateways.fold(Router::new(name, first), |router, (name, it)| router.with(name, it)))
-}
-
-/// Every configured provider with its gateway.
-pub(crate) fn gateways(config: &Config) -> anyhow::Result<Vec<(Provider, Gateway)>> {
-    let chosen = config.model.as_deref().filter(|_| config.provider == Provider::OpenAi);
-    let model = chosen.map_or(OPENAI_MODEL, |it| it.strip_prefix("openai/").unwrap_or(it));
-    let openai = config.openai.as_ref().map(|it| openai(it, model)).transpose()?;
-    Ok(openai.into_iter().chain(local(config)).collect())
-}
-
-#[cfg(feature = "openai")]
-fn openai(settings: &OpenAi, model: &str) -> anyhow::Result<(Provider, Gateway)> {
-    use llm_openai::{OpenAiConfig, OpenAiGateway};
-    let server = OpenAiConfig::new(settings.base_url.as_str(), model);
-    let config = OpenAiConfig { api_key: settings.api_key.clone(), ..server };
-    Ok((Provider::OpenAi, Arc::new(OpenAiGateway::new(config)?)))
-}
-
-#[cfg(not(feature = "openai"))]
-fn openai(settings: &OpenAi, model: &str) -> anyhow::Result<(Provider, Gateway)> {
-    anyhow::bail!("{model} at {}: built without openai", settings.base_url)
-}
-
-#[cfg(feature = "local")]
-fn local(config: &Config) -> Option<(Provider, Gateway)> {
-    use llm_local::{LocalConfig, LocalGateway};
-    let local = LocalConfig {
-        chat_model: Some(config.local.chat_model.clone()),
-        embedding_model: match &config.embeddings {
-            crate::config::Embeddings::Local(folder) => Some(folder.clone()),
-            crate::config::Embeddings::Off | crate::config::Embeddings::Provider(_) => None,
-        },
-        ..LocalConfig::new(config.data_dir.join("cache"))
-    };
-    Some((Provider::Local, Arc::new(LocalGateway::new(local))))
-}
-
-#[cfg(not(feature = "local"))]
-fn local(_: &Config) -> Option<(Provider, Gateway)> {
-    None
-}
-
-/// The local model, if it answers by default.
-fn checks(config: &Config, gateways: &[(Provider, Gateway)]) -> Vec<Arc<dyn HealthCheck>> {
-    let (file, default) = (&config.local.chat_model, config.provider);
-    let local = gateways.iter().filter(|it| it.0 == default && default == Provider::Local);
-    local.map(|(_, it)| Arc::new(LocalModel(file.clone(), Arc::clone(it))) as _).collect()
-}
-
-/// The model that answers: its file, and what became of loading it.
-#[derive(Debug)]
-struct LocalModel(PathBuf, Gateway);
-
-#[async_trait]
-impl HealthCheck for LocalModel {
-    fn name(&self) -> &str {
-        "model"
-    }
-
-    async fn check(&self) -> Result<(), String> {
-        match no_model_file(&self.0) {
-            None => self.1.models().await.map(drop).map_err(|error| error.to_string()),
-            Some(problem) => Err(problem),
-        }
-    }
-}
-
-/// Whether `model` is the name of the local model in this file.
-pub(crate) fn is_local_model(model: &str, file: &Path) -> bool {
-    #[cfg(feature = "local")]
-    let name = llm_local::chat_id(file);
-    #[cfg(not(feature = "local"))]
-    let name = file.display().to_string();
-    model.eq_ignore_ascii_case(&name)
-}
-
-/// Tells the local model's engine how many threads it may use; the process must have one yet.
-pub(crate) fn limit_threads(config: &Config) {
-    #[cfg(feature = "local")]
-    if let Err(error) = llm_local::limit_threads(config.local.threads) {
-        tracing::debug!(%error, "the local model takes a thread for each core");
-    }
-    #[cfg(not(feature = "local"))]
-    let _: usize = config.local.threads;
 }

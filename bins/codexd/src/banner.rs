@@ -4,22 +4,22 @@ use std::{net::SocketAddr, time::Duration};
 
 use client_commands::terminal::{Look, Style};
 
-use crate::config::{Config, Embeddings, GET_MODEL, OPENAI_MODEL, Provider};
+use crate::config::{Config, Embeddings, GET_MODEL};
 
 /// Who answers.
 pub(crate) fn provider(config: &Config) -> String {
-    match config.provider {
-        Provider::OpenAi => {
-            let url = config.openai.as_ref().map_or("", |it| it.base_url.as_str());
-            format!("openai at {url}, {}", config.model.as_deref().unwrap_or(OPENAI_MODEL))
-        }
-        Provider::Local => {
-            let path = &config.local.chat_model;
-            match path.file_stem().filter(|_| path.is_file()) {
-                Some(name) => format!("local, {} (loaded when first asked)", name.display()),
-                None => format!("local, but there is no model yet: {GET_MODEL}"),
-            }
-        }
+    let server = config.servers.iter().find(|it| it.name == config.provider);
+    if let Some(server) = server {
+        let (name, url, model) = (&server.name, &server.base_url, config.model_of(server));
+        return format!(
+            "{name} at {url}, {}",
+            if model.is_empty() { "no model chosen" } else { model }
+        );
+    }
+    let path = &config.local.chat_model;
+    match path.file_stem().filter(|_| path.is_file()) {
+        Some(name) => format!("local, {} (loaded when first asked)", name.display()),
+        None => format!("local, but there is no model yet: {GET_MODEL}"),
     }
 }
 

@@ -1,5 +1,7 @@
 //! The validated configuration: what the settings mean together. It opens and starts nothing.
 
+mod network;
+mod providers;
 mod reader;
 
 use std::{
@@ -11,48 +13,14 @@ use std::{
 
 use client_commands::is_gguf;
 use secrecy::SecretString;
-use url::Url;
 
+pub(crate) use self::network::Patience;
+pub(crate) use self::providers::{Kind, LOCAL, Server, is_of_a_table, setting};
 use self::reader::Reader;
 use crate::settings::Settings;
 
-/// The model of the provider `openai` where nobody names one.
-pub(crate) const OPENAI_MODEL: &str = "gpt-4.1-mini";
 /// What to do about a local model that is not there.
 pub(crate) const GET_MODEL: &str = "get one with scripts/get-model or `codexd models pull`";
-
-/// A provider of models.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Provider {
-    /// OpenAI, and every server that speaks its API.
-    OpenAi,
-    /// A small model in the process.
-    Local,
-}
-
-impl Provider {
-    /// Those that this binary was built with.
-    pub(crate) fn built_in() -> Vec<Self> {
-        let all =
-            [(Self::OpenAi, cfg!(feature = "openai")), (Self::Local, cfg!(feature = "local"))];
-        all.into_iter().filter(|(_, is_there)| *is_there).map(|(it, _)| it).collect()
-    }
-
-    /// The name in `MODEL_PROVIDER` and in front of its models.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::OpenAi => "openai",
-            Self::Local => "local",
-        }
-    }
-}
-
-/// An OpenAI-compatible server.
-#[derive(Clone, Debug)]
-pub(crate) struct OpenAi {
-    pub(crate) api_key: Option<SecretString>,
-    pub(crate) base_url: Url,
-}
 
 /// The model in the process; its file may be missing, and may come later.
 #[derive(Clone, Debug)]
@@ -127,10 +95,15 @@ pub struct Config {
     /// `None` makes no summaries; an empty name is the default model.
     pub(crate) summary_model: Option<String>,
     /// Who answers where a request names no provider.
-    pub(crate) provider: Provider,
+    pub(crate) provider: String,
     pub(crate) model: Option<String>,
-    /// `None` if it is not configured.
-    pub(crate) openai: Option<OpenAi>,
+    /// The models to ask, in this order, where one fails.
+    pub(crate) fallback: Vec<String>,
+    /// Every server that is configured.
+    pub(crate) servers: Vec<Server>,
+    pub(crate) patience: Patience,
+    #[cfg(feature = "http")]
+    pub(crate) network: llm_http::Network,
     pub(crate) local: Local,
     pub(crate) system_prompt: Option<String>,
     pub(crate) allowed_hosts: Vec<String>,
@@ -165,7 +138,8 @@ impl Config {
         let mut reader = Reader::new(settings);
         let environments = [("development", false), ("production", true)];
         let production = reader.choice("ENV", false, &environments);
-        let (data_dir, provider) = (reader.data_dir(), reader.provider());
+        let (data_dir, servers) = (reader.data_dir(), reader.servers());
+        let provider = reader.provider(&servers);
         let config = Self {
             production,
             listen: reader.listen(production),
@@ -175,11 +149,15 @@ impl Config {
             memory_budget: reader.bytes("MEMORY_BUDGET", 256 << 20) as usize,
             retention: reader.retention(),
             max_import_bytes: reader.bytes("MAX_IMPORT_BYTES", 1 << 30),
-            embeddings: reader.embeddings(&data_dir),
-            summary_model: reader.summary_model(provider),
+            embeddings: reader.embeddings(&data_dir, &servers),
+            summary_model: reader.summary_model(&provider),
             provider,
             model: settings.get("MODEL").map(str::to_owned),
-            openai: reader.openai(),
+            fallback: reader.fallback(),
+            servers,
+            patience: reader.patience(),
+            #[cfg(feature = "http")]
+            network: reader.network(),
             local: reader.local(&data_dir),
             system_prompt: reader.system_prompt(),
             allowed_hosts: reader.allowed_hosts(),
@@ -190,13 +168,27 @@ impl Config {
             is_usual_dir: settings.get("CODEXD_DATA_DIR").is_none(),
             warnings: Vec::new(),
         };
-        reader.look_at_models(provider);
-        reader.look_at_local_models(provider, &config.local.chat_model);
+        reader.look_at_models(&config.provider, &config.servers, &config.local);
         reader.look_at_the_rest();
         if reader.problems.is_empty() {
             return Ok(Self { warnings: reader.warnings, ..config });
         }
         Err(Problems(reader.problems))
+    }
+}
+
+impl Config {
+    /// Whether a provider of this name can be asked.
+    pub(crate) fn has_provider(&self, name: &str) -> bool {
+        name == LOCAL || self.servers.iter().any(|it| it.name == name)
+    }
+
+    /// The model of a server where a request names none: the one that is configured, if it is
+    /// this server's.
+    pub(crate) fn model_of<'a>(&'a self, server: &'a Server) -> &'a str {
+        let model = self.model.as_deref().filter(|_| self.provider == server.name);
+        let own = |it: &'a str| it.strip_prefix(&server.name)?.strip_prefix('/');
+        model.map_or(&server.model, |it| own(it).unwrap_or(it))
     }
 }
 

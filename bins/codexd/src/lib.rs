@@ -16,6 +16,7 @@ mod connection;
 pub mod daemon;
 mod doctor;
 mod exit;
+mod gateways;
 mod lock;
 mod serve;
 pub mod settings;
@@ -82,7 +83,7 @@ fn with_settings(command: Command, started: Instant) -> anyhow::Result<u8> {
     let no_color = settings.get("NO_COLOR").is_some();
     let style = Style::of_output(no_color);
     telemetry::install(&config, matches!(command, Command::Serve { .. }), no_color);
-    app::limit_threads(&config);
+    gateways::limit_threads(&config);
     match command {
         Command::Serve { .. } => serve::run(&config, started, style),
         Command::Doctor => doctor::run(&config, style),
@@ -171,13 +172,13 @@ fn check(settings: &Settings, config: &Config, style: Style) -> anyhow::Result<u
             None if settings::is_secret(setting.name) => "not set",
             None => setting.default,
         };
-        let name = style.paint(Look::Bold, &format!("{:<18}", setting.name));
+        let name = style.paint(Look::Bold, &format!("{:<24}", setting.name));
         let origin = settings.origin(setting.name).unwrap_or("default");
         let origin = style.paint(Look::Dim, &format!("({origin})"));
         terminal::print(format_args!("{name}  {value}  {origin}\n"))?;
     }
     for (name, fact) in banner::facts(config) {
-        terminal::print(format_args!("{name:<18}  {fact}\n"))?;
+        terminal::print(format_args!("{name:<24}  {fact}\n"))?;
     }
     for warning in &config.warnings {
         terminal::print(format_args!("{} {warning}\n", style.paint(Look::Yellow, "warning:")))?;

@@ -10,6 +10,7 @@
 //! | [`export`], [`import`] | memory into a file, and out of one |
 //! | [`pull`] | a model file into a folder |
 //! | [`Failure`], [`Code`] | why not: a sentence for people, a word and an exit code for programs |
+//! | [`Report`] | what was looked at, line by line |
 //! | [`terminal`] | writes to people, and keeps what others wrote from moving their terminal |
 
 mod ask;
@@ -18,6 +19,7 @@ mod failure;
 mod listing;
 mod pull;
 mod repl;
+mod report;
 pub mod terminal;
 mod transfer;
 
@@ -28,5 +30,6 @@ pub use crate::{
     listing::{Sessions, models, sessions},
     pull::{Pull, is_gguf, pull},
     repl::{Repl, chat},
+    report::{Mark, Report},
     transfer::{Format, Import, OnConflict, export, import},
 };

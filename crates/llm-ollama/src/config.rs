@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use http::header::{AUTHORIZATION, USER_AGENT};
-use llm_http::{Endpoint, InvalidEndpoint, Network, Timeouts};
+use llm_http::{Endpoint, InvalidEndpoint, Names, Network, Timeouts};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Serialize, Serializer};
 
@@ -32,6 +32,8 @@ pub struct OllamaConfig {
     /// Whether a model that the server does not have is pulled when it is first asked for. Whoever
     /// may name a model can then make the server fetch one.
     pub may_pull: bool,
+    /// What the operator calls these settings, for errors that say which to mend.
+    pub names: Names,
     /// How long to wait for the server.
     pub timeouts: Timeouts,
     /// How to reach the server.
@@ -62,6 +64,7 @@ impl OllamaConfig {
             keep_alive: None,
             num_ctx: None,
             may_pull: true,
+            names: Names::default(),
             timeouts: Timeouts::default(),
             network: Network::default(),
         }
@@ -72,7 +75,8 @@ impl OllamaConfig {
         let agent = concat!("codexd/", env!("CARGO_PKG_VERSION"));
         let base = self.base_url.trim().trim_end_matches('/');
         let base = ["/api", "/v1"].iter().find_map(|end| base.strip_suffix(end)).unwrap_or(base);
-        let endpoint = Endpoint::new(base)?.with_header(USER_AGENT, agent)?;
+        let endpoint = Endpoint::new(base)?.with_names(self.names.clone());
+        let endpoint = endpoint.with_header(USER_AGENT, agent)?;
         match &self.api_key {
             None => Ok(endpoint),
             Some(key) => {

@@ -8,21 +8,20 @@ use std::{
 };
 
 use brain_core::brain::Limits;
-use client_commands::is_gguf;
 use http_api::MAX_SYSTEM_BYTES;
 use nix::unistd::{AccessFlags, access};
-use secrecy::SecretString;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 use url::Url;
 
-use super::{Database, Embeddings, Local, OpenAi, Provider, Redis, no_model_file};
+use super::{
+    Database, Embeddings, Local, Redis, no_model_file,
+    providers::{self, LOCAL, Server},
+};
 use crate::{
     app,
     settings::{self, KEYS, LATER, Settings},
 };
 
-/// Where OpenAI itself is.
-const OPENAI_BASE_URL: &str = "https://api.openai.com/v1";
 /// The file that `scripts/get-model` puts into `models/` of the data folder.
 const CHAT_MODEL: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
 /// The folder that it puts beside it.
@@ -34,7 +33,7 @@ const MAX_SHOWN: usize = 200;
 
 /// Reads one setting after the other, and remembers what is wrong.
 pub(super) struct Reader<'a> {
-    settings: &'a Settings,
+    pub(super) settings: &'a Settings,
     /// Sentences.
     pub(super) problems: Vec<String>,
     /// Sentences.
@@ -46,7 +45,7 @@ impl<'a> Reader<'a> {
         Self { settings, problems: settings.problems.clone(), warnings: Vec::new() }
     }
 
-    fn wrong(&mut self, sentence: impl Into<String>) {
+    pub(super) fn wrong(&mut self, sentence: impl Into<String>) {
         self.problems.push(sentence.into());
     }
 
@@ -55,7 +54,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The value of `name` as `read` understands it, or `default` if it is not set or wrong.
-    fn value<T>(
+    pub(super) fn value<T>(
         &mut self,
         name: &str,
         default: T,
@@ -173,10 +172,20 @@ impl<'a> Reader<'a> {
         (0 < days).then(|| Duration::from_secs(days * 24 * 3600))
     }
 
-    pub(super) fn embeddings(&mut self, data_dir: &Path) -> Embeddings {
+    pub(super) fn embeddings(&mut self, data_dir: &Path, servers: &[Server]) -> Embeddings {
         let usual = Embeddings::Local(data_dir.join("models").join(EMBEDDING_MODEL));
-        let expected = "local, off, a model as openai/model, or the folder of a sentence \
+        let expected = "local, off, a model as provider/model, or the folder of a sentence \
                         transformer (config.json, model.safetensors, tokenizer.json)";
+        let model = self.settings.get("EMBEDDING_MODEL").unwrap_or_default();
+        let provider = model.split_once('/').filter(|it| !it.1.is_empty()).map(|it| it.0);
+        let provider = provider.filter(|it| providers::is_provider(it, servers));
+        if let Some(provider) = provider.filter(|_| !Path::new(model).is_dir()) {
+            if servers.iter().all(|it| it.name != provider) {
+                let problem = providers::not_configured(model, provider);
+                self.wrong(format!("EMBEDDING_MODEL: {problem}"));
+            }
+            return Embeddings::Provider(model.to_owned());
+        }
         self.value("EMBEDDING_MODEL", usual.clone(), expected, |text| match text {
             "local" => Some(usual),
             "off" => Some(Embeddings::Off),
@@ -184,20 +193,16 @@ impl<'a> Reader<'a> {
                 let mut files = EMBEDDING_FILES.iter().map(|it| Path::new(path).join(it));
                 files.all(|it| it.is_file()).then(|| Embeddings::Local(path.into()))
             }
-            // The local one goes by its folder.
-            name => {
-                let model = name.strip_prefix("openai/").filter(|it| !it.is_empty());
-                model.map(|_| Embeddings::Provider(name.to_owned()))
-            }
+            _ => None,
         })
     }
 
-    pub(super) fn summary_model(&mut self, provider: Provider) -> Option<String> {
+    pub(super) fn summary_model(&mut self, provider: &str) -> Option<String> {
         match self.settings.get("SUMMARY_MODEL") {
             Some("off") => None,
             Some(name) => Some(name.to_owned()),
             // It would take the time of the answers.
-            None if provider == Provider::Local => None,
+            None if provider == LOCAL => None,
             None => Some(String::new()),
         }
     }
@@ -207,45 +212,6 @@ impl<'a> Reader<'a> {
         self.value(name, default, expected, |text| {
             env_settings::bytes(text).filter(|it| (1 << 20..=1 << 40).contains(it))
         })
-    }
-
-    fn has_openai(&self) -> bool {
-        let mut settings = ["OPENAI_API_KEY", "OPENAI_BASE_URL"].into_iter();
-        settings.any(|it| self.settings.get(it).is_some()) && cfg!(feature = "openai")
-    }
-
-    pub(super) fn provider(&mut self) -> Provider {
-        let (all, openai) = (Provider::built_in(), self.has_openai());
-        let usual = if openai { Provider::OpenAi } else { Provider::Local };
-        let Some(first) = all.iter().find(|it| **it == usual).or(all.first()).copied() else {
-            self.wrong("MODEL_PROVIDER: no provider is built in; build with `--features local`");
-            return usual;
-        };
-        let choices: Vec<_> = all.iter().map(|it| (it.name(), *it)).collect();
-        let provider = self.choice("MODEL_PROVIDER", first, &choices);
-        if provider == Provider::OpenAi && !openai {
-            self.wrong("MODEL_PROVIDER: openai needs OPENAI_API_KEY, or OPENAI_BASE_URL");
-        }
-        provider
-    }
-
-    /// What is wrong is not shown here: it may be a secret.
-    pub(super) fn openai(&mut self) -> Option<OpenAi> {
-        let key = self.settings.get("OPENAI_API_KEY");
-        let url = self.settings.get("OPENAI_BASE_URL");
-        key.or(url)?;
-        if !cfg!(feature = "openai") {
-            self.warnings.push("OPENAI_*: built without openai; ignored".to_owned());
-            return None;
-        }
-        if key.is_some_and(|key| !key.bytes().all(|byte| byte.is_ascii_graphic())) {
-            self.wrong("OPENAI_API_KEY: has a character that no key has; copy it again");
-        }
-        let base_url = Url::parse(url.unwrap_or(OPENAI_BASE_URL)).ok().filter(is_plain_http);
-        if base_url.is_none() {
-            self.wrong("OPENAI_BASE_URL: use a URL such as http://127.0.0.1:8000/v1 (no @, ?, #)");
-        }
-        Some(OpenAi { api_key: key.map(SecretString::from), base_url: base_url? })
     }
 
     pub(super) fn local(&mut self, data_dir: &Path) -> Local {
@@ -286,47 +252,6 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Models of providers that nobody can ask.
-    pub(super) fn look_at_models(&mut self, provider: Provider) {
-        for name in ["MODEL", "SUMMARY_MODEL", "EMBEDDING_MODEL"] {
-            let model = self.settings.get(name).unwrap_or_default();
-            if name != "EMBEDDING_MODEL" && (model.starts_with('/') || model.ends_with('/')) {
-                let advice = "use provider/model, or the name of a model";
-                self.wrong(format!("{name}: `{model}` will not do; {advice}"));
-                continue;
-            }
-            let is_there = match model.split_once('/').map(|(first, _)| first) {
-                Some("openai") => self.has_openai(),
-                Some("local") => cfg!(feature = "local"),
-                // A server may have such names; the local model has not.
-                Some(_) => provider == Provider::OpenAi || name == "EMBEDDING_MODEL",
-                None => true,
-            };
-            if !is_there {
-                self.wrong(format!(
-                    "{name}: the provider of `{model}` is not configured; openai needs \
-                     OPENAI_API_KEY, or OPENAI_BASE_URL"
-                ));
-            }
-        }
-    }
-
-    /// Names that the local model does not have, if its file is there.
-    pub(super) fn look_at_local_models(&mut self, provider: Provider, file: &Path) {
-        for name in ["MODEL", "SUMMARY_MODEL"] {
-            let model = self.settings.get(name).unwrap_or_default();
-            let asked = match model.split_once('/') {
-                Some(("local", asked)) => asked,
-                None if provider == Provider::Local && name == "MODEL" => model,
-                Some(_) | None => continue,
-            };
-            if !asked.is_empty() && is_gguf(file) && !app::is_local_model(asked, file) {
-                let file = file.display();
-                self.wrong(format!("{name}: `{model}` is not the local model, which is {file}"));
-            }
-        }
-    }
-
     pub(super) fn system_prompt(&mut self) -> Option<String> {
         self.value("SYSTEM_PROMPT", None, "at most 65536 bytes", |text| {
             (text.len() <= MAX_SYSTEM_BYTES).then(|| Some(text.to_owned()))
@@ -355,7 +280,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn is_plain_http(url: &Url) -> bool {
+pub(super) fn is_plain_http(url: &Url) -> bool {
     let has_more = url.as_str().contains(['@', '?', '#']);
     matches!(url.scheme(), "http" | "https") && url.has_host() && !has_more
 }

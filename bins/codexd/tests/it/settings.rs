@@ -43,7 +43,13 @@ fn every_setting_is_documented_and_read() {
     let examples = settings::EXAMPLE.lines().filter(|it| it.starts_with('#') && it.contains('='));
     let examples = examples.filter(|line| !line.starts_with("# ")).count();
     assert_eq!(settings::all().count(), examples, "a block of settings.env is not understood");
-    let code = [include_str!("../../src/config.rs"), include_str!("../../src/config/reader.rs")];
+    let code = [
+        include_str!("../../src/config.rs"),
+        include_str!("../../src/config/reader.rs"),
+        include_str!("../../src/config/providers.rs"),
+        include_str!("../../src/config/network.rs"),
+        include_str!("../../src/settings.rs"),
+    ];
     let code = code.concat();
     for setting in settings::all() {
         assert!(code.contains(&format!("\"{}\"", setting.name)), "{} is not read", setting.name);
@@ -54,7 +60,7 @@ fn every_setting_is_documented_and_read() {
 #[test]
 fn examples_are_values_that_will_do() {
     let folder = TempDir::new().unwrap();
-    let files = ["LOCAL_MODEL_PATH", "CODEXD_DATA_DIR", "SQLITE_DB_PATH"];
+    let files = ["LOCAL_MODEL_PATH", "CODEXD_DATA_DIR", "SQLITE_DB_PATH", "EXTRA_CA_CERTS"];
     let mut settings = settings(&folder, &[]);
     for setting in settings::all().filter(|it| !files.contains(&it.name)) {
         settings.set(setting.name, setting.example, "test");
@@ -68,8 +74,22 @@ fn every_problem_is_named_at_once() {
         ("ENV", "staging"),
         ("PORT", "http"),
         ("HOST", "example.org"),
-        ("MODEL_PROVIDER", "azure"),
+        ("MODEL_PROVIDER", "nobody"),
+        ("MODEL_FALLBACK", "local/"),
         ("OPENAI_BASE_URL", "localhost:8000"),
+        ("OLLAMA_BASE_URL", "localhost:11434"),
+        ("OLLAMA_NUM_CTX", "many"),
+        ("TABBYML_BASE_URL", "ftp://127.0.0.1"),
+        ("AZURE_OPENAI_API_KEY", "two words"),
+        ("AZURE_OPENAI_ENDPOINT", "example"),
+        ("AZURE_OPENAI_DEPLOYMENT", ""),
+        ("MODEL_CONNECT_TIMEOUT", "0"),
+        ("MODEL_FIRST_BYTE_TIMEOUT", "soon"),
+        ("MODEL_IDLE_TIMEOUT", "2d"),
+        ("MODEL_RETRIES", "11"),
+        ("MODEL_CONCURRENCY", "0"),
+        ("HTTP_PROXY", "socks5://127.0.0.1"),
+        ("EXTRA_CA_CERTS", "/nowhere.pem"),
         ("LOCAL_MODEL_PATH", "/nowhere/model.gguf"),
         ("LOCAL_THREADS", "0"),
         ("EMBEDDING_MODEL", "/nowhere"),
@@ -109,6 +129,80 @@ fn a_provider_must_be_configured_to_be_chosen() {
     assert_eq!(problems(&[("MODEL_PROVIDER", "openai")]).len(), 1);
     assert!(problems(&[("MODEL_PROVIDER", "openai"), ("OPENAI_API_KEY", "k")]).is_empty());
     assert!(problems(&[("MODEL_PROVIDER", ""), ("PORT", " ")]).is_empty());
+}
+
+#[test]
+fn azure_needs_an_endpoint_a_key_and_a_deployment() {
+    let azure = [
+        ("AZURE_OPENAI_ENDPOINT", "https://x.openai.azure.com"),
+        ("AZURE_OPENAI_API_KEY", "k"),
+        ("AZURE_OPENAI_DEPLOYMENT", "d"),
+    ];
+    assert_eq!(problems(&azure), [""; 0]);
+    for missing in 1..3 {
+        let others: Vec<_> = (0..3).filter(|it| *it != missing).map(|it| azure[it]).collect();
+        let found = problems(&others);
+        assert!(matches!(found.as_slice(), [it] if it.starts_with(azure[missing].0)), "{found:?}");
+    }
+    let token = [azure[0], ("AZURE_OPENAI_AD_TOKEN", "t"), azure[2], ("MODEL", "azure/other")];
+    assert_eq!(problems(&token), [""; 0]);
+    let found = problems(&[("MODEL_PROVIDER", "azure")]);
+    assert_eq!(found, ["MODEL_PROVIDER: azure needs AZURE_OPENAI_ENDPOINT"]);
+    assert_eq!(problems(&[("MODEL_PROVIDER", "ollama")]), [""; 0]);
+}
+
+#[test]
+fn a_table_of_the_toml_file_is_a_provider() {
+    const GROQ: [(&str, &str); 3] = [
+        ("providers.groq.base_url", "https://api.groq.com/openai/v1"),
+        ("providers.groq.api_key_env", "GROQ_KEY"),
+        ("GROQ_KEY", "k"),
+    ];
+    fn with<'a>(more: &[(&'a str, &'a str)]) -> Vec<String> {
+        problems(&[GROQ.as_slice(), more].concat())
+    }
+    assert_eq!(with(&[("MODEL_PROVIDER", "groq"), ("MODEL", "groq/llama-3.3-70b")]), [""; 0]);
+    assert_eq!(with(&[("MODEL_FALLBACK", "groq/a,openai/b")]).len(), 1);
+    assert_eq!(with(&[("EMBEDDING_MODEL", "groq/e")]), [""; 0]);
+    let check = |more: (&str, &str), begin: &str| {
+        let found = with(&[more]);
+        assert!(matches!(found.as_slice(), [it] if it.starts_with(begin)), "{found:?}");
+    };
+    check(("providers.groq.base_url", "groq"), "providers.groq.base_url: use a URL");
+    check(("providers.groq.kind", "x"), "providers.groq.kind: `x` will not do; use openai or");
+    check(
+        ("providers.groq.api_key_env", "NO"),
+        "providers.groq.api_key_env: there is no variable NO",
+    );
+    check(("providers.local.base_url", "http://x"), "providers.local: such a table cannot be");
+    check(("providers.Big One.base_url", "http://x"), "providers.Big One: such a table");
+    let folder = TempDir::new().unwrap();
+    let unknown =
+        settings(&folder, &[("providers.a.base_url", "http://x/v1"), ("providers.a.b", "")]);
+    let config = format!("{:?}", Config::new(&unknown).unwrap());
+    assert!(config.contains("providers.a.b: there is no such setting"), "{config}");
+}
+
+#[test]
+fn a_toml_file_comes_after_the_environment_and_its_keys_are_read() {
+    let home = Home::new();
+    let file = home.path().join("codexd.toml");
+    let table = "[providers.lab]\nbase_url = 'http://127.0.0.1:1/v1'\napi_key_env = 'LAB_KEY'\n";
+    fs::write(&file, format!("PORT = 1\nDRAIN_SECONDS = 7\n{table}")).unwrap();
+    let check = home
+        .codexd(&["check"])
+        .env("PORT", "2")
+        .env("LAB_KEY", "sesame")
+        .env("MODEL_PROVIDER", "lab")
+        .output()
+        .unwrap();
+    let text = String::from_utf8(check.stdout).unwrap();
+    assert!(check.status.success(), "{text}{}", String::from_utf8_lossy(&check.stderr));
+    let line = |name: &str| text.lines().find(|it| it.starts_with(name)).unwrap().to_owned();
+    assert!(line("PORT ").contains("2  (environment)"), "{text}");
+    assert!(line("DRAIN_SECONDS").contains("7  (TOML file)"), "{text}");
+    assert!(line("provider").contains("lab at http://127.0.0.1:1/v1"), "{text}");
+    assert!(!text.contains("sesame"), "{text}");
 }
 
 #[test]
