@@ -2,7 +2,7 @@
 //! nothing.
 #![expect(clippy::indexing_slicing, reason = "a broken promise fails loudly")]
 
-use std::sync::Arc;
+use std::{iter, sync::Arc};
 
 use brain_core::{
     chat::{Message, Part, Role, ToolCall},
@@ -134,7 +134,7 @@ impl Branch {
 
     fn add(&mut self, step: &Step) {
         match step {
-            Step::Say(length, it) => self.push(*it, |seq| Message::user(text(seq, *length + 1))),
+            Step::Say(length, it) => self.push(*it, |seq| said(text(seq, *length + 1), *length)),
             Step::Answer(length, it) => {
                 self.push(*it, |seq| Message::assistant(text(seq, *length)));
             }
@@ -157,6 +157,16 @@ impl Branch {
                 self.push(EntryStatus::Complete, |seq| Message::tool(id.to_string(), text(seq, 5)));
             }
         }
+    }
+}
+
+/// What a person says; some show pictures with it.
+fn said(text: String, length: usize) -> Message {
+    let url = "data:image/png;base64,AAAA".to_owned();
+    let pictures = iter::repeat_n(Part::Image { url }, length.saturating_sub(56));
+    Message {
+        content: iter::once(Part::Text { text }).chain(pictures).collect(),
+        ..Message::user("")
     }
 }
 
@@ -202,6 +212,8 @@ fn ten_thousand_histories_are_valid_at_every_budget() {
     let result = runner.run(&history(), |history| {
         let mut counting = Counting::estimate();
         for budget_tokens in budgets(&history) {
+            // Each is a window of its own, whatever was counted for the one before.
+            let sees_pictures = windows.get().is_multiple_of(2);
             let input = WindowInput {
                 system: history.system.then_some("be kind"),
                 summary: history.summary.as_ref(),
@@ -209,12 +221,22 @@ fn ten_thousand_histories_are_valid_at_every_budget() {
                 branch: &history.branch,
                 has_older: history.has_older,
                 tools: &[],
-                sees_pictures: true,
+                sees_pictures,
                 budget_tokens,
             };
             windows.set(windows.get() + 1);
             match build(&input, &mut counting) {
-                Ok(window) => check(&input, &window)?,
+                Ok(window) => {
+                    check(&input, &window)?;
+                    // A model may find it too long although it fits.
+                    let budget_tokens = window.report.used_tokens / 4 * 3;
+                    let less = WindowInput { budget_tokens, ..input };
+                    if windows.get().is_multiple_of(5)
+                        && let Ok(rebuilt) = build(&less, &mut counting)
+                    {
+                        check(&less, &rebuilt)?;
+                    }
+                }
                 Err(refused) => {
                     let needs_more = budget_tokens < refused.needed_tokens;
                     prop_assert!(needs_more || !has_question(&history.branch));
@@ -245,6 +267,7 @@ fn check(input: &WindowInput<'_>, window: &Window) -> Checked {
     kept(input, window)?;
     fits(input, window)?;
     origin(input, window)?;
+    pictures(input, window)?;
     accounted(input, window)
 }
 
@@ -338,7 +361,7 @@ fn origin(input: &WindowInput<'_>, window: &Window) -> Checked {
         window.messages.iter().filter(|it| it.role != Role::System).flat_map(|it| &it.content);
     let strange = texts
         .filter_map(|it| if let Part::Text { text } = it { Some(text.as_str()) } else { None })
-        .filter(|it| !it.starts_with('#') && !it.starts_with("<summary>"))
+        .filter(|it| !it.starts_with('#') && !it.starts_with("<summary>") && *it != "[picture]")
         .count();
     let recalled = window.report.recalled.len();
     prop_assert_eq!(strange, if recalled == 0 { 0 } else { recalled + 2 });
@@ -346,6 +369,17 @@ fn origin(input: &WindowInput<'_>, window: &Window) -> Checked {
         let is_shown = it.session_id.as_str() == "here" && shown.contains(&it.seq.0);
         prop_assert!(!is_shown, "{} twice", it.seq.0);
     }
+    Ok(())
+}
+
+/// Pictures are shown to those who see them, and counted where words stand for them.
+fn pictures(input: &WindowInput<'_>, window: &Window) -> Checked {
+    let parts = || window.messages.iter().flat_map(|it| &it.content);
+    let shown = parts().filter(|it| matches!(it, Part::Image { .. })).count();
+    let words =
+        parts().filter(|it| matches!(it, Part::Text { text } if text == "[picture]")).count();
+    prop_assert_eq!(if input.sees_pictures { words } else { shown }, 0);
+    prop_assert_eq!(window.report.pictures_left_out, words);
     Ok(())
 }
 
