@@ -66,6 +66,8 @@ pub struct ServerConfig {
     pub seed: u64,
     /// Pieces of a streamed answer in a second; 0 is as fast as it can.
     pub words_a_second: u32,
+    /// Whether answers that are asked for as streams come as such; some servers know no streams.
+    pub streams: bool,
     /// The models that there are, the default first. `mock/FAULT` is one always.
     pub models: Vec<String>,
     /// The key that requests must have, on wires with keys; `None` takes any.
@@ -84,6 +86,7 @@ impl Default for ServerConfig {
             script: Vec::new(),
             seed: 0,
             words_a_second: 0,
+            streams: true,
             models: ["mock", "mock-embed"].map(str::to_owned).into(),
             api_key: None,
             remembered: 1_000_000,
@@ -145,7 +148,9 @@ impl ModelServer {
         let address = listener.local_addr()?;
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let shared = Arc::new(Shared::new(config));
-        let listener = runtime.block_on(async { TcpListener::from_std(listener) })?;
+        let entered = runtime.enter();
+        let listener = TcpListener::from_std(listener)?;
+        drop(entered);
         runtime.spawn(serve::accept(listener, Arc::clone(&shared)));
         Ok(Self { address, shared, runtime: Some(runtime) })
     }

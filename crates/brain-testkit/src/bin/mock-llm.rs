@@ -35,6 +35,9 @@ struct Options {
     /// Words of a streamed answer in a second; 0 is as fast as it can
     #[arg(long, default_value_t = 20)]
     words_a_second: u32,
+    /// Answer in one piece where a stream is asked for, as some servers do
+    #[arg(long)]
+    no_streams: bool,
     /// Models that there are, the default first; may be given more than once
     #[arg(long = "model", value_name = "NAME", default_values = ["mock", "mock-embed"])]
     models: Vec<String>,
@@ -72,6 +75,7 @@ impl Options {
             script: script.transpose()?.unwrap_or_default(),
             seed: self.seed,
             words_a_second: self.words_a_second,
+            streams: !self.no_streams,
             models: self.models,
             api_key: self.key,
             remembered: REMEMBERED,

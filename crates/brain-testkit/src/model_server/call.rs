@@ -121,6 +121,8 @@ impl Call {
         let header = self.headers.get(FAULT_HEADER).and_then(|it| it.to_str().ok());
         let deployment = self.path.windows(2).find(|it| it[0] == "deployments");
         let model = self.body.as_ref().and_then(|it| it["model"].as_str());
+        // Who only asks about a model gets to know it.
+        let model = model.filter(|_| !self.path.iter().any(|it| it == "show"));
         let model = deployment.map(|it| it[1].as_str()).or(model);
         let name = header.or(model.and_then(|it| it.strip_prefix(FAULT_MODELS)));
         let name = name.map(|it| it.trim_end_matches(":latest"));

@@ -201,7 +201,7 @@ async fn generate(
         Ok(events) => events,
         Err(error) => return failed(call.wire, &error),
     };
-    if streams {
+    if streams && call.shared.config.streams {
         let content = Content::Stream(events, speaker);
         return Answer { status: 200, retry_after: None, content, error: Value::Null };
     }
