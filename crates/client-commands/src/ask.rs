@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     code::{Code, OK},
     failure::Failure,
-    terminal,
+    terminal::{self, in_line},
 };
 
 /// With what a model is talked to.
@@ -115,7 +115,22 @@ pub(crate) fn answer(
     });
     let interrupted = interrupt.ended();
     printer.finish()?;
-    Ok(Ending { data: ended?, interrupted })
+    let data = ended?;
+    if let Some(sentence) = stand_in(&data).filter(|_| shows_text) {
+        terminal::warn(format_args!("codexd: {}\n", in_line(&sentence)));
+    }
+    Ok(Ending { data, interrupted })
+}
+
+/// Who answered, where it is not who was asked.
+fn stand_in(data: &Value) -> Option<String> {
+    let model = data.pointer("/message/model")?.as_str()?;
+    let asked = data.pointer("/context/fallback")?.as_array()?;
+    let asked = asked.iter().map(|it| match text_of(it, "model") {
+        "" => format!("the default model ({})", text_of(it, "code")),
+        name => format!("{name} ({})", text_of(it, "code")),
+    });
+    Some(format!("{model} answered in place of {}", asked.collect::<Vec<_>>().join(" and ")))
 }
 
 /// The last event of an answer that completed.
@@ -164,8 +179,11 @@ impl Printer {
         }
         match piece {
             Piece::Progress { stage, done, total } if self.shows_progress => {
-                let percent = done.saturating_mul(100).checked_div(*total).unwrap_or(0);
-                terminal::warn(format_args!("{stage} {percent} %"));
+                let stage = in_line(stage);
+                match done.saturating_mul(100).checked_div(*total) {
+                    Some(percent) => terminal::warn(format_args!("{stage} {percent} %")),
+                    None => terminal::warn(format_args!("{stage}")),
+                }
             }
             Piece::Text(text) => {
                 // Once there is text, the line belongs to it.
@@ -185,5 +203,28 @@ impl Printer {
             terminal::warn(format_args!("\r\u{1b}[K"));
         }
         if self.in_line { terminal::print(format_args!("\n")) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::stand_in;
+
+    #[test]
+    fn who_stands_in_is_named_and_for_whom() {
+        let answer =
+            |fallback| json!({"message": {"model": "b/m"}, "context": {"fallback": fallback}});
+        let over = json!([{"model": "", "code": "x"}, {"model": "a/m", "code": "y"}]);
+        let told = "b/m answered in place of the default model (x) and a/m (y)";
+        assert_eq!(stand_in(&answer(over.clone())).as_deref(), Some(told));
+        for plain in [
+            json!({"message": {"model": "b/m"}, "context": {}}),
+            json!({"message": {"status": "failed"}, "context": {"fallback": over}}),
+            json!({"message": null, "context": null}),
+        ] {
+            assert_eq!(stand_in(&plain), None, "{plain}");
+        }
     }
 }
