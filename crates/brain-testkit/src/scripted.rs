@@ -10,10 +10,10 @@ use std::{
 
 use async_trait::async_trait;
 use brain_core::{
-    chat::{Role, Usage},
+    chat::{Message, Role, Usage},
     llm::{
-        Capabilities, ChatRequest, ChatStream, EmbedRequest, Embeddings, Estimate, LlmError,
-        LlmErrorKind, LlmGateway, ModelInfo, ModelList, TokenCounter,
+        Capabilities, ChatRequest, ChatStream, CompletionRequest, EmbedRequest, Embeddings,
+        Estimate, LlmError, LlmErrorKind, LlmGateway, ModelInfo, ModelList, TokenCounter,
     },
 };
 use event_listener::Event;
@@ -55,6 +55,7 @@ struct Played {
 struct State {
     answers: VecDeque<Answer>,
     requests: Vec<ChatRequest>,
+    gaps: Vec<CompletionRequest>,
     cancelled: usize,
 }
 
@@ -100,6 +101,12 @@ impl ScriptedLlm {
     #[must_use]
     pub fn requests(&self) -> Vec<ChatRequest> {
         self.state().requests.clone()
+    }
+
+    /// Which gaps it was asked to fill so far.
+    #[must_use]
+    pub fn gaps(&self) -> Vec<CompletionRequest> {
+        self.state().gaps.clone()
     }
 
     /// How many answers were dropped before their end.
@@ -187,6 +194,20 @@ impl LlmGateway for ScriptedLlm {
         self.played.change(|it| it.requests.push(request));
         let played = Arc::clone(&self.played);
         answer.play(model, move || played.change(|it| it.cancelled += 1)).await
+    }
+
+    /// The next answer, where a model fills gaps; the echo repeats what stands before the gap.
+    async fn complete_text(&self, request: CompletionRequest) -> Result<ChatStream, LlmError> {
+        let model = self.model(&request.model)?;
+        if !model.capabilities.completion {
+            let message = format!("`{}` fills no gaps; name a model that does", model.id);
+            return Err(LlmError::new(LlmErrorKind::Unsupported, message));
+        }
+        let messages = vec![Arc::new(Message::user(request.prefix.as_str()))];
+        let answer = self.next_answer(&ChatRequest { messages, ..ChatRequest::default() });
+        self.played.change(|it| it.gaps.push(request));
+        let played = Arc::clone(&self.played);
+        answer.play(model.id.clone(), move || played.change(|it| it.cancelled += 1)).await
     }
 
     /// One vector a text that depends on its letters only.

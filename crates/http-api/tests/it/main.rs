@@ -11,6 +11,8 @@ mod bodies;
 mod branches;
 mod chat;
 mod client;
+mod complete;
+mod configuration;
 mod connections;
 mod deep;
 mod disconnects;

@@ -10,6 +10,9 @@ const JSON: &str = "content-type: application/json\r\n";
 /// Every method of every route, and a field that it does not take.
 const CASES: &[(&str, &str, &str)] = &[
     ("GET", "/", "x"),
+    ("POST", "/complete", "prefix"),
+    ("GET", "/config", "model"),
+    ("PATCH", "/config", "model"),
     ("GET", "/models", "limit"),
     ("GET", "/health/live", "x"),
     ("GET", "/health/ready", "verbose"),
@@ -73,7 +76,7 @@ async fn no_route_is_left_out_above() {
         let methods = reply.header("allow").unwrap().split(',').filter(|it| *it != "HEAD");
         routes.extend(methods.map(|method| (method.to_owned(), path.clone())));
     }
-    assert_eq!(routes.len(), 25, "{routes:?}");
+    assert_eq!(routes.len(), 28, "{routes:?}");
     for (method, path) in routes {
         let is_listed = CASES.iter().any(|it| (it.0, it.1) == (method.as_str(), path.as_str()));
         assert!(is_listed, "{method} {path}");

@@ -28,6 +28,9 @@ pub(crate) struct Wishes {
     pub(crate) api: ApiConfig,
     pub(crate) limits: Limits,
     pub(crate) tools: ToolBox,
+    /// The model that the process is started with, and its system prompt.
+    pub(crate) model: String,
+    pub(crate) system: Option<String>,
     /// How long ephemeral sessions last; none are made without.
     pub(crate) ttl: Option<Duration>,
 }
@@ -62,7 +65,8 @@ impl Server {
             clock,
             spawner: Arc::new(TokioSpawner::current()),
         };
-        let config = BrainConfig { limits: wishes.limits, ..BrainConfig::default() };
+        let Wishes { limits, model, system, .. } = wishes;
+        let config = BrainConfig { limits, model, system, ..BrainConfig::default() };
         let brain = Brain::new(ports, config);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
