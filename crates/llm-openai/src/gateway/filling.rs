@@ -1,6 +1,8 @@
 //! Filling gaps, in whichever way the server does it.
 
-use brain_core::llm::{ChatStream, CompletionRequest, LlmError, LlmGateway, ready_stream};
+use brain_core::llm::{
+    ChatStream, CompletionRequest, LlmError, LlmErrorKind, LlmGateway, ready_stream,
+};
 use llm_http::CallError;
 
 use super::OpenAiGateway;
@@ -32,7 +34,12 @@ impl OpenAiGateway {
     /// list first, which may tell.
     async fn way_to_fill(&self, model: &str) -> Result<Fills, LlmError> {
         if self.make.is_none() && !self.learnt().listed {
-            self.models().await?;
+            match self.models().await {
+                Ok(_) => {}
+                // A server without a list tells nothing by it.
+                Err(error) if error.kind() == LlmErrorKind::Rejected => {}
+                Err(error) => return Err(error),
+            }
         }
         let completes = self.capabilities(model).completion;
         Ok(if completes { self.make().fills } else { Fills::No })

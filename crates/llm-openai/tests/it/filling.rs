@@ -93,6 +93,13 @@ async fn servers_that_fill_none_are_told_by_one_sentence() {
 }
 
 #[tokio::test]
+async fn a_server_without_a_list_fills_none() {
+    let server = Server::start([Script::json(404, "404 page not found")]).await;
+    let error = fill(&gateway(&server), "").await.err().unwrap();
+    assert_eq!(error.kind(), LlmErrorKind::Unsupported, "{error}");
+}
+
+#[tokio::test]
 async fn openai_fills_with_its_old_model_only() {
     let refusal =
         r#"{"error":{"message":"Unrecognized request argument supplied: stream_options"}}"#;
