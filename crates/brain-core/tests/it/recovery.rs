@@ -3,9 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use brain_core::{
-    brain::{Brain, BrainConfig, ChangeError, Limits, RESTARTED, SUPERSEDED, TurnRequest},
+    brain::{Brain, BrainConfig, ChangeError, Limits, Ports, RESTARTED, SUPERSEDED, TurnRequest},
     ids::Seq,
-    memory::{Catalog, InMemoryStore, MemoryErrorKind, MemoryStore, TurnState},
+    memory::{Catalog, InMemoryStore, MemoryErrorKind, MemoryStore, TurnIndex, TurnState},
 };
 use brain_testkit::{Answer, Gate, ManualClock, ScriptedLlm};
 use futures_util::StreamExt;
@@ -68,6 +68,32 @@ async fn a_lapsed_turn_is_ended_by_whoever_finds_it() {
     assert_eq!(say(&new, "s", "next").await.status, TurnState::Completed);
     let lines = transcript(&*store, "s").await;
     assert_eq!(lines[..2], ["user:complete:hi", "assistant:interrupted:half"]);
+}
+
+/// What was said is seen soon, though nobody writes to the session.
+#[tokio::test]
+async fn a_lapsed_turn_is_ended_though_nobody_asks() {
+    let clock = Arc::new(ManualClock::new());
+    let store = Arc::new(InMemoryStore::new(clock.clone()));
+    let (old, started, _gate) = half_an_answer(store.clone()).await;
+    let ports =
+        Ports { clock: clock.clone(), ..ports(store.clone(), Arc::new(ScriptedLlm::echo())) };
+    let new = Brain::new(ports, BrainConfig::default());
+    new.start_upkeep();
+    clock.sleepers(2).await;
+    clock.advance(Duration::from_secs(9));
+    assert_eq!(transcript(&*store, "s").await, ["user:complete:hi"]);
+    clock.advance(Duration::from_secs(1));
+    let ended = async {
+        while store.turn(&owner(), started.turn).await.unwrap().unwrap().state.is_open() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), ended).await.unwrap();
+    let lines = transcript(&*store, "s").await;
+    assert_eq!(lines, ["user:complete:hi", "assistant:interrupted:half"]);
+    drop((old, started));
+    new.drain(Duration::ZERO).await;
 }
 
 #[tokio::test]

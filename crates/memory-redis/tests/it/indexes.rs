@@ -299,3 +299,34 @@ async fn names_never_share_a_key() {
     }
     assert_eq!(keys(&server, "codexd:s:*").len(), names.len());
 }
+
+/// A look for lapsed turns looks at a thousand, however many are open, and the next one goes on.
+#[tokio::test]
+async fn a_look_for_lapsed_turns_is_bounded_and_comes_round() {
+    let server = Server::start();
+    let store = store_on(&server, HOUR);
+    let opening = OpenTurn { lease: Duration::from_millis(1), ..turn("left", None) };
+    let left = opening.id;
+    open(&store, opening).await;
+    let now = server.ask(&["ZSCORE", "codexd:{turns}:open", &member(left)]).text();
+    for _ in 0..15 {
+        let members = (0..100).map(|_| member(TurnId::generate(Timestamp::from_millis(1))));
+        let before = (now.parse::<i64>().unwrap() - 1).to_string();
+        let members = members.flat_map(|it| [before.clone(), it]);
+        let words: Vec<String> =
+            ["ZADD", "codexd:{turns}:open"].map(str::to_owned).into_iter().chain(members).collect();
+        server.ask(&words.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+    for _ in 0..2 {
+        let before = calls(&server, "evalsha");
+        assert_eq!(store.lapsed(9).await.unwrap(), []);
+        assert_eq!(calls(&server, "evalsha") - before, 1_000);
+        let found = store.lapsed(9).await.unwrap();
+        assert_eq!(found.iter().map(|it| it.id).collect::<Vec<_>>(), [left]);
+    }
+}
+
+/// A turn of the session `left` in the index of open turns.
+fn member(turn: TurnId) -> String {
+    format!("{turn} bG9jYWw.bGVmdA")
+}

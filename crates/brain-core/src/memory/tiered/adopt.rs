@@ -93,9 +93,10 @@ impl Adoption {
         owners.insert(owner.clone(), progress);
     }
 
-    /// Whether a session of the owner waits to be adopted.
-    pub(super) fn awaits_any(&self, owner: &Owner) -> bool {
-        self.owners().get(owner).is_some_and(|it| !it.awaited.is_empty())
+    /// The sessions of the owner that were seen and could not be moved.
+    fn awaited_of(&self, owner: &Owner) -> Vec<SessionId> {
+        let owners = self.owners();
+        owners.get(owner).map(|it| it.awaited.iter().cloned().collect()).unwrap_or_default()
     }
 
     fn awaits(&self, key: &SessionKey) -> bool {
@@ -139,6 +140,21 @@ impl Tiers {
             return Err(awaited("use the session"));
         }
         Ok(())
+    }
+
+    /// Whether the owner has a session that is not adopted yet.
+    ///
+    /// # Errors
+    ///
+    /// Those of the durable tier.
+    pub(super) async fn awaits_any(&self, owner: &Owner) -> Result<bool, MemoryError> {
+        for id in self.adoption.awaited_of(owner) {
+            let key = SessionKey::new(owner.clone(), id);
+            if self.durable.session(&key).await?.is_none() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Returns whether that was all, but for those sessions that could not be moved yet.

@@ -19,7 +19,7 @@ impl TurnIndex for TieredMemory {
         tiers.adopt(owner).await;
         let durable = || tiers.durable.turn(owner, turn);
         let found = self.find(owner, turn, durable, || tiers.hot.tier.turn(owner, turn)).await?;
-        self.unless_awaited(owner, found)
+        self.unless_awaited(owner, found).await
     }
 
     async fn turn_by_key(
@@ -47,7 +47,7 @@ impl TurnIndex for TieredMemory {
         let durable = || tiers.durable.request_cancel(owner, turn);
         let hot = || tiers.hot.tier.request_cancel(owner, turn);
         let found = self.find(owner, turn, durable, hot).await?;
-        self.unless_awaited(owner, found)
+        self.unless_awaited(owner, found).await
     }
 
     async fn unfinished(&self) -> Result<Vec<TurnRecord>, MemoryError> {
@@ -98,12 +98,12 @@ impl TieredMemory {
 
     /// A turn that was found or not, if that is sure: a session that waits for its adoption may
     /// have it.
-    fn unless_awaited(
+    async fn unless_awaited(
         &self,
         owner: &Owner,
         found: Option<TurnRecord>,
     ) -> Result<Option<TurnRecord>, MemoryError> {
-        if found.is_none() && self.tiers.adoption.awaits_any(owner) {
+        if found.is_none() && self.tiers.awaits_any(owner).await? {
             return Err(awaited("find the turn"));
         }
         Ok(found)

@@ -5,6 +5,7 @@ use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 
 use super::{
     TieredMemory,
+    adopt::awaited,
     ephemeral::{Whole, whole},
 };
 use crate::{
@@ -22,6 +23,9 @@ type Parts = BoxStream<'static, Result<ExportPart, MemoryError>>;
 impl Portable for TieredMemory {
     async fn export(&self, owner: &Owner) -> Result<Parts, MemoryError> {
         self.tiers.adopt(owner).await;
+        if self.tiers.awaits_any(owner).await? {
+            return Err(awaited("export the sessions"));
+        }
         let parts = self.tiers.durable.export(owner).await?;
         let (store, owner) = (self.clone(), owner.clone());
         let parts = stream::try_unfold((store, owner, parts), async |(store, owner, mut parts)| {

@@ -15,6 +15,8 @@ use super::{config, eventually};
 use crate::fixture::{key, owner, say};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// How many loops sleep by the clock: this one, and the one that ends lapsed turns.
+const LOOPS: usize = 2;
 
 struct Fixture {
     brain: Brain,
@@ -40,12 +42,12 @@ fn fixture(retention: Option<Duration>) -> Fixture {
 impl Fixture {
     /// Lets time pass and the loop look once more.
     async fn pass(&self, time: Duration) {
-        self.clock.sleepers(1).await;
+        self.clock.sleepers(LOOPS).await;
         let looked = self.store.calls(Operation::PruneTurns);
         self.clock.advance(time);
         eventually("the next look", || async { looked < self.store.calls(Operation::PruneTurns) })
             .await;
-        self.clock.sleepers(1).await;
+        self.clock.sleepers(LOOPS).await;
     }
 
     async fn is_there(&self, session: &str) -> bool {
@@ -121,12 +123,12 @@ async fn whoever_comes_back_at_the_last_moment_is_not_forgotten() {
     say(&fixture.brain, "s", "hello").await;
     let gate = fixture.store.hold(Operation::Forget, 1);
     fixture.brain.start_upkeep();
-    fixture.clock.sleepers(1).await;
+    fixture.clock.sleepers(LOOPS).await;
     fixture.clock.advance(DAY * 2);
     gate.reached_by(1).await;
     say(&fixture.brain, "s", "again").await;
     gate.open();
-    fixture.clock.sleepers(1).await;
+    fixture.clock.sleepers(LOOPS).await;
     let session = fixture.store.session(&key("s")).await.unwrap();
     assert_eq!(session.map(|it| it.entries), Some(4));
     fixture.stop().await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use brain_core::memory::{
     Catalog, Checkpoint, Expect, Fence, Forget, Idempotency, MemoryError, MemoryErrorKind,
-    OpenTurn, Opened, ReadOptions, SessionLog, TurnIndex, TurnRecord, TurnState, Turns,
+    OpenTurn, Opened, Portable, ReadOptions, SessionLog, TurnIndex, TurnRecord, TurnState, Turns,
 };
 use brain_core::{
     brain::RESTARTED,
@@ -138,6 +138,7 @@ async fn nobody_who_works_is_disturbed() {
         assert_eq!(kind(new), MemoryErrorKind::Unavailable);
         let read = it.store.read(&key("busy"), ReadOptions::newest(9)).await;
         assert_eq!(kind(read), MemoryErrorKind::Unavailable);
+        assert_eq!(kind(it.store.export(&ann()).await.map(|_| ())), MemoryErrorKind::Unavailable);
         let found = it.store.turn(&ann(), turn.id).await.unwrap().unwrap();
         assert_eq!(found.state, TurnState::Running);
         let unknown = it.store.turn(&ann(), TurnId::generate(Timestamp::from_millis(1))).await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use brain_core::{
     ids::{DatabaseId, HolderId, IdempotencyKey, Seq, TurnId},
     memory::{
-        Authority, Catalog, CloseTurn, Embedded, Expect, ExportPart, Fence, Idempotency,
+        Authority, Catalog, CloseTurn, Embedded, Expect, ExportPart, Fence, Forget, Idempotency,
         MemoryStore, Portable, ReadOptions, Recall, Search, SessionCache, SessionLog, TurnIndex,
         TurnState, Turns, Upkeep,
     },
@@ -38,6 +38,7 @@ pub(crate) async fn exercise(config: &RedisConfig, server: &Server) {
     }
     restores(&store).await;
     turns(&store).await;
+    moves(&store).await;
     copies(&store).await;
     expired(&store, config).await;
     claimed_by_the_dead(&store, config, server).await;
@@ -56,6 +57,7 @@ async fn read_all(store: &RedisStore, plan: &Plan) {
     store.turn(&a.owner, plan.turn).await.unwrap();
     store.turn_by_key(&a.owner, &IdempotencyKey::new("once").unwrap()).await.unwrap();
     store.unfinished().await.unwrap();
+    store.lapsed(9).await.unwrap();
     store.search(&a.owner, &Search::words("first", 9)).await.unwrap();
     store.unembedded("model", 9).await.unwrap();
     let embedded = Embedded { session: a.clone(), seq: Seq(1), values: [1.0].into() };
@@ -97,6 +99,18 @@ async fn turns(store: &RedisStore) {
         last_event: 1,
     };
     store.close(close).await.unwrap();
+}
+
+/// A session that comes with its turns, in one piece and in several, and turns alone.
+async fn moves(store: &RedisStore) {
+    let turns = store.turns_of(&key("t")).await.unwrap();
+    store.forget(&key("t"), Forget::Always).await.unwrap();
+    store.restore(&key("t"), &exported(3)).await.unwrap();
+    for entries in [3, 2_001] {
+        store.move_in(&key("t"), &exported(entries), &turns).await.unwrap();
+    }
+    store.forget(&key("t"), Forget::Always).await.unwrap();
+    store.move_in(&key("t"), &exported(3), &turns).await.unwrap();
 }
 
 /// What a tier does with copies.
