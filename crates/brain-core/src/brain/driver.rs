@@ -61,8 +61,8 @@ pub(super) struct Driver {
     /// Why it stopped.
     finish_reason: Option<FinishReason>,
     context: Option<ContextReport>,
-    /// Whether a model took the request under way.
-    is_taken: bool,
+    /// Tokens of the prompt under way, once a model took it.
+    taken_tokens: Option<u64>,
     /// Tokens of system prompt and tools.
     fixed_tokens: u64,
     appends: u32,
@@ -135,7 +135,7 @@ impl Driver {
             model: None,
             finish_reason: None,
             context: None,
-            is_taken: false,
+            taken_tokens: None,
             fixed_tokens: 0,
             appends: 0,
             calls: 0,

@@ -42,7 +42,7 @@ pub(super) enum Stop {
     #[error(transparent)]
     Memory(MemoryError),
     #[error("{first}; none of {asked} models answered")]
-    NoneAnswered { first: Box<Stop>, asked: usize },
+    NoneAnswered { first: Box<Self>, asked: usize },
 }
 
 impl From<MemoryError> for Stop {
@@ -226,24 +226,23 @@ impl Driver {
     /// none; `None` if nothing came of any.
     fn usage(&self) -> Option<Usage> {
         let partial = &self.partial;
-        let estimate = || self.estimated_usage([partial.text(), partial.reasoning()]);
-        let under_way = partial.usage().or_else(|| self.is_taken.then(estimate));
+        let said = [partial.text(), partial.reasoning()];
+        let estimate = || self.taken_tokens.map(|it| estimated_usage(it, said));
+        let under_way = partial.usage().or_else(estimate);
         self.turn.usage().into_iter().chain(under_way).reduce(|mut sum, usage| {
             sum += usage;
             sum
         })
     }
+}
 
-    /// What a model call cost that had the last window for its prompt, and said this.
-    pub(super) fn estimated_usage<'a>(&self, said: impl IntoIterator<Item = &'a str>) -> Usage {
-        let output = said.into_iter().map(|text| Estimate.text(text)).sum::<Tokens>();
-        Usage {
-            input_tokens: self.context.as_ref().map_or(0, |it| it.used_tokens),
-            output_tokens: output.count,
-            cached_tokens: 0,
-            estimated: true,
-        }
-    }
+/// What a model call cost that read so many tokens and said this.
+pub(super) fn estimated_usage<'a>(
+    input_tokens: u64,
+    said: impl IntoIterator<Item = &'a str>,
+) -> Usage {
+    let output = said.into_iter().map(|text| Estimate.text(text)).sum::<Tokens>();
+    Usage { input_tokens, output_tokens: output.count, cached_tokens: 0, estimated: true }
 }
 
 fn stop_state(something: bool) -> TurnState {

@@ -8,7 +8,11 @@ use futures_util::{
     select_biased,
 };
 
-use super::{DENIAL, Driver, candidates::Next, ending::Stop};
+use super::{
+    DENIAL, Driver,
+    candidates::Next,
+    ending::{Stop, estimated_usage},
+};
 use crate::{
     brain::{ToolOutcome, TurnEventKind},
     chat::ToolCall,
@@ -38,7 +42,7 @@ impl Driver {
         let request = self.chat_request()?;
         let inner = Arc::clone(&self.inner);
         let mut stream = inner.ports.llm.stream(request).await?.fuse();
-        self.is_taken = true;
+        self.taken_tokens = Some(self.window_tokens());
         let (mut saving, mut due) = (Fuse::terminated(), Fuse::terminated());
         loop {
             select_biased! {
@@ -68,14 +72,13 @@ impl Driver {
 
     /// Nothing came of a call: turns to whom to ask next, unless that is nobody.
     fn on_failure(&mut self, stop: Stop) -> Result<(), Stop> {
-        self.is_taken = false;
+        self.taken_tokens = None;
         if let Some(usage) = mem::take(&mut self.partial).usage() {
             self.turn.on_usage(usage);
         }
         let (code, told) = (stop.code(), stop.to_string());
         let source = std::error::Error::source(&stop).map(|it| format!("{it:?}"));
-        let window_tokens = self.context.as_ref().map_or(0, |it| it.used_tokens);
-        match self.candidates.on_failure(stop, window_tokens) {
+        match self.candidates.on_failure(stop, self.window_tokens()) {
             Next::Stop(stop) => Err(stop),
             Next::Ask(stage) => {
                 tracing::warn!(code, source, "{told}: {stage}");
@@ -84,6 +87,11 @@ impl Driver {
                 Ok(())
             }
         }
+    }
+
+    /// Tokens of the last window.
+    fn window_tokens(&self) -> u64 {
+        self.context.as_ref().map_or(0, |it| it.used_tokens)
     }
 
     fn chat_request(&mut self) -> Result<ChatRequest, Stop> {
@@ -153,11 +161,11 @@ impl Driver {
 
     fn on_reply(&mut self, mut reply: Reply) {
         self.candidates.on_answer();
-        self.is_taken = false;
+        let input = self.taken_tokens.take().unwrap_or_default();
         let message = &reply.message;
         let calls = message.tool_calls.iter().flat_map(|it| [&*it.name, &*it.arguments]);
         let said = message.texts().chain(message.reasoning.as_deref()).chain(calls);
-        reply.usage = reply.usage.or_else(|| Some(self.estimated_usage(said)));
+        reply.usage = reply.usage.or_else(|| Some(estimated_usage(input, said)));
         let (tools, limits) = (&self.tools, &self.inner.config.limits);
         let allowed = |name: &str| {
             tools.get(name).is_none_or(|it| limits.allowed_tools.contains(&it.class()))
