@@ -35,7 +35,7 @@ mod version;
 mod wire;
 
 pub use llm_http::{
-    InvalidEndpoint, InvalidProxy, InvalidRoots, Network, Protocol, Proxies, Roots, Timeouts,
+    InvalidEndpoint, InvalidProxy, InvalidRoots, Names, Network, Protocol, Proxies, Roots, Timeouts,
 };
 
 pub use crate::{

@@ -119,7 +119,7 @@ mod tests {
 
     use super::{Profile, full_name};
 
-    fn profile(show: Value, chosen: Option<u32>) -> Profile {
+    fn profile(show: &Value, chosen: Option<u32>) -> Profile {
         Profile::read(&serde_json::from_str(&show.to_string()).unwrap(), chosen)
     }
 
@@ -127,45 +127,45 @@ mod tests {
         json!({"general.architecture": "qwen3", "qwen3.context_length": length})
     }
 
-    fn check_context(show: Value, chosen: Option<u32>, expected: u32) {
-        let found = profile(show.clone(), chosen);
+    fn check_context(show: &Value, chosen: Option<u32>, expected: u32) {
+        let found = profile(show, chosen);
         assert_eq!(found.num_ctx, Some(expected), "{show} {chosen:?}");
         assert_eq!(found.capabilities.context_tokens, Some(expected));
     }
 
     #[test]
     fn the_context_is_chosen_or_the_models_own_within_bounds() {
-        check_context(json!({"model_info": of_length(2_048)}), None, 2_048);
-        check_context(json!({"model_info": of_length(131_072)}), None, 16_384);
-        check_context(json!({"model_info": of_length(131_072)}), Some(65_536), 65_536);
-        check_context(json!({"model_info": of_length(2_048)}), Some(65_536), 2_048);
-        check_context(json!({}), None, 4_096);
-        check_context(json!({}), Some(8_192), 8_192);
-        check_context(json!({"model_info": {"odd.context_length": 512}}), None, 512);
-        check_context(json!({"model_info": of_length(0)}), None, 4_096);
-        check_context(json!({"model_info": {"a.context_length": "many"}}), None, 4_096);
+        check_context(&json!({"model_info": of_length(2_048)}), None, 2_048);
+        check_context(&json!({"model_info": of_length(131_072)}), None, 16_384);
+        check_context(&json!({"model_info": of_length(131_072)}), Some(65_536), 65_536);
+        check_context(&json!({"model_info": of_length(2_048)}), Some(65_536), 2_048);
+        check_context(&json!({}), None, 4_096);
+        check_context(&json!({}), Some(8_192), 8_192);
+        check_context(&json!({"model_info": {"odd.context_length": 512}}), None, 512);
+        check_context(&json!({"model_info": of_length(0)}), None, 4_096);
+        check_context(&json!({"model_info": {"a.context_length": "many"}}), None, 4_096);
         let parameters = "stop    \"<|im_end|>\"\nnum_ctx                        32768";
         let show = json!({"parameters": parameters, "model_info": of_length(131_072)});
-        check_context(show.clone(), None, 32_768);
-        check_context(show, Some(4_096), 4_096);
+        check_context(&show, None, 32_768);
+        check_context(&show, Some(4_096), 4_096);
     }
 
     #[test]
     fn a_model_that_runs_elsewhere_has_its_own_context() {
         let show = json!({"remote_model": "gpt-oss:120b", "model_info": of_length(131_072)});
-        let found = profile(show, Some(4_096));
+        let found = profile(&show, Some(4_096));
         assert_eq!((found.num_ctx, found.capabilities.context_tokens), (None, Some(131_072)));
     }
 
     #[test]
     fn capabilities_are_said_or_told_from_the_parts() {
-        let found = profile(json!({"capabilities": ["completion", "tools", "thinking"]}), None);
+        let found = profile(&json!({"capabilities": ["completion", "tools", "thinking"]}), None);
         assert!(found.capabilities.chat && found.capabilities.tools && found.thinking);
         assert!(!found.capabilities.vision && !found.capabilities.completion);
         let coder = json!({"template": "{{ .Suffix }} {{ .Tools }}", "projector_info": {"a": 1}});
-        let found = profile(coder, None).capabilities;
+        let found = profile(&coder, None).capabilities;
         assert!(found.chat && found.completion && found.tools && found.vision);
-        let found = profile(json!({"model_info": {"bert.pooling_type": 1}}), None).capabilities;
+        let found = profile(&json!({"model_info": {"bert.pooling_type": 1}}), None).capabilities;
         assert!(found.embeddings && !found.chat);
         let assumed = Profile::assumed("nomic-embed-text", Some(512));
         assert!(assumed.embeddings && !assumed.chat);

@@ -113,7 +113,8 @@ pub(crate) fn generate<'a>(
         ..RunOptions::default()
     };
     let raw = request.suffix.is_empty();
-    let run = setting.run(options, None);
+    let think = setting.profile.thinking.then_some(Think::Whether(false));
+    let run = setting.run(options, think);
     GenerateBody { model, prompt: &request.prefix, suffix: &request.suffix, raw, run }
 }
 

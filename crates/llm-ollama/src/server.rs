@@ -166,7 +166,7 @@ impl Server {
             Ok(_) => {}
             Err(Stop::Missing(refusal)) => tracing::debug!(model, %refusal, "no such model"),
             Err(Stop::Failed(error)) => {
-                tracing::warn!(model, %error, "could not ask about a model")
+                tracing::warn!(model, %error, "could not ask about a model");
             }
         }
     }

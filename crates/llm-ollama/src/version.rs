@@ -46,23 +46,23 @@ impl Version {
 mod tests {
     use super::Version;
 
-    fn check(text: &str, truncate: bool, levels: bool, max: bool, cached: bool) {
-        let version = Version::parse(text).unwrap();
-        let known = [version.knows_truncate(), version.knows_levels(), version.knows_max()];
-        assert_eq!(known, [truncate, levels, max], "{text}");
-        assert_eq!(version.counts_cached(), cached, "{text}");
+    /// `knows` is of `truncate`, levels, `max` and counts with the cache.
+    fn check(text: &str, knows: [bool; 4]) {
+        let it = Version::parse(text).unwrap();
+        let found = [it.knows_truncate(), it.knows_levels(), it.knows_max(), it.counts_cached()];
+        assert_eq!(found, knows, "{text}");
     }
 
     #[test]
     fn what_a_version_knows() {
-        check("0.1.47", false, false, false, false);
-        check("0.6.4", false, false, false, true);
-        check("0.12.5", false, true, false, true);
-        check("0.12.6-rc0", true, true, false, true);
-        check("0.30.0", true, true, true, false);
-        check("v0.33.0+local", true, true, true, true);
-        check("1.0.0", true, true, true, true);
-        check("0.0.0", true, true, true, true);
+        check("0.1.47", [false, false, false, false]);
+        check("0.6.4", [false, false, false, true]);
+        check("0.12.5", [false, true, false, true]);
+        check("0.12.6-rc0", [true, true, false, true]);
+        check("0.30.0", [true, true, true, false]);
+        check("v0.33.0+local", [true; 4]);
+        check("1.0.0", [true; 4]);
+        check("0.0.0", [true; 4]);
     }
 
     #[test]

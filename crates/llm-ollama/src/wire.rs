@@ -59,7 +59,7 @@ pub(crate) enum Think {
     Level(&'static str),
 }
 
-#[derive(Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(crate) struct RunOptions<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) num_ctx: Option<u32>,

@@ -25,7 +25,7 @@ async fn a_gap_is_filled() {
     assert_eq!(text_of(stream).await, " 1 ");
     let expected = json!({
         "model": "qwen3", "prompt": "fn one() {", "suffix": "}", "stream": true, "truncate": false,
-        "shift": false, "options": {"num_ctx": 4_096},
+        "shift": false, "think": false, "options": {"num_ctx": 4_096},
     });
     assert_eq!(server.asked("POST /api/generate")[0].body, expected);
 }

@@ -5,11 +5,14 @@
 mod completions;
 mod embeddings;
 mod failures;
+mod mock;
 mod models;
 mod pulls;
 mod server;
+mod stacked;
 mod streams;
 mod suite;
+mod wires;
 
 use std::{sync::Arc, time::Duration};
 

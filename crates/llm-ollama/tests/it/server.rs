@@ -204,7 +204,7 @@ impl Server {
         self.state.hang_ups.load(Ordering::SeqCst)
     }
 
-    async fn until(&self, happened: impl Fn() -> bool) {
+    async fn until(&self, happened: impl Fn() -> bool + Send + Sync) {
         let waiting = async {
             loop {
                 let changed = self.state.changed.notified();
