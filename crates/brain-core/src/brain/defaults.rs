@@ -83,11 +83,25 @@ struct Chosen {
 
 /// What was chosen, as it was read last.
 #[derive(Debug, Default)]
-pub(super) struct LastRead(Mutex<Option<(Duration, Arc<Chosen>)>>);
+pub(super) struct LastRead(Mutex<Last>);
+
+#[derive(Clone, Debug, Default)]
+struct Last {
+    chosen: Arc<Chosen>,
+    /// When; `None` if it is to be read again.
+    at: Option<Duration>,
+    /// How often this process has chosen: what was read before that is old.
+    choices: u64,
+}
 
 impl LastRead {
-    fn lock(&self) -> MutexGuard<'_, Option<(Duration, Arc<Chosen>)>> {
+    fn lock(&self) -> MutexGuard<'_, Last> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note_choice(&self) {
+        let mut last = self.lock();
+        (last.at, last.choices) = (None, last.choices + 1);
     }
 }
 
@@ -114,17 +128,19 @@ impl Inner {
     async fn chosen(&self) -> Arc<Chosen> {
         let now = self.ports.clock.elapsed();
         let last = self.last_read.lock().clone();
-        if let Some((at, chosen)) = &last
-            && now.saturating_sub(*at) < FRESH
-        {
-            return Arc::clone(chosen);
+        if last.at.is_some_and(|at| now.saturating_sub(at) < FRESH) {
+            return last.chosen;
         }
         let read = read(&*self.ports.settings).await;
         let chosen = read.unwrap_or_else(|error| {
             tracing::warn!(%error, "what was chosen at run time could not be read");
-            last.map(|(_, chosen)| chosen).unwrap_or_default()
+            last.chosen
         });
-        *self.last_read.lock() = Some((now, Arc::clone(&chosen)));
+        let mut known = self.last_read.lock();
+        if known.choices == last.choices {
+            (known.chosen, known.at) = (Arc::clone(&chosen), Some(now));
+        }
+        drop(known);
         chosen
     }
 
@@ -212,7 +228,7 @@ impl Brain {
             keep(settings, SYSTEM_PROMPT, patch.system_prompt).await
         };
         let kept = kept.await;
-        *self.inner.last_read.lock() = None;
+        self.inner.last_read.note_choice();
         kept?;
         Ok(self.effective_config().await?)
     }

@@ -10,6 +10,7 @@
 mod allocations;
 mod background;
 mod cases;
+mod choices;
 mod fallback;
 mod faults;
 mod fixture;
