@@ -4,6 +4,7 @@
 //! export, import and export again give the same bytes on every store. The exports of other
 //! programs come in too: [`ImportReader`].
 
+mod bounds;
 mod chatgpt;
 mod error;
 mod export;

@@ -60,7 +60,8 @@ pub struct Refused {
     /// Its id.
     pub id: SessionId,
     /// Why, for programs: the code of a [`MemoryErrorKind`], `turn_in_progress`,
-    /// `session_too_large`, `too_many_messages` or `unknown_format`; whoever imports may have more.
+    /// `session_too_large`, `metadata_too_large`, `extra_too_large`, `too_many_messages` or
+    /// `unknown_format`; whoever imports may have more.
     pub code: &'static str,
     /// Why, for people.
     pub why: String,

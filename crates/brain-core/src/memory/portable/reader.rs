@@ -13,9 +13,11 @@ use serde::{
 use serde_json::value::RawValue;
 
 use super::{
-    Document, ExportedSession, LastLine, Refused, chatgpt,
+    Document, ExportedSession, LastLine, Refused,
+    bounds::{TooLong, too_long},
+    chatgpt,
     error::{ImportError, ImportErrorKind},
-    loose::{MAX_MEMBERS, Members, items},
+    loose::{MAX_MEMBERS, Members, items, read},
     note::Notes,
     open_webui,
     scan::{Place, ScanError, Scanner},
@@ -269,6 +271,13 @@ impl<R: Read> ImportReader<R> {
         if !is_whole {
             return self.too_large();
         }
+        if let Some(fault) = too_long(&self.text) {
+            let entry = match fault {
+                TooLong::Metadata(_) => 0,
+                TooLong::Extra(index, _) => self.position_of(index),
+            };
+            return self.refused(fault.code(), fault.why(entry));
+        }
         let session: ExportedSession =
             serde_json::from_slice(&self.text).map_err(|it| self.unfit(place, &it))?;
         if let Some((fault, index)) = session.find_fault() {
@@ -276,6 +285,13 @@ impl<R: Read> ImportReader<R> {
             return Err(ImportError::tree(session.id, fault, place));
         }
         Ok(ImportItem::Session(Box::new(session), Notes::default()))
+    }
+
+    /// What the entry at this index of the session's list says that its position is.
+    fn position_of(&self, index: usize) -> u64 {
+        let session: Option<&RawValue> = serde_json::from_slice(&self.text).ok();
+        let entry = items(Members::of(session).get("entries")).get(index).copied();
+        read(Members::of(entry).get("seq")).unwrap_or(index as u64 + 1)
     }
 
     /// Where an entry of the session stands whose text was taken at `start`.

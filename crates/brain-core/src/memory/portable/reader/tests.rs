@@ -130,6 +130,29 @@ fn a_session_that_is_too_large_is_named_and_the_rest_comes_in() {
 }
 
 #[test]
+fn metadata_that_is_too_large_is_refused_before_it_is_read() {
+    let plain = document(vec![session("a", "x"), session("b", "x")]);
+    let hostile = "\"a\":1,".repeat(1 << 20) + "\"z\":0";
+    let refused = |text: &str| {
+        let items = ImportReader::new(text.as_bytes(), 64 << 20).map(Result::unwrap);
+        let of = |item| match item {
+            ImportItem::Refused(it) => format!("{} {} {}", it.id, it.code, it.why),
+            ImportItem::Session(it, _) => it.id.to_string(),
+            ImportItem::Nothing(_) => "nothing".to_owned(),
+        };
+        items.map(of).collect::<Vec<_>>()
+    };
+    let large = plain.replacen("\"head\"", &format!("\"metadata\":{{{hostile}}},\"head\""), 1);
+    let bytes = hostile.len() + 2;
+    let why = format!("`metadata` has {bytes} bytes, and may have 1048576");
+    assert_eq!(refused(&large), [format!("a metadata_too_large {why}"), "b".to_owned()]);
+    let extra = format!("\"role\":\"user\",\"extra\":{{{hostile}}}");
+    let large = plain.replacen("\"role\":\"user\"", &extra, 1);
+    let why = format!("`extra` of entry 1 has {bytes} bytes, and may have 4194304");
+    assert_eq!(refused(&large), [format!("a extra_too_large {why}"), "b".to_owned()]);
+}
+
+#[test]
 fn the_last_line_tells_whether_all_is_there() {
     let sessions = [session("a", "x"), session("b", "x")];
     let open = open_lines(&sessions);
