@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, future::pending, io, sync::Arc, time::Duration};
 
-use brain_core::llm::{ChatEvent, ChatStream};
+use brain_core::llm::{ChatEvent, ChatStream, LlmError};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http_body_util::{BodyExt, StreamBody, combinators::UnsyncBoxBody};
@@ -26,8 +26,8 @@ const TINY_CHUNKS: usize = 10_000;
 /// Letters of two, three and four bytes.
 const LONG_LETTERS: &str = "Grüße, 世界 🧠. ";
 
-/// How long a reset waits, so that what was sent before is read before.
-const BEFORE_RESET: Duration = Duration::from_millis(30);
+/// How long a broken end waits, so that what was sent before it arrives.
+const BEFORE_END: Duration = Duration::from_millis(30);
 
 /// What goes wrong, how fast it is, and whom to tell of the end.
 pub(super) struct Stage {
@@ -47,14 +47,13 @@ struct Player {
     sent: usize,
     begun: bool,
     shown: bool,
-    elaborated: bool,
     stage: Stage,
 }
 
 /// The body of a streamed answer.
 pub(super) fn streamed(events: ChatStream, speaker: Box<dyn Speaker>, stage: Stage) -> Body {
     let empty = stage.fault == Some(Fault::Empty);
-    let source = (!empty).then_some((events, speaker));
+    let source = (!empty).then(|| (elaborated(events, stage.fault), speaker));
     Player::new(source, VecDeque::new(), stage).into_body()
 }
 
@@ -79,16 +78,12 @@ pub(super) fn whole(data: Vec<u8>, stage: Stage) -> Body {
     Player::new(None, steps, stage).into_body()
 }
 
-/// A whole answer, collected; a failure is what the wire makes of it.
-pub(super) async fn collect(
-    mut events: ChatStream,
-    fault: Option<Fault>,
-) -> Result<Whole, brain_core::llm::LlmError> {
+/// A whole answer, collected.
+pub(super) async fn collect(events: ChatStream, fault: Option<Fault>) -> Result<Whole, LlmError> {
+    let mut events = elaborated(events, fault);
     let mut whole = Whole::default();
-    let mut elaborated = false;
     while let Some(event) = events.next().await {
-        let events = elaborate(event?, fault, &mut elaborated);
-        events.into_iter().for_each(|it| whole.add(it));
+        whole.add(event?);
     }
     Ok(whole)
 }
@@ -110,21 +105,20 @@ pub(super) fn whole_text(
     if fault == Some(Fault::Empty) { Vec::new() } else { Framing::Whole.bytes(&text, fault) }
 }
 
-/// The event, and what a fault adds to the first text.
-fn elaborate(event: ChatEvent, fault: Option<Fault>, done: &mut bool) -> Vec<ChatEvent> {
-    if *done || !matches!(event, ChatEvent::Text(_)) {
-        return vec![event];
-    }
-    *done = true;
-    match fault {
-        Some(Fault::SplitUtf8) => vec![ChatEvent::Text(LONG_LETTERS.to_owned()), event],
-        Some(Fault::TinyChunks) => {
-            let letters = (b'a'..=b'z').cycle().take(TINY_CHUNKS).map(char::from);
-            let letters = letters.map(|it| ChatEvent::Text(it.to_string()));
-            std::iter::once(event).chain(letters).collect()
-        }
-        Some(_) | None => vec![event],
-    }
+/// The same events, with what a fault adds to the first text.
+fn elaborated(events: ChatStream, fault: Option<Fault>) -> ChatStream {
+    let mut is_first = true;
+    let more = move |event| {
+        let here = is_first && matches!(event, Ok(ChatEvent::Text(_)));
+        is_first &= !here;
+        let before = (here && fault == Some(Fault::SplitUtf8)).then(|| LONG_LETTERS.to_owned());
+        let count = if here && fault == Some(Fault::TinyChunks) { TINY_CHUNKS } else { 0 };
+        let after = (b'a'..=b'z').cycle().take(count).map(|it| char::from(it).to_string());
+        let text = |it| Ok(ChatEvent::Text(it));
+        let pieces = before.into_iter().map(text).chain([event]).chain(after.map(text));
+        stream::iter(pieces)
+    };
+    events.flat_map(more).boxed()
 }
 
 impl Player {
@@ -134,8 +128,7 @@ impl Player {
         stage: Stage,
     ) -> Self {
         let framing = source.as_ref().map_or(Framing::Whole, |(_, it)| it.framing());
-        let (sent, begun, shown, elaborated) = (0, false, false, false);
-        Self { source, framing, steps, sent, begun, shown, elaborated, stage }
+        Self { source, framing, steps, sent: 0, begun: false, shown: false, stage }
     }
 
     fn into_body(self) -> Body {
@@ -158,12 +151,8 @@ impl Player {
                 }
                 Some(Step::Pause(length)) => sleep(length).await,
                 Some(Step::Stall) => pending().await,
-                Some(Step::Cut) => return self.fail(),
-                Some(Step::Reset) => {
-                    sleep(BEFORE_RESET).await;
-                    self.stage.breaker.reset();
-                    return self.fail();
-                }
+                Some(Step::Cut) => return self.fail(false).await,
+                Some(Step::Reset) => return self.fail(true).await,
                 None if self.source.is_none() => {
                     self.stage.ticket.finish();
                     return None;
@@ -173,7 +162,12 @@ impl Player {
         }
     }
 
-    fn fail(&mut self) -> Option<Result<HttpFrame<Bytes>, io::Error>> {
+    /// Ends the connection, as a lost one ends or by a reset.
+    async fn fail(&mut self, reset: bool) -> Option<Result<HttpFrame<Bytes>, io::Error>> {
+        sleep(BEFORE_END).await;
+        if reset {
+            self.stage.breaker.reset();
+        }
         self.stage.ticket.finish();
         Some(Err(io::ErrorKind::ConnectionAborted.into()))
     }
@@ -209,9 +203,7 @@ impl Player {
         let frames = match event {
             Ok(event) => {
                 let ends = matches!(event, ChatEvent::Finished(_));
-                let events_now = elaborate(event, self.stage.fault, &mut self.elaborated);
-                let frames: Vec<Frame> =
-                    events_now.iter().flat_map(|it| speaker.event(it)).collect();
+                let frames = speaker.event(&event);
                 self.source = Some((events, speaker));
                 if ends && !self.shown {
                     self.happen(At::Start);

@@ -6,6 +6,7 @@ mod clock;
 mod faulty;
 mod gateways;
 mod memory;
+mod model_server;
 mod portable;
 mod redis;
 mod scripted;
