@@ -28,6 +28,7 @@ pub(crate) enum Place {
 }
 
 /// What one make of server does differently from OpenAI's own words.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Debug)]
 pub(crate) struct Make {
     /// Its name, for people and for answers that name no model.
@@ -137,7 +138,7 @@ impl Make {
         let is_at = |end: &&str| {
             host.strip_suffix(*end).is_some_and(|it| it.is_empty() || it.ends_with('.'))
         };
-        let is_there = |make: &&'static Self| make.hosts.iter().any(|end| is_at(&end));
+        let is_there = |make: &&'static Self| make.hosts.iter().any(is_at);
         match server {
             Server::OpenAi => Some(&OPENAI),
             Server::Azure { .. } => Some(&AZURE),

@@ -26,7 +26,7 @@ async fn facts_are_taken_from_the_cards() {
     .await;
     assert!(openrouter.vision && !openrouter.tools, "{openrouter:?}");
     assert_eq!(openrouter.context_tokens, Some(131_072));
-    // mistralai/client-python, `docs/models/basemodelcard.md`.
+    // mistralai/client-python, `BaseModelCard`.
     let mistral = told(
         r#"{"id":"default-model","object":"model","owned_by":"mistralai","capabilities":{"completion_chat":true,"completion_fim":false,"function_calling":false,"fine_tuning":false,"vision":true},"max_context_length":32768,"aliases":[]}"#,
     )

@@ -139,7 +139,7 @@ fn llama_cpp_adds_progress_and_timings() {
     assert_eq!(reply.usage, Some(usage(8, 4, 3)));
 }
 
-/// ggml-org/llama.cpp, `tools/server/README.md`, `/completion` and `/infill`.
+/// ggml-org/llama.cpp, README of its server, `/completion` and `/infill`.
 #[test]
 fn llama_cpps_gap_has_no_choices() {
     let first = r#"{"index":0,"content":"a +","tokens":[64,488],"stop":false,"id_slot":0,"tokens_predicted":2,"tokens_evaluated":14}"#;
