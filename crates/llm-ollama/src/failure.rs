@@ -23,9 +23,11 @@ pub(crate) fn refused(endpoint: &Endpoint, refusal: Refusal) -> LlmError {
     let host = endpoint.host();
     let said = &refusal.body.message;
     if refusal.status == Some(StatusCode::FORBIDDEN) && said.is_empty() {
+        // Ollama says nothing to requests under a host name that it does not take for its own.
+        let key = &endpoint.names().key;
         let message = format!(
-            "{host} refuses requests under this name; ask it by an IP address or as localhost, or let \
-             it listen for all (OLLAMA_HOST=0.0.0.0)"
+            "{host} refuses the request with status 403; ask it as localhost or by its IP address, or \
+             check {key} if it wants one"
         );
         return LlmError::new(LlmErrorKind::Unauthorised, message).with_source(refusal);
     }
@@ -126,7 +128,7 @@ mod tests {
     #[test]
     fn refusals_say_what_to_do() {
         let host = refused(&endpoint(), refusal(403, ""));
-        check(&host, LlmErrorKind::Unauthorised, false, "OLLAMA_HOST");
+        check(&host, LlmErrorKind::Unauthorised, false, "as localhost");
         let body = r#"{"error":"model requires more system memory (9.1 GiB) than is available (3.9 GiB)"}"#;
         let memory = refused(&endpoint(), refusal(500, body));
         check(&memory, LlmErrorKind::Unavailable, false, "smaller model");

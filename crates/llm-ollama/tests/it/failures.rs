@@ -49,7 +49,7 @@ async fn refusals_are_classified() {
             "shorten it",
         ),
         (401, r#"{"error":"unauthorized"}"#, LlmErrorKind::Unauthorised, "check the API key"),
-        (403, "", LlmErrorKind::Unauthorised, "OLLAMA_HOST"),
+        (403, "", LlmErrorKind::Unauthorised, "as localhost"),
         (
             503,
             r#"{"error":"server busy, please try again.  maximum pending requests exceeded"}"#,
