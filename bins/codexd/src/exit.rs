@@ -54,7 +54,7 @@ pub(crate) fn of_database(error: &memory_sqlite::OpenError) -> Failure {
         OpenError::NotADatabase(_) => (Code::NotADatabase, "; move it away, or "),
         OpenError::Foreign(_) => (Code::ForeignDatabase, "; move it away, or "),
         OpenError::Newer { .. } => (Code::NewerDatabase, ", or "),
-        OpenError::Full(_) => (Code::DiskFull, ", or "),
+        OpenError::Full(_) | OpenError::NoRoom { .. } => (Code::DiskFull, ", or "),
         OpenError::Damaged(_) => (Code::DamagedDatabase, ", or "),
     };
     let advice = format!("{advice}set SQLITE_DB_PATH to another file");

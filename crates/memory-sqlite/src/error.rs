@@ -43,6 +43,20 @@ pub enum OpenError {
     /// There is no room left.
     #[error("there is no room left on the disk of `{path}`; make some", path = .0.display())]
     Full(PathBuf),
+    /// There is too little room to bring the file up to date; nothing was begun.
+    #[error(
+        "`{path}` is of an earlier version, and bringing it up to date takes up to {} MiB on its disk, \
+         which has {} MiB free; it was left as it is: make room",
+        .needed.div_ceil(1 << 20), .free >> 20, path = .path.display()
+    )]
+    NoRoom {
+        /// The file.
+        path: PathBuf,
+        /// How many bytes it may take beside what is there.
+        needed: u64,
+        /// How many are free.
+        free: u64,
+    },
     /// The operating system refused.
     #[error("`{path}` could not be opened", path = .path.display())]
     Io {

@@ -6,7 +6,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | `config`, `error` | where the file is, and what can go wrong |
-//! | `open`, `schema` | refusing what is not ours, migrations, pragmas |
+//! | `open`, `schema`, `upgrade` | refusing what is not ours, migrations, pragmas |
 //! | `queue`, `writer` | the one thread that writes, and the groups it commits |
 //! | `reader` | pooled read-only connections |
 //! | `log`, `catalog`, `summaries`, `recall`, `turns`, `upkeep` | the SQL, as functions over a connection |
@@ -34,6 +34,7 @@ mod store;
 mod summaries;
 mod tombstones;
 mod turns;
+mod upgrade;
 mod upkeep;
 mod writer;
 

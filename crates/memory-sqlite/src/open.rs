@@ -10,13 +10,14 @@ use std::{
 };
 
 use brain_core::{ids::DatabaseId, time::Timestamp};
-use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig};
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
 use crate::{
     OpenError, SqliteConfig,
     error::{is_busy, is_corrupt, is_full},
     hidden, recall,
-    schema::{APPLICATION_ID, MIGRATIONS, VERSION},
+    schema::{APPLICATION_ID, VERSION},
+    upgrade,
 };
 
 /// The log shrinks to this after a checkpoint.
@@ -43,13 +44,17 @@ pub(crate) fn open(config: &SqliteConfig, now: Timestamp) -> Result<Connection, 
     connection.busy_timeout(config.busy_timeout).map_err(database)?;
     // Until we know that the schema is ours, closing must not move the log into the file.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(database)?;
-    check_version(config, user_version(&connection).map_err(database)?)?;
+    let version = user_version(&connection).map_err(database)?;
+    check_version(config, version)?;
     // Also what a migration deletes is overwritten.
     connection.pragma_update(None, "secure_delete", true).map_err(database)?;
-    migrate(config, &mut connection)?;
+    upgrade::watch(config, &connection).map_err(database)?;
+    let failed = |error| database_error(config, error);
+    upgrade::migrate(config, &mut connection, version, failed)?;
     prepare(config, &connection, now).map_err(database)?;
     recall::bring_up_to_date(&connection)
         .map_err(|failure| database_error(config, failure.during("index the memory")))?;
+    upgrade::ready(&connection).map_err(database)?;
     connection
         .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
         .map_err(database)?;
@@ -136,16 +141,6 @@ fn user_version(connection: &Connection) -> rusqlite::Result<u32> {
 /// The header may lag behind the log, so that the version is asked for once more.
 fn check_version(config: &SqliteConfig, found: u32) -> Result<(), OpenError> {
     if found <= VERSION { Ok(()) } else { Err(newer(&config.path, found)) }
-}
-
-fn migrate(config: &SqliteConfig, connection: &mut Connection) -> Result<(), OpenError> {
-    connection.set_transaction_behavior(TransactionBehavior::Immediate);
-    // Another process may migrate between our look at the version and our transaction; then the
-    // second attempt finds nothing left to do.
-    MIGRATIONS
-        .to_latest(connection)
-        .or_else(|_| MIGRATIONS.to_latest(connection))
-        .map_err(|error| database_error(config, error))
 }
 
 fn prepare(config: &SqliteConfig, connection: &Connection, now: Timestamp) -> rusqlite::Result<()> {

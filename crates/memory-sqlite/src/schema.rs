@@ -15,6 +15,9 @@ const STEPS: &[M<'static>] = &[
     M::up(include_str!("../migrations/0007_choices.sql")),
 ];
 
+/// Steps up to this one copy all that was said.
+pub(crate) const COPIED_BEFORE: u32 = 6;
+
 /// All migrations; those that are due run in one transaction.
 pub(crate) const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 

@@ -1,14 +1,19 @@
 //! A database in which what search keeps of an entry, and what an append did, were rows of their
 //! own.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    fs,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use brain_core::{
     chat::Message,
     ids::{AppendId, Owner, Seq, Token},
     memory::{
         Append, Appended, Draft, Embedded, EntryBody, Expect, Forget, MemoryErrorKind, QueryVector,
-        Recall, Search, SessionLog,
+        ReadOptions, Recall, Search, SessionLog,
     },
     time::Timestamp,
 };
@@ -16,7 +21,7 @@ use memory_sqlite::SqliteStore;
 use rusqlite::Connection;
 use sha2::{Digest, Sha256};
 
-use crate::{draft, erase::prove_forgotten, key, open, say};
+use crate::{crash::child, draft, erase::prove_forgotten, key, open, say};
 
 const STEPS: [&str; 5] = [
     include_str!("../../../migrations/0001_memory.sql"),
@@ -84,6 +89,61 @@ fn version_5(path: &Path) -> Token {
 async fn found(store: &SqliteStore, search: &Search) -> Vec<String> {
     let hits = store.search(&Owner::local(), search).await.unwrap();
     hits.iter().map(|it| it.entry.body.message.joined_text()).collect()
+}
+
+/// Adds so many messages to the session of [`version_5`].
+fn more(path: &Path, messages: u32) {
+    let sql = "WITH RECURSIVE numbers (n) AS \
+                   (SELECT 5 UNION ALL SELECT n + 1 FROM numbers WHERE n < ?1 + 4) \
+               INSERT INTO messages (id, session, seq, parent, role, status, created_at, json) \
+               SELECT n + 10, 1, n, n - 1, 'user', 'complete', 0, ?2 FROM numbers";
+    let connection = Connection::open(path).unwrap();
+    connection.execute(sql, (messages, draft(&"reeds ".repeat(80)).json().as_ref())).unwrap();
+    let sql = "UPDATE sessions SET entries = ?1 + 4, head = ?1 + 4";
+    connection.execute(sql, [messages]).unwrap();
+    connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+}
+
+/// What a plain look at a copy of the files finds: the version, and how many messages.
+fn looked_at(folder: &Path) -> (u32, u32) {
+    let copy = tempfile::tempdir().unwrap();
+    for name in ["memory.db", "memory.db-wal"] {
+        fs::copy(folder.join(name), copy.path().join(name)).unwrap();
+    }
+    let connection = Connection::open(copy.path().join("memory.db")).unwrap();
+    let verdict: String =
+        connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+    assert_eq!(verdict, "ok");
+    let version = connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+    let sql = "SELECT count(*) FROM messages";
+    (version, connection.query_row(sql, [], |row| row.get(0)).unwrap())
+}
+
+/// The copy of all messages is half written, and nobody sees it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upgrade_that_is_killed_while_it_copies_leaves_all_as_it_was() {
+    const MESSAGES: u32 = 20_000;
+    const HALF_WRITTEN: u64 = 4 << 20;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("memory.db");
+    version_5(&path);
+    more(&path, MESSAGES);
+    let log = folder.path().join("memory.db-wal");
+    let mut child = child(folder.path(), "open");
+    let start = Instant::now();
+    while fs::metadata(&log).map_or(0, |it| it.len()) < HALF_WRITTEN {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it was killed");
+        assert!(start.elapsed() < Duration::from_secs(60), "it writes nothing");
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(looked_at(folder.path()), (5, MESSAGES + 4));
+    let store = open(folder.path());
+    let branch = store.read(&key("s"), ReadOptions::newest(usize::MAX)).await.unwrap().unwrap();
+    assert_eq!(branch.entries.len(), 20_004);
+    store.append(&key("s"), say("an egret", Some(Seq(20_004)), Expect::Attach)).await.unwrap();
+    assert_eq!(found(&store, &Search::words("egret", 9)).await[0], "an egret");
 }
 
 #[tokio::test(flavor = "multi_thread")]
