@@ -18,6 +18,7 @@ mod deep;
 mod disconnects;
 mod edge;
 mod events;
+mod fallback;
 mod faults;
 mod health;
 mod owners;

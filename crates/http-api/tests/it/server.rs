@@ -31,6 +31,8 @@ pub(crate) struct Wishes {
     /// The model that the process is started with, and its system prompt.
     pub(crate) model: String,
     pub(crate) system: Option<String>,
+    /// The models that stand in for it.
+    pub(crate) fallback: Vec<String>,
     /// How long ephemeral sessions last; none are made without.
     pub(crate) ttl: Option<Duration>,
 }
@@ -65,8 +67,8 @@ impl Server {
             clock,
             spawner: Arc::new(TokioSpawner::current()),
         };
-        let Wishes { limits, model, system, .. } = wishes;
-        let config = BrainConfig { limits, model, system, ..BrainConfig::default() };
+        let Wishes { limits, model, system, fallback, .. } = wishes;
+        let config = BrainConfig { limits, model, system, fallback, ..BrainConfig::default() };
         let brain = Brain::new(ports, config);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
