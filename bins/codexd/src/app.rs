@@ -28,6 +28,9 @@ type Hot = Arc<dyn HotTier>;
 /// Where sessions and turns are kept, and what was chosen at run time.
 type Kept = (Store, Arc<dyn Settings>);
 
+/// How long a provider may take to list its models, for `GET /models`.
+const LISTING: Duration = Duration::from_secs(5);
+
 /// A brain on its ports.
 #[derive(Debug)]
 pub(crate) struct App {
@@ -43,10 +46,11 @@ pub(crate) fn build(config: &Config) -> anyhow::Result<App> {
     let spawner = TokioSpawner::current();
     let gateways = gateways::all(config)?;
     let checks = gateways::checks(config, &gateways);
+    let router = gateways::router(config, gateways)?;
     let (store, settings) = open_store(config, Arc::clone(&clock), spawner.clone())?;
     let ports = Ports {
         store,
-        llm: Arc::new(gateways::router(config, gateways)?),
+        llm: Arc::new(router.listing_within(Arc::clone(&clock), LISTING)),
         tools: ToolBox::default(),
         settings,
         clock,

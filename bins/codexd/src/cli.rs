@@ -75,10 +75,18 @@ pub(crate) enum Command {
         #[command(flatten)]
         target: Target,
     },
-    /// List models, or fetch one
+    /// List models and see who answers, or fetch a model
     Models {
         #[command(subcommand)]
         command: Option<Models>,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Show and choose the model and the system prompt that hold where nobody says otherwise
+    #[command(after_help = include_str!("help/config.txt"))]
+    Config {
+        #[command(subcommand)]
+        command: Option<Config>,
         #[command(flatten)]
         target: Target,
     },
@@ -190,6 +198,39 @@ pub(crate) fn sessions(command: Option<Sessions>) -> commands::Sessions {
             commands::Sessions::Search { words: words.join(" "), limit }
         }
         Some(Sessions::Delete { id, wait }) => commands::Sessions::Delete { id, wait },
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Config {
+    /// Show what holds, and where it comes from
+    Show,
+    /// Choose a value, from the next message on
+    Set {
+        /// What to choose
+        #[arg(value_parser = config_names())]
+        name: String,
+        /// The value; an empty system prompt is none
+        value: String,
+    },
+    /// Go back to what the daemon was started with
+    Unset {
+        /// What to go back with
+        #[arg(value_parser = config_names())]
+        name: String,
+    },
+}
+
+fn config_names() -> PossibleValuesParser {
+    PossibleValuesParser::new(commands::Config::names())
+}
+
+/// What a command of the command line means; without one, it shows.
+pub(crate) fn config(command: Option<Config>) -> commands::Config {
+    match command {
+        None | Some(Config::Show) => commands::Config::Show,
+        Some(Config::Set { name, value }) => commands::Config::Set { name, value },
+        Some(Config::Unset { name }) => commands::Config::Unset { name },
     }
 }
 

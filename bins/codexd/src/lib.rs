@@ -123,7 +123,12 @@ fn speak(command: Command, config: &Config, style: Style) -> anyhow::Result<u8> 
                 commands::import(client, import, on_conflict)
             })
         }
-        Command::Models { target, .. } => connection::with(target.url, config, commands::models),
+        Command::Models { target, .. } => {
+            connection::with(target.url, config, |client| commands::models(client, style))
+        }
+        Command::Config { command, target } => connection::with(target.url, config, |client| {
+            commands::config(client, &cli::config(command), style)
+        }),
         Command::Serve { .. }
         | Command::Doctor
         | Command::Check

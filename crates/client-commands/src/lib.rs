@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`ask`], [`chat`] | one question; a conversation, with a person or line by line |
 //! | [`sessions`], [`models`] | lists, what was said, what was found, what was erased |
+//! | [`config`] | what holds where nobody says otherwise, and choosing it |
 //! | [`export`], [`import`] | memory into a file, and out of one |
 //! | [`pull`] | a model file into a folder |
 //! | [`Failure`], [`Code`] | why not: a sentence for people, a word and an exit code for programs |
@@ -15,6 +16,7 @@
 
 mod ask;
 mod code;
+mod config;
 mod failure;
 mod listing;
 mod pull;
@@ -26,6 +28,7 @@ mod transfer;
 pub use crate::{
     ask::{Conversation, Question, ask, question},
     code::{Code, INTERRUPTED, OK, exit_of, reference, summary},
+    config::{Config, config},
     failure::Failure,
     listing::{Sessions, models, sessions},
     pull::{Pull, is_gguf, pull},

@@ -20,6 +20,8 @@ use crate::{
 const WIDTH: usize = 120;
 /// How long the proof that every copy is erased may take.
 const PROOF: Duration = Duration::from_secs(300);
+/// What a model may be able to do, as the daemon calls it.
+const ABILITIES: [&str; 5] = ["chat", "completion", "embeddings", "tools", "vision"];
 /// What is said where there is no model.
 const NO_MODEL: &str =
     "codexd: there is no model; get one with scripts/get-model or `codexd models pull`\n";
@@ -217,20 +219,64 @@ pub(crate) fn show(client: &Client, id: &str, style: Style) -> Result<(), Failur
     Ok(())
 }
 
-/// Prints one line a model, and which is the default. Returns the exit code.
+/// Prints one line a model with what it can do and which is the default, and then one a provider
+/// with whether it answers. Returns the exit code.
 ///
 /// # Errors
 ///
 /// When no daemon answers or it refuses.
-pub fn models(client: &Client) -> Result<u8, Failure> {
+pub fn models(client: &Client, style: Style) -> Result<u8, Failure> {
     let found: Value = client.get("models", &[])?;
-    if array_of(&found, "models").is_empty() {
+    let models = array_of(&found, "models");
+    if models.is_empty() {
         terminal::warn(format_args!("{NO_MODEL}"));
     }
-    for model in array_of(&found, "models") {
-        let default = model.get("default").is_some_and(|it| it == true);
-        let mark = if default { "  (default)" } else { "" };
-        terminal::print(format_args!("{}{mark}\n", in_line(text_of(model, "id"))))?;
+    let rows: Vec<(String, String)> = models.iter().map(model_row).collect();
+    let width = width_of(rows.iter().map(|(name, _)| name.as_str()));
+    for (name, abilities) in rows {
+        let name = style.paint(Look::Bold, &format!("{name:<width$}"));
+        terminal::print(format_args!("{name}  {}\n", style.paint(Look::Dim, &abilities)))?;
     }
+    providers(&found, style)?;
     Ok(OK)
+}
+
+/// A model's name, and what it can do in words.
+fn model_row(model: &Value) -> (String, String) {
+    let default = model.get("default").is_some_and(|it| it == true);
+    let mark = if default { "  (default)" } else { "" };
+    let name = format!("{}{mark}", in_line(text_of(model, "id")));
+    let of = |ability: &str| model.get("capabilities").and_then(|it| it.get(ability));
+    let can = ABILITIES.into_iter().filter(|it| of(it).is_some_and(|value| value == true));
+    let mut abilities: Vec<String> = can.map(str::to_owned).collect();
+    let context = of("context_tokens").and_then(Value::as_u64);
+    abilities.extend(context.map(|it| format!("{it} tokens")));
+    (name, abilities.join(", "))
+}
+
+/// Prints whether each provider answers, below an empty line.
+fn providers(found: &Value, style: Style) -> Result<(), Failure> {
+    let providers = array_of(found, "providers");
+    let width = width_of(providers.iter().map(|it| text_of(it, "name")));
+    if !providers.is_empty() && !array_of(found, "models").is_empty() {
+        terminal::print(format_args!("\n"))?;
+    }
+    for provider in providers {
+        let name = in_line(text_of(provider, "name"));
+        let is_of = |it: &&Value| text_of(it, "provider") == text_of(provider, "name");
+        let count = array_of(found, "models").iter().filter(is_of).count();
+        let (look, detail) = match text_of(provider, "status") {
+            "ok" => (Look::Green, format!("models: {count}")),
+            _ => (Look::Red, in_line(text_of(provider, "message"))),
+        };
+        let name = style.paint(Look::Bold, &format!("{name:<width$}"));
+        let status = style.paint(look, &format!("{:<11}", in_line(text_of(provider, "status"))));
+        terminal::print(format_args!("{name}  {status}  {detail}\n"))?;
+    }
+    Ok(())
+}
+
+/// How wide a column of these texts is.
+fn width_of<'a>(texts: impl Iterator<Item = &'a str>) -> usize {
+    texts.map(|it| it.chars().count()).max().unwrap_or(0)
 }

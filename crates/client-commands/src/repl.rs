@@ -109,7 +109,7 @@ impl Talk<'_> {
             ("session", None) => {
                 self.note(self.conversation.session.as_deref().unwrap_or("a new session"))?;
             }
-            ("model", None) => _ = listing::models(self.client)?,
+            ("model", None) => _ = listing::models(self.client, self.style)?,
             ("model", model) => self.conversation.model = model,
             ("system", text) => {
                 self.conversation.system = Some(text.unwrap_or_default());

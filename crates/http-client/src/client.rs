@@ -165,6 +165,17 @@ impl Client {
         Talk::new(self, show).run(&request.to_string())
     }
 
+    /// Sends a JSON value with a PATCH, and returns the JSON of the answer.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::get`].
+    pub fn patch(&self, path: &str, json: &Value) -> Result<Value, ClientError> {
+        let request = self.agent.patch(self.url(path, &[])?.as_str());
+        let sent = request.content_type("application/json").send(json.to_string());
+        parse(self.ok(sent)?)
+    }
+
     pub(crate) fn post(&self, path: &str, json: &str) -> Result<impl Read + use<>, ClientError> {
         let request = self.agent.post(self.url(path, &[])?.as_str());
         self.ok(request.content_type("application/json").send(json))

@@ -61,7 +61,10 @@ fn a_running_daemon_is_found_and_remembers() {
     assert!(home.run(&["sessions", "show", "s"]).out.contains("user: Two\n"));
     assert_eq!(home.run(&["sessions", "delete", "s"]).code, 0);
     assert_eq!(home.run(&["sessions"]).out, "");
-    assert_eq!(home.run(&["models"]).out.lines().next(), Some("openai/fake  (default)"));
+    let models = home.run(&["models"]).out;
+    let first = models.lines().next().unwrap();
+    assert!(first.starts_with("openai/fake  (default)  chat, "), "{models}");
+    assert!(models.contains("\nopenai  ok           models: 1\n"), "{models}");
 }
 
 #[test]

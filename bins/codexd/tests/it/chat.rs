@@ -70,7 +70,7 @@ fn what_is_missing_or_wrong_is_said_in_words_of_the_command_line() {
             .output()
             .unwrap(),
     );
-    assert_eq!((ended.code, ended.out.as_str()), (0, ""));
+    assert_eq!((ended.code, ended.out.as_str()), (0, "local  ok           models: 0\n"));
     assert!(ended.err.contains("scripts/get-model"), "{}", ended.err);
 }
 

@@ -8,6 +8,7 @@
 
 mod ask;
 mod chat;
+mod config;
 mod crash;
 mod daemon;
 mod doctor;
