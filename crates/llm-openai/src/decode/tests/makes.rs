@@ -1,5 +1,5 @@
-//! What single makes of servers send, each in the shape of a recording that is named beside it;
-//! the words in them are ours.
+//! What single makes of servers send, each in the shape of the recording or document that is named
+//! beside it; the words in them are ours.
 
 use brain_core::{
     chat::Usage,
@@ -12,8 +12,8 @@ fn usage(input: u64, output: u64, cached: u64) -> Usage {
     Usage { input_tokens: input, output_tokens: output, cached_tokens: cached, estimated: false }
 }
 
-/// Azure-Samples/azure-search-openai-demo and microsoft/vscode-copilot-chat: the first frame has no
-/// choices, chunks carry filter results.
+/// dto-btn/ssc-assistant, its recorded `simple_chat`: the first frame has no choices, chunks carry
+/// filter results.
 #[test]
 fn azure_begins_without_choices() {
     let reply = reply(&[
@@ -43,7 +43,8 @@ fn azures_late_filter_is_heard() {
     assert_eq!(late.message.joined_text(), "Bad");
 }
 
-/// pydantic/pydantic-ai, cassettes `test_groq`: reasoning with a channel, and usage in `x_groq`.
+/// pydantic/pydantic-ai, cassette `test_tool_use_failed_error_streaming`, and groq/groq-python's
+/// types: reasoning with a channel; usage, and an error, in `x_groq`.
 #[test]
 fn groq_has_a_place_of_its_own_for_usage_and_errors() {
     let thought = r#"{"id":"chatcmpl-5","object":"chat.completion.chunk","created":1769796725,"model":"openai/gpt-oss-120b","system_fingerprint":"fp_0","choices":[{"index":0,"delta":{"reasoning":"Hm","channel":"analysis"},"logprobs":null,"finish_reason":null}]}"#;
