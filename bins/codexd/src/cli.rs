@@ -102,9 +102,13 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FOLDER")]
         default: Option<PathBuf>,
     },
-    /// Check the settings and start nothing
+    /// Check the settings, ask the providers, and start nothing
     #[command(after_help = include_str!("help/check.txt"))]
-    Check,
+    Check {
+        /// Ask nobody
+        #[arg(long)]
+        offline: bool,
+    },
     /// Print a completion script for a shell
     #[command(after_help = include_str!("help/completions.txt"))]
     Completions { shell: Shell },

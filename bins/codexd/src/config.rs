@@ -12,10 +12,10 @@ use std::{
 };
 
 use client_commands::is_gguf;
+use provider_settings::{LOCAL, Server};
 use secrecy::SecretString;
 
 pub(crate) use self::network::Patience;
-pub(crate) use self::providers::{Kind, LOCAL, Server, is_of_a_table, setting};
 use self::reader::Reader;
 use crate::settings::Settings;
 
@@ -171,9 +171,9 @@ impl Config {
         reader.look_at_models(&config.provider, &config.servers, &config.local);
         reader.look_at_the_rest();
         if reader.problems.is_empty() {
-            return Ok(Self { warnings: reader.warnings, ..config });
+            return Ok(Self { warnings: reader.0.warnings, ..config });
         }
-        Err(Problems(reader.problems))
+        Err(Problems(reader.0.problems))
     }
 }
 
@@ -197,7 +197,7 @@ impl Config {
 pub(crate) fn data_dir(settings: &Settings) -> Result<PathBuf, Problems> {
     let mut reader = Reader::new(settings);
     let folder = reader.data_dir();
-    if reader.problems.is_empty() { Ok(folder) } else { Err(Problems(reader.problems)) }
+    if reader.problems.is_empty() { Ok(folder) } else { Err(Problems(reader.0.problems)) }
 }
 
 /// What is wrong with a file that should be a model, and what to do.

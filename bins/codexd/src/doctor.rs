@@ -6,9 +6,7 @@ use std::{io, net::TcpListener, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, anyhow};
 use brain_core::{
-    chat::Message,
     ids::Owner,
-    llm::{ChatRequest, GenerationOptions, LlmGatewayExt as _},
     memory::{ListOptions, TierHealth},
 };
 use brain_tokio::{Held, TokioClock, TokioSpawner};
@@ -23,15 +21,14 @@ use tokio::time::timeout;
 
 use crate::{
     app, banner,
-    config::{Config, GET_MODEL, LOCAL, setting},
-    connection, daemon, gateways,
+    config::Config,
+    connection, daemon,
     lock::DataLock,
+    probe::{self, Probe},
 };
 
-/// How long memory and providers may take to answer.
+/// How long memory may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long the local model may take to its first word; the first time, its file is converted.
-const LOADING: Duration = Duration::from_secs(60);
 /// Less free disk than this is worth a word.
 const LITTLE_DISK: u64 = 512 << 20;
 /// What to do about a Redis that does not answer.
@@ -170,47 +167,20 @@ async fn redis(config: &Config, report: &mut Report) -> anyhow::Result<()> {
 
 async fn providers(config: &Config, report: &mut Report) -> anyhow::Result<()> {
     let mut listed = Vec::new();
-    for (name, gateway) in gateways::all(config)? {
-        let (patience, advice) = match name {
-            LOCAL => (LOADING, GET_MODEL.to_owned()),
-            _ => {
-                let (url, key) = (setting(name, "base_url"), setting(name, "api_key"));
-                (PATIENCE, format!("look at {url} and {key}"))
-            }
-        };
-        let is_default = name == config.provider;
+    for Probe { name, models, is_default } in probe::all(config).await? {
         let (bad, default) =
             if is_default { (Mark::Bad, " (the default)") } else { (Mark::Note, "") };
-        let asked = timeout(patience, async {
-            let models = gateway.models().await?.models;
-            // Whether its file is whole shows only then, and it costs nothing.
-            if name == LOCAL && is_default && !models.is_empty() {
-                gateway.complete(one_word()).await?;
-            }
-            listed.extend(models.iter().map(|it| format!("{name}/{}", it.id)));
-            anyhow::Ok(models)
-        });
-        let problem = match asked.await {
-            Ok(Ok(models)) if !models.is_empty() => {
-                let first: Vec<_> = models.iter().take(3).map(|it| it.id.as_str()).collect();
+        match models {
+            Ok(models) => {
                 let more = if 3 < models.len() { ", ..." } else { "" };
-                let first = format!("{}{more}{default}", first.join(", "));
-                report.row(Mark::Well, name, first, "")?;
-                continue;
+                let first = models.iter().take(3).map(String::as_str).collect::<Vec<_>>();
+                report.row(Mark::Well, name, format!("{}{more}{default}", first.join(", ")), "")?;
+                listed.extend(models.iter().map(|it| format!("{name}/{it}")));
             }
-            Ok(Ok(_)) => "it has no model".to_owned(),
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("no answer within {} s", patience.as_secs()),
-        };
-        report.row(bad, name, format!("{problem}{default}"), &advice)?;
+            Err(problem) => report.row(bad, name, format!("{problem}{default}"), "")?,
+        }
     }
     Ok(models(config, &listed, report)?)
-}
-
-fn one_word() -> ChatRequest {
-    let options = GenerationOptions { max_tokens: Some(1), ..GenerationOptions::default() };
-    let messages = vec![Arc::new(Message::user("Hi"))];
-    ChatRequest { messages, options, ..ChatRequest::default() }
 }
 
 /// The models that settings name, and whether their providers list them.

@@ -12,10 +12,13 @@ use async_trait::async_trait;
 use brain_core::llm::{LlmGateway, Router};
 use brain_tokio::llm::{LimitSettings, RetrySettings, StackSettings, stack};
 use http_api::HealthCheck;
-
-use crate::config::{Config, Kind, LOCAL, Server, no_model_file};
 #[cfg(feature = "http")]
-use crate::config::{Patience, setting};
+use provider_settings::setting;
+use provider_settings::{Kind, LOCAL, Server};
+
+#[cfg(feature = "http")]
+use crate::config::Patience;
+use crate::config::{Config, no_model_file};
 
 pub(crate) type Gateway = Arc<dyn LlmGateway>;
 

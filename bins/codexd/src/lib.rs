@@ -18,6 +18,7 @@ mod doctor;
 mod exit;
 mod gateways;
 mod lock;
+mod probe;
 mod serve;
 pub mod settings;
 mod telemetry;
@@ -87,7 +88,7 @@ fn with_settings(command: Command, started: Instant) -> anyhow::Result<u8> {
     match command {
         Command::Serve { .. } => serve::run(&config, started, style),
         Command::Doctor => doctor::run(&config, style),
-        Command::Check => check(&settings, &config, style),
+        Command::Check { offline } => check(&settings, &config, offline, style),
         Command::Models { command: Some(Models::Pull(it)), target } => pull(&config, it, &target),
         command => speak(command, &config, style),
     }
@@ -131,7 +132,7 @@ fn speak(command: Command, config: &Config, style: Style) -> anyhow::Result<u8> 
         }),
         Command::Serve { .. }
         | Command::Doctor
-        | Command::Check
+        | Command::Check { .. }
         | Command::DataDir { .. }
         | Command::ExitCodes
         | Command::Completions { .. } => Ok(OK),
@@ -168,7 +169,7 @@ fn pull(config: &Config, pull: Pull, target: &Target) -> anyhow::Result<u8> {
     Ok(OK)
 }
 
-fn check(settings: &Settings, config: &Config, style: Style) -> anyhow::Result<u8> {
+fn check(settings: &Settings, config: &Config, offline: bool, style: Style) -> anyhow::Result<u8> {
     for setting in settings::all() {
         let value = match settings.get(setting.name) {
             Some(_) if settings::is_secret(setting.name) => "set",
@@ -185,8 +186,18 @@ fn check(settings: &Settings, config: &Config, style: Style) -> anyhow::Result<u
     for (name, fact) in banner::facts(config) {
         terminal::print(format_args!("{name:<24}  {fact}\n"))?;
     }
-    for warning in &config.warnings {
+    let probes =
+        if offline { Vec::new() } else { daemon::runtime()?.block_on(probe::all(config))? };
+    let silent =
+        probes.into_iter().filter_map(|it| Some((it.is_default, it.name, it.models.err()?)));
+    let silent =
+        silent.map(|(is_default, name, problem)| (is_default, format!("{name}: {problem}")));
+    let (problems, others): (Vec<_>, Vec<_>) = silent.partition(|it| it.0);
+    for warning in config.warnings.iter().chain(others.iter().map(|it| &it.1)) {
         terminal::print(format_args!("{} {warning}\n", style.paint(Look::Yellow, "warning:")))?;
+    }
+    if !problems.is_empty() {
+        return Err(config::Problems(problems.into_iter().map(|it| it.1).collect()).into());
     }
     terminal::print(format_args!("{}\n", style.paint(Look::Green, "The settings are all right.")))?;
     Ok(OK)

@@ -4,7 +4,7 @@
 
 use std::{env, path::Path};
 
-use crate::config::is_of_a_table;
+use provider_settings::is_of_a_table;
 
 pub use env_settings::{Setting, Settings};
 

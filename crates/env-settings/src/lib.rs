@@ -3,10 +3,12 @@
 //! It knows no setting of any program, looks at no environment by itself, and does not say what
 //! values mean.
 
+mod reader;
 mod units;
 mod values;
 
 pub use self::{
+    reader::Reader,
     units::{bytes, duration},
     values::Settings,
 };

@@ -20,6 +20,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("llm-local", &["brain-core"]),
     ("http-api", &["brain-core"]),
     ("env-settings", &[]),
+    ("provider-settings", &["env-settings"]),
     ("http-client", &[]),
     ("client-commands", &["brain-tokio", "http-client"]),
     (
@@ -30,12 +31,14 @@ const EDGES: &[(&str, &[&str])] = &[
             "memory-redis",
             "memory-sqlite",
             "llm-http",
+            "llm-ollama",
             "llm-openai",
             "llm-local",
             "http-api",
             "http-client",
             "client-commands",
             "env-settings",
+            "provider-settings",
         ],
     ),
     // `cargo xtask recall` measures what users get.
@@ -98,6 +101,7 @@ const NOT_A_BACKEND: &[&str] = &[
     "http-api",
     "http-client",
     "llm-http",
+    "provider-settings",
 ];
 
 type Packages = BTreeMap<String, Package>;

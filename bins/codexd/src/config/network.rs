@@ -22,20 +22,12 @@ pub(crate) struct Patience {
 impl Reader<'_> {
     pub(super) fn patience(&mut self) -> Patience {
         Patience {
-            connect: self.timeout("MODEL_CONNECT_TIMEOUT", 10),
-            first_byte: self.timeout("MODEL_FIRST_BYTE_TIMEOUT", 300),
-            idle: self.timeout("MODEL_IDLE_TIMEOUT", 120),
+            connect: self.timeout("MODEL_CONNECT_TIMEOUT", Duration::from_secs(10)),
+            first_byte: self.timeout("MODEL_FIRST_BYTE_TIMEOUT", Duration::from_secs(300)),
+            idle: self.timeout("MODEL_IDLE_TIMEOUT", Duration::from_secs(120)),
             retries: self.number("MODEL_RETRIES", 2, 0, 10) as u32,
             concurrency: self.number("MODEL_CONCURRENCY", 512, 1, 10_000),
         }
-    }
-
-    fn timeout(&mut self, name: &str, usual: u64) -> Duration {
-        let expected = "seconds, or a time such as 30s or 5m, from 1s to 1d";
-        self.value(name, Duration::from_secs(usual), expected, |text| {
-            let day = Duration::from_secs(24 * 3600);
-            env_settings::duration(text).filter(|it| !it.is_zero() && *it <= day)
-        })
     }
 
     /// Proxies and certificate authorities; what is wrong is not shown: it may be a secret.

@@ -3,6 +3,7 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    ops::{Deref, DerefMut},
     path::{Path, PathBuf, absolute},
     time::Duration,
 };
@@ -13,14 +14,12 @@ use nix::unistd::{AccessFlags, access};
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 use url::Url;
 
-use super::{
-    Database, Embeddings, Local, Redis, no_model_file,
-    providers::{self, LOCAL, Server},
-};
+use super::{Database, Embeddings, Local, Redis, no_model_file};
 use crate::{
     app,
     settings::{self, KEYS, LATER, Settings},
 };
+use provider_settings::{LOCAL, Server, is_plain_http, is_provider, not_configured};
 
 /// The file that `scripts/get-model` puts into `models/` of the data folder.
 const CHAT_MODEL: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
@@ -28,58 +27,27 @@ const CHAT_MODEL: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
 const EMBEDDING_MODEL: &str = "all-MiniLM-L6-v2";
 /// What such a folder holds, besides others.
 const EMBEDDING_FILES: [&str; 3] = ["config.json", "model.safetensors", "tokenizer.json"];
-/// Values of more bytes are not repeated.
-const MAX_SHOWN: usize = 200;
 
-/// Reads one setting after the other, and remembers what is wrong.
-pub(super) struct Reader<'a> {
-    pub(super) settings: &'a Settings,
-    /// Sentences.
-    pub(super) problems: Vec<String>,
-    /// Sentences.
-    pub(super) warnings: Vec<String>,
+/// Reads the settings of a daemon.
+pub(super) struct Reader<'a>(pub(super) env_settings::Reader<'a>);
+
+impl<'a> Deref for Reader<'a> {
+    type Target = env_settings::Reader<'a>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl DerefMut for Reader<'_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(settings: &'a Settings) -> Self {
-        Self { settings, problems: settings.problems.clone(), warnings: Vec::new() }
-    }
-
-    pub(super) fn wrong(&mut self, sentence: impl Into<String>) {
-        self.problems.push(sentence.into());
-    }
-
-    fn path(&self, name: &str) -> Option<&'a Path> {
-        self.settings.get(name).map(Path::new)
-    }
-
-    /// The value of `name` as `read` understands it, or `default` if it is not set or wrong.
-    pub(super) fn value<T>(
-        &mut self,
-        name: &str,
-        default: T,
-        expected: &str,
-        read: impl FnOnce(&str) -> Option<T>,
-    ) -> T {
-        let Some(text) = self.settings.get(name) else { return default };
-        read(text).unwrap_or_else(|| {
-            let shown = if text.len() <= MAX_SHOWN { format!("`{text}`") } else { "it".to_owned() };
-            self.wrong(format!("{name}: {shown} will not do; use {expected}"));
-            default
-        })
-    }
-
-    pub(super) fn choice<T: Copy>(&mut self, name: &str, default: T, choices: &[(&str, T)]) -> T {
-        let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
-        self.value(name, default, &names.join(" or "), |text| {
-            choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value)
-        })
-    }
-
-    pub(super) fn number(&mut self, name: &str, default: usize, min: usize, max: usize) -> usize {
-        self.value(name, default, &format!("a number from {min} to {max}"), |text| {
-            text.parse().ok().filter(|number| (min..=max).contains(number))
-        })
+        Self(env_settings::Reader::new(settings))
     }
 
     pub(super) fn listen(&mut self, production: bool) -> SocketAddr {
@@ -178,10 +146,10 @@ impl<'a> Reader<'a> {
                         transformer (config.json, model.safetensors, tokenizer.json)";
         let model = self.settings.get("EMBEDDING_MODEL").unwrap_or_default();
         let provider = model.split_once('/').filter(|it| !it.1.is_empty()).map(|it| it.0);
-        let provider = provider.filter(|it| providers::is_provider(it, servers));
+        let provider = provider.filter(|it| is_provider(it, servers));
         if let Some(provider) = provider.filter(|_| !Path::new(model).is_dir()) {
             if servers.iter().all(|it| it.name != provider) {
-                let problem = providers::not_configured(model, provider);
+                let problem = not_configured(model, provider);
                 self.wrong(format!("EMBEDDING_MODEL: {problem}"));
             }
             return Embeddings::Provider(model.to_owned());
@@ -205,13 +173,6 @@ impl<'a> Reader<'a> {
             None if provider == LOCAL => None,
             None => Some(String::new()),
         }
-    }
-
-    pub(super) fn bytes(&mut self, name: &str, default: u64) -> u64 {
-        let expected = "a number of bytes, or a size such as 64MiB or 1GiB, from 1MiB to 1024GiB";
-        self.value(name, default, expected, |text| {
-            env_settings::bytes(text).filter(|it| (1 << 20..=1 << 40).contains(it))
-        })
     }
 
     pub(super) fn local(&mut self, data_dir: &Path) -> Local {
@@ -278,11 +239,6 @@ impl<'a> Reader<'a> {
         let unknown = settings::unknown(settings);
         self.warnings.extend(unknown.map(|it| format!("{it}: there is no such setting; ignored")));
     }
-}
-
-pub(super) fn is_plain_http(url: &Url) -> bool {
-    let has_more = url.as_str().contains(['@', '?', '#']);
-    matches!(url.scheme(), "http" | "https") && url.has_host() && !has_more
 }
 
 /// The first model file of a folder, by name.

@@ -47,6 +47,7 @@ fn every_setting_is_documented_and_read() {
         include_str!("../../src/config.rs"),
         include_str!("../../src/config/reader.rs"),
         include_str!("../../src/config/providers.rs"),
+        include_str!("../../../../crates/provider-settings/src/lib.rs"),
         include_str!("../../src/config/network.rs"),
         include_str!("../../src/settings.rs"),
     ];
@@ -190,7 +191,7 @@ fn a_toml_file_comes_after_the_environment_and_its_keys_are_read() {
     let table = "[providers.lab]\nbase_url = 'http://127.0.0.1:1/v1'\napi_key_env = 'LAB_KEY'\n";
     fs::write(&file, format!("PORT = 1\nDRAIN_SECONDS = 7\n{table}")).unwrap();
     let check = home
-        .codexd(&["check"])
+        .codexd(&["check", "--offline"])
         .env("PORT", "2")
         .env("LAB_KEY", "sesame")
         .env("MODEL_PROVIDER", "lab")
@@ -207,7 +208,7 @@ fn a_toml_file_comes_after_the_environment_and_its_keys_are_read() {
 
 #[test]
 fn a_model_needs_a_provider_that_can_be_asked() {
-    let models = ["MODEL", "SUMMARY_MODEL", "EMBEDDING_MODEL"];
+    let models = ["EMBEDDING_MODEL", "MODEL", "SUMMARY_MODEL"];
     let wrong = models.map(|name| (name, "openai/some-model"));
     let found = problems(&wrong);
     for (name, sentence) in models.iter().zip(&found) {
@@ -218,7 +219,7 @@ fn a_model_needs_a_provider_that_can_be_asked() {
     let key = ("OPENAI_API_KEY", "k");
     assert_eq!(problems(&[wrong.as_slice(), &[key]].concat()), [""; 0]);
     // A provider that is chosen and not there is one problem, its models are others.
-    assert_eq!(problems(&[wrong[1], ("MODEL_PROVIDER", "openai")]).len(), 2);
+    assert_eq!(problems(&[wrong[2], ("MODEL_PROVIDER", "openai")]).len(), 2);
     // A name has two sides, or no slash.
     for bad in ["local/", "openai/", "/x", "/"] {
         assert_eq!(problems(&[key, ("MODEL", bad), ("SUMMARY_MODEL", bad)]).len(), 2, "{bad}");
@@ -244,6 +245,25 @@ fn the_local_model_has_one_name() {
 }
 
 #[test]
+fn a_default_provider_that_does_not_answer_is_a_problem() {
+    let home = Home::new();
+    let check = |more: &[&str], url: &str| {
+        let arguments = [&["check"], more].concat();
+        Ended::of(&home.codexd(&arguments).env("OPENAI_BASE_URL", url).output().unwrap())
+    };
+    let silent = check(&[], "http://127.0.0.1:1/v1");
+    assert_eq!(silent.code, 64, "{}", silent.out);
+    assert!(silent.err.contains("openai: 127.0.0.1:1 refuses connections"), "{}", silent.err);
+    assert!(silent.err.contains("OPENAI_BASE_URL"), "{}", silent.err);
+    assert_eq!(check(&["--offline"], "http://127.0.0.1:1/v1").code, 0);
+    let mut other = home.codexd(&["check"]);
+    let other = other.env("OLLAMA_BASE_URL", "http://127.0.0.1:1").output().unwrap();
+    let other = Ended::of(&other);
+    assert_eq!(other.code, 0, "{}", other.err);
+    assert!(other.out.contains("warning: ollama: 127.0.0.1:1 refuses"), "{}", other.out);
+}
+
+#[test]
 fn no_secret_is_shown() {
     let home = Home::new();
     let secrets =
@@ -257,7 +277,7 @@ fn no_secret_is_shown() {
     let check = home.codexd(&["check"]).env("OPENAI_API_KEY", "sk-hunter2").output().unwrap();
     let text = String::from_utf8(check.stdout).unwrap();
     assert!(!text.contains("hunter2"));
-    assert!(text.contains("OPENAI_API_KEY      set  (environment)"), "{text}");
+    assert!(text.contains("OPENAI_API_KEY            set  (environment)"), "{text}");
     let url = "redis://me:hunter2@127.0.0.1:1/x";
     let check = home.codexd(&["check"]).env("REDIS_URL", url).output().unwrap();
     let text = [check.stdout, check.stderr].map(|it| String::from_utf8(it).unwrap()).concat();
@@ -273,13 +293,13 @@ fn no_secret_is_shown() {
 #[test]
 fn the_environment_wins_over_the_file() {
     let home = Home::new();
-    let file = "# a comment\nPORT=1111\nexport DRAIN_SECONDS='7'\nTABBYML_BASE_URL=x\nTYPO=1\n";
+    let file = "# a comment\nPORT=1111\nexport DRAIN_SECONDS='7'\nDATABASE_URL=x\nTYPO=1\n";
     fs::write(home.path().join(".env"), file).unwrap();
     let output = home.codexd(&["check"]).env("PORT", "2222").output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.contains("PORT                2222  (environment)"), "{text}");
-    assert!(text.contains("DRAIN_SECONDS       7  (.env)"), "{text}");
-    assert!(text.contains("TABBYML_BASE_URL: not supported by this version yet"), "{text}");
+    assert!(text.contains("PORT                      2222  (environment)"), "{text}");
+    assert!(text.contains("DRAIN_SECONDS             7  (.env)"), "{text}");
+    assert!(text.contains("DATABASE_URL: not supported by this version yet"), "{text}");
     assert!(text.contains("TYPO: there is no such setting"), "{text}");
     assert_eq!(output.status.code(), Some(0));
 }
