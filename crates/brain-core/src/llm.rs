@@ -303,12 +303,9 @@ pub trait LlmGateway: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`LlmErrorKind::Unsupported`] where the provider has no such thing, which is the default.
-    async fn complete_text(&self, request: CompletionRequest) -> Result<ChatStream, LlmError> {
-        let named = if request.model.is_empty() { "the default model" } else { &request.model };
-        let message = format!("{named} fills no gaps; choose a model whose `completion` is true");
-        Err(LlmError::new(LlmErrorKind::Unsupported, message))
-    }
+    /// [`LlmErrorKind::Unsupported`] where the provider has no such thing, as by
+    /// [`LlmError::fills_no_gaps`].
+    async fn complete_text(&self, request: CompletionRequest) -> Result<ChatStream, LlmError>;
 
     /// Turns texts into vectors.
     ///

@@ -20,8 +20,9 @@ use async_trait::async_trait;
 use brain_core::{
     chat::Usage,
     llm::{
-        Capabilities, ChatEvent, ChatRequest, ChatStream, EmbedRequest, Embeddings, Estimate,
-        LlmError, LlmErrorKind, LlmGateway, ModelInfo, ModelList, TokenCounter,
+        Capabilities, ChatEvent, ChatRequest, ChatStream, CompletionRequest, EmbedRequest,
+        Embeddings, Estimate, LlmError, LlmErrorKind, LlmGateway, ModelInfo, ModelList,
+        TokenCounter,
     },
 };
 use futures_util::{StreamExt, stream};
@@ -216,6 +217,10 @@ impl LlmGateway for LocalGateway {
         let chat = self.chat(&request.model)?;
         let inlet = chat.lane.submit(Ask::try_from(request)?)?;
         Ok(answer(inlet))
+    }
+
+    async fn complete_text(&self, request: CompletionRequest) -> Result<ChatStream, LlmError> {
+        Err(LlmError::fills_no_gaps(&request.model))
     }
 
     async fn embed(&self, request: EmbedRequest) -> Result<Embeddings, LlmError> {

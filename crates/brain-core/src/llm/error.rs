@@ -92,6 +92,15 @@ impl LlmError {
         self
     }
 
+    /// What [`complete_text`](super::LlmGateway::complete_text) answers where a model, or the default
+    /// one where the name is empty, has no such thing.
+    #[must_use]
+    pub fn fills_no_gaps(model: &str) -> Self {
+        let model = if model.is_empty() { "the default model" } else { model };
+        let message = format!("{model} fills no gaps; choose a model whose `completion` is true");
+        Self::new(LlmErrorKind::Unsupported, message)
+    }
+
     /// Attaches the driver's error.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {

@@ -13,8 +13,8 @@ use brain_core::{
     brain::{Brain, BrainConfig, ConfigPatch, Origin, Ports},
     json::RawJson,
     llm::{
-        Capabilities, ChatRequest, ChatStream, EmbedRequest, Embeddings, Estimate, LlmError,
-        LlmErrorKind, LlmGateway, ModelInfo, ModelList, Router, TokenCounter,
+        Capabilities, ChatRequest, ChatStream, CompletionRequest, EmbedRequest, Embeddings,
+        Estimate, LlmError, LlmErrorKind, LlmGateway, ModelInfo, ModelList, Router, TokenCounter,
     },
     memory::{MemoryError, MemoryErrorKind},
     settings::{Assumed, InMemorySettings, Setting, Settings},
@@ -164,6 +164,10 @@ struct Silent;
 impl LlmGateway for Silent {
     async fn stream(&self, _: ChatRequest) -> Result<ChatStream, LlmError> {
         std::future::pending().await
+    }
+
+    async fn complete_text(&self, request: CompletionRequest) -> Result<ChatStream, LlmError> {
+        Err(LlmError::fills_no_gaps(&request.model))
     }
 
     async fn embed(&self, _: EmbedRequest) -> Result<Embeddings, LlmError> {

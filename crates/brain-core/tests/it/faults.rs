@@ -7,8 +7,8 @@ use brain_core::{
     brain::{CANCELLED, TurnRequest},
     ids::TurnId,
     llm::{
-        Capabilities, ChatRequest, ChatStream, EmbedRequest, Embeddings, Estimate, LlmError,
-        LlmErrorKind, LlmGateway, ModelList, TokenCounter,
+        Capabilities, ChatRequest, ChatStream, CompletionRequest, EmbedRequest, Embeddings,
+        Estimate, LlmError, LlmErrorKind, LlmGateway, ModelList, TokenCounter,
     },
     memory::TurnState,
     time::Timestamp,
@@ -89,6 +89,10 @@ impl LlmGateway for Panics {
             _ => panic!("as scripted"),
         });
         Ok(events.boxed())
+    }
+
+    async fn complete_text(&self, request: CompletionRequest) -> Result<ChatStream, LlmError> {
+        Err(LlmError::fills_no_gaps(&request.model))
     }
 
     async fn embed(&self, _request: EmbedRequest) -> Result<Embeddings, LlmError> {

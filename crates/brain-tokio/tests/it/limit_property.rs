@@ -11,8 +11,8 @@ use std::{
 
 use async_trait::async_trait;
 use brain_core::llm::{
-    Capabilities, ChatEvent, ChatRequest, ChatStream, EmbedRequest, Embeddings, Estimate, LlmError,
-    LlmErrorKind, LlmGateway, ModelList, TokenCounter,
+    Capabilities, ChatEvent, ChatRequest, ChatStream, CompletionRequest, EmbedRequest, Embeddings,
+    Estimate, LlmError, LlmErrorKind, LlmGateway, ModelList, TokenCounter,
 };
 use brain_tokio::llm::{Limit, LimitSettings};
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, poll, stream};
@@ -56,6 +56,10 @@ impl LlmGateway for Steps {
             (count < 3).then(|| (Ok(ChatEvent::Text("x".to_owned())), (inside, count + 1)))
         });
         Ok(items.boxed())
+    }
+
+    async fn complete_text(&self, request: CompletionRequest) -> Result<ChatStream, LlmError> {
+        Err(LlmError::fills_no_gaps(&request.model))
     }
 
     async fn embed(&self, _request: EmbedRequest) -> Result<Embeddings, LlmError> {
