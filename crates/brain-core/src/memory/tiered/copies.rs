@@ -50,7 +50,7 @@ struct Waiting {
 /// What to do about a session's copy.
 pub(super) enum Change {
     /// Put this in place of it; it was read after the change of this number.
-    Fill { copy: Branch, change: u64 },
+    Fill { copy: Box<Branch>, change: u64 },
     /// Bring it from one state to the next.
     Advance {
         previous: Token,
@@ -90,7 +90,8 @@ impl Change {
     fn weight(&self) -> usize {
         let sum = |entries: &[Entry]| entries.iter().map(weight::entry).sum::<usize>();
         match self {
-            Self::Fill { copy: Branch { session, entries, summary }, change: _ } => {
+            Self::Fill { copy, change: _ } => {
+                let Branch { session, entries, summary } = &**copy;
                 let summary = summary.as_ref().map_or(0, weight::summary);
                 weight::session(session) + summary + sum(entries)
             }
@@ -200,7 +201,7 @@ impl Tiers {
     ) {
         let is_copy = options.unverified && options.from == ReadFrom::Head && 0 < options.limit;
         if let Some(change) = change.filter(|_| is_copy && !self.hot.is_open()) {
-            self.later(key, Change::Fill { copy: branch.clone(), change });
+            self.later(key, Change::Fill { copy: Box::new(branch.clone()), change });
         }
     }
 
@@ -345,7 +346,8 @@ mod tests {
     fn fill(id: usize, length: usize) -> Change {
         let now = Timestamp::from_millis(0);
         let session = Session::new(key(id).id, NewSession::default(), now);
-        Change::Fill { copy: Branch { session, entries: text(length), summary: None }, change: 1 }
+        let copy = Box::new(Branch { session, entries: text(length), summary: None });
+        Change::Fill { copy, change: 1 }
     }
 
     #[test]
