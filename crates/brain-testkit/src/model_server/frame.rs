@@ -64,11 +64,11 @@ impl Framing {
     pub(super) fn bytes(self, text: &str, fault: Option<Fault>) -> Vec<u8> {
         let end = if fault == Some(Fault::Crlf) { "\r\n" } else { "\n" };
         let skipped = match self {
-            _ if fault != Some(Fault::Comments) => String::new(),
             Self::Sse => format!(": a comment{end}{end}"),
             Self::Ndjson => end.to_owned(),
             Self::Whole => format!("  {end}"),
         };
+        let skipped = if fault == Some(Fault::Comments) { skipped } else { String::new() };
         let framed = match self {
             Self::Sse => format!("{skipped}data: {text}{end}{end}"),
             Self::Ndjson => format!("{skipped}{text}{end}"),
@@ -154,28 +154,27 @@ pub(super) fn long_text() -> String {
 
 /// The steps that send these bytes, cut as the fault has it.
 pub(super) fn send(bytes: Vec<u8>, fault: Option<Fault>) -> Vec<Step> {
-    match fault {
-        Some(Fault::Drip(pause)) => {
-            let pause = Duration::from_millis(pause);
-            let pieces = bytes.chunks(DRIP_BYTES).map(Bytes::copy_from_slice);
-            pieces.flat_map(|it| [Step::Send(it), Step::Pause(pause)]).collect()
-        }
-        Some(Fault::SplitUtf8) => {
-            let pieces = bytes.chunk_by(|before, after| before.is_ascii() && after.is_ascii());
-            pieces.map(|it| Step::Send(Bytes::copy_from_slice(it))).collect()
-        }
-        _ => vec![Step::Send(bytes.into())],
+    if let Some(Fault::Drip(pause)) = fault {
+        let pause = Duration::from_millis(pause);
+        let pieces = bytes.chunks(DRIP_BYTES).map(Bytes::copy_from_slice);
+        return pieces.flat_map(|it| [Step::Send(it), Step::Pause(pause)]).collect();
     }
+    if fault == Some(Fault::SplitUtf8) {
+        let pieces = bytes.chunk_by(|before, after| before.is_ascii() && after.is_ascii());
+        return pieces.map(|it| Step::Send(Bytes::copy_from_slice(it))).collect();
+    }
+    vec![Step::Send(bytes.into())]
 }
 
 /// The step of a fault that ends the connection or the flow.
 pub(super) fn stop(fault: Fault) -> Option<Step> {
-    match fault {
-        Fault::Cut(_) => Some(Step::Cut),
-        Fault::Stall(_) => Some(Step::Stall),
-        Fault::Reset(_) => Some(Step::Reset),
-        _ => None,
+    if matches!(fault, Fault::Cut(_)) {
+        return Some(Step::Cut);
     }
+    if matches!(fault, Fault::Reset(_)) {
+        return Some(Step::Reset);
+    }
+    matches!(fault, Fault::Stall(_)).then_some(Step::Stall)
 }
 
 /// Whether the fault is to happen at this place.

@@ -215,10 +215,10 @@ impl ChatSpeaker {
     fn chunk(&self, delta: &Value, reason: Option<&str>) -> Value {
         let choice =
             json!({ "index": 0, "delta": delta, "logprobs": null, "finish_reason": reason });
-        self.framed("chat.completion.chunk", json!([choice]))
+        self.framed("chat.completion.chunk", &json!([choice]))
     }
 
-    fn framed(&self, object: &str, choices: Value) -> Value {
+    fn framed(&self, object: &str, choices: &Value) -> Value {
         let (id, model) = (&self.id, &self.model);
         json!({
             "id": id, "object": object, "created": CREATED, "model": model,
@@ -248,7 +248,7 @@ impl ChatSpeaker {
     fn end(&self, last: Value) -> Vec<Frame> {
         let mut frames = vec![Frame::json(last)];
         if self.with_usage {
-            let mut value = self.framed("chat.completion.chunk", json!([]));
+            let mut value = self.framed("chat.completion.chunk", &json!([]));
             value["usage"] = usage(self.usage);
             frames.push(Frame::json(value));
         }
@@ -318,7 +318,7 @@ impl Speaker for ChatSpeaker {
         let reason = whole.reason.map(finish_reason);
         let choice =
             json!({ "index": 0, "message": message, "logprobs": null, "finish_reason": reason });
-        let mut value = self.framed("chat.completion", json!([choice]));
+        let mut value = self.framed("chat.completion", &json!([choice]));
         value["usage"] = usage(whole.usage);
         value
     }
@@ -330,7 +330,7 @@ struct TextSpeaker(ChatSpeaker);
 impl TextSpeaker {
     fn chunk(&self, text: &str, reason: Option<&str>) -> Value {
         let choice = json!({ "index": 0, "text": text, "logprobs": null, "finish_reason": reason });
-        self.0.framed("text_completion", json!([choice]))
+        self.0.framed("text_completion", &json!([choice]))
     }
 }
 

@@ -61,10 +61,11 @@ pub(super) fn streamed(events: ChatStream, speaker: Box<dyn Speaker>, stage: Sta
 pub(super) fn whole(data: Vec<u8>, stage: Stage) -> Body {
     let fault = stage.fault;
     let half = data.len() / 2;
-    let cut = match fault {
-        _ if frame::happens(fault, At::Start).is_some() => Some(0),
-        _ if frame::happens(fault, At::Content).is_some() => Some(half),
-        _ => None,
+    let place = fault.and_then(Fault::place);
+    let cut = match place {
+        Some(At::Start) => Some(0),
+        Some(At::Content) => Some(half),
+        Some(At::Head | At::Byte(_)) | None => None,
     };
     let mut data = data;
     let stop = fault.and_then(frame::stop);
@@ -252,27 +253,29 @@ impl Player {
     /// Lets the fault happen if this is its place; whether the answer ends with it.
     fn happen(&mut self, at: At) -> bool {
         let Some(fault) = frame::happens(self.stage.fault, at) else { return false };
-        match fault {
-            Fault::BadJson(_) => {
-                self.write_text(&frame::broken(r#"{"object":"a piece","choices":[{"index":0}]}"#));
+        if matches!(fault, Fault::BadJson(_)) {
+            self.write_text(&frame::broken(r#"{"object":"a piece","choices":[{"index":0}]}"#));
+        } else if matches!(fault, Fault::LongLine(_)) {
+            self.write_long_line();
+        } else {
+            if matches!(fault, Fault::Error(_)) {
+                self.write_error();
             }
-            Fault::LongLine(_) => {
-                let long = ChatEvent::Text(frame::long_text());
-                let Some((_, speaker)) = &mut self.source else { return false };
-                let frames = speaker.event(&long);
-                frames.into_iter().for_each(|it| self.write(it.data));
-            }
-            Fault::Error(_) => {
-                let Some((_, speaker)) = &self.source else { return false };
-                let error = speaker.error("the model has broken down");
-                self.write(Data::Json(error));
-                self.source = None;
-            }
-            _ => {
-                self.steps.extend(frame::stop(fault));
-                self.source = None;
-            }
+            self.steps.extend(frame::stop(fault));
+            self.source = None;
         }
         self.source.is_none()
+    }
+
+    fn write_long_line(&mut self) {
+        let Some((_, speaker)) = &mut self.source else { return };
+        let frames = speaker.event(&ChatEvent::Text(frame::long_text()));
+        frames.into_iter().for_each(|it| self.write(it.data));
+    }
+
+    fn write_error(&mut self) {
+        let Some((_, speaker)) = &self.source else { return };
+        let error = speaker.error("the model has broken down");
+        self.write(Data::Json(error));
     }
 }

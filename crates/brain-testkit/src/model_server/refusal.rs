@@ -44,10 +44,10 @@ impl Refusal {
             500.. => LlmErrorKind::Unavailable,
             _ => LlmErrorKind::Rejected,
         };
-        let message = match kind {
-            LlmErrorKind::RateLimited => "Rate limit reached, slow down.",
-            LlmErrorKind::Overloaded => "server busy, please try again.",
-            LlmErrorKind::ModelNotFound => "model 'mock' not found",
+        let message = match status {
+            404 => "model 'mock' not found",
+            429 => "Rate limit reached, slow down.",
+            503 => "server busy, please try again.",
             _ => "The server had an error.",
         };
         Self { status, retry_after, ..Self::of(wire, kind, message) }

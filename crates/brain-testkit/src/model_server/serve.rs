@@ -22,7 +22,7 @@ use tokio::{
 use super::{
     At, Fault, Reply, Wire, azure,
     call::{Call, Generation, Outcome},
-    frame::Framing,
+    frame::{self, Framing},
     link::{Breaker, Link},
     ollama, openai,
     play::{self, Body, Stage},
@@ -163,25 +163,23 @@ fn error_body(wire: Wire) -> Value {
 
 /// What is sent instead of any answer.
 fn instead(wire: Wire, fault: Option<Fault>) -> Option<Answer> {
-    match fault? {
-        Fault::Status { status, retry_after } => {
-            Some(refused(Refusal::by_status(wire, status, retry_after)))
-        }
-        Fault::Html => {
-            let content = Content::Text("text/html; charset=utf-8", WEB_PAGE.to_owned());
-            Some(Answer { content, ..Answer::text(502, "") })
-        }
-        _ => None,
+    if let Some(Fault::Status { status, retry_after }) = fault {
+        return Some(refused(Refusal::by_status(wire, status, retry_after)));
     }
+    (fault == Some(Fault::Html)).then(|| {
+        let content = Content::Text("text/html; charset=utf-8", WEB_PAGE.to_owned());
+        Answer { content, ..Answer::text(502, "") }
+    })
 }
 
 /// Lets happen what happens before the head.
 async fn head_fault(stage: &mut Stage) -> io::Result<()> {
-    match stage.fault {
-        Some(Fault::Stall(At::Head)) => pending().await,
-        Some(Fault::Cut(At::Head)) => {}
-        Some(Fault::Reset(At::Head)) => stage.breaker.reset(),
-        _ => return Ok(()),
+    let Some(fault) = frame::happens(stage.fault, At::Head) else { return Ok(()) };
+    if matches!(fault, Fault::Stall(_)) {
+        pending::<()>().await;
+    }
+    if matches!(fault, Fault::Reset(_)) {
+        stage.breaker.reset();
     }
     stage.ticket.finish();
     Err(io::ErrorKind::ConnectionAborted.into())
