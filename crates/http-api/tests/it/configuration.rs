@@ -30,7 +30,7 @@ async fn given() -> Server {
     Server::with(llm(), Wishes { model, system, ..Wishes::default() }).await
 }
 
-fn config(model: (Value, &str), system_prompt: (Value, &str)) -> Value {
+fn config(model: (Option<&str>, &str), system_prompt: (Option<&str>, &str)) -> Value {
     json!({
         "model": {"value": model.0, "origin": model.1},
         "system_prompt": {"value": system_prompt.0, "origin": system_prompt.1},
@@ -51,7 +51,7 @@ async fn ask(server: &Server, body: Value) -> (String, Option<String>) {
 #[tokio::test]
 async fn it_tells_what_holds_and_where_that_comes_from() {
     let server = Server::echo().await;
-    let config = config((json!(null), "default"), (json!(null), "default"));
+    let config = config((None, "default"), (None, "default"));
     assert_eq!(server.get("/config").await.json(), config);
     let given = given().await.get("/config").await.json();
     assert_eq!(given["model"], json!({"value": "given", "origin": "environment"}));
@@ -65,8 +65,8 @@ async fn what_is_chosen_holds_from_the_next_turn_on() {
     assert_eq!(ask(&server, json!({"message": "1"})).await, asked("given", "Be given."));
 
     let chosen = server.patch("/config", json!({"model": "chosen"})).await;
-    let given = (json!("Be given."), "environment");
-    assert_eq!(chosen.json(), config((json!("chosen"), "runtime"), given.clone()));
+    let given = (Some("Be given."), "environment");
+    assert_eq!(chosen.json(), config((Some("chosen"), "runtime"), given));
     assert_eq!(ask(&server, json!({"message": "2"})).await, asked("chosen", "Be given."));
     let models = server.get("/models").await.json();
     let default: Vec<_> = models["models"].as_array().unwrap().iter().collect();
@@ -75,7 +75,7 @@ async fn what_is_chosen_holds_from_the_next_turn_on() {
 
     let both = json!({"model": null, "system_prompt": "Be chosen."});
     let chosen = server.patch("/config", both).await.json();
-    let expected = config((json!("given"), "environment"), (json!("Be chosen."), "runtime"));
+    let expected = config((Some("given"), "environment"), (Some("Be chosen."), "runtime"));
     assert_eq!(chosen, expected);
     assert_eq!(server.get("/config").await.json(), expected);
     assert_eq!(ask(&server, json!({"message": "3"})).await, asked("given", "Be chosen."));
@@ -85,7 +85,7 @@ async fn what_is_chosen_holds_from_the_next_turn_on() {
     assert_eq!(ask(&server, json!({"message": "4"})).await, ("given".to_owned(), None));
 
     let back = server.patch("/config", json!({"system_prompt": null})).await.json();
-    assert_eq!(back, config((json!("given"), "environment"), given));
+    assert_eq!(back, config((Some("given"), "environment"), given));
     assert_eq!(server.patch("/config", json!({})).await.json(), back);
 }
 
