@@ -12,6 +12,10 @@ use crate::{
     terminal::{self, in_line},
 };
 
+/// What a cancelled answer is called that nobody cancelled here.
+const NOT_BY_US: &str = "the daemon was stopped before the answer ended, or somebody cancelled it \
+                         elsewhere; what there was of it is stored";
+
 /// With what a model is talked to.
 #[derive(Clone, Debug, Default)]
 pub struct Conversation {
@@ -143,6 +147,8 @@ pub(crate) fn complete(ending: Ending) -> Result<Value, Failure> {
     let (word, sentence) = (text_of(error, "code"), text_of(error, "message"));
     let failure = if interrupted {
         Failure::new(Code::Interrupted, sentence)
+    } else if word == "cancelled" {
+        Failure::of_the_api(word, NOT_BY_US)
     } else {
         Failure::of_the_api(word, sentence)
     };
@@ -210,7 +216,19 @@ impl Printer {
 mod tests {
     use serde_json::json;
 
-    use super::stand_in;
+    use super::{Ending, complete, stand_in};
+
+    #[test]
+    fn an_answer_that_was_not_cancelled_here_says_what_may_have_ended_it() {
+        let said = |code: &str, interrupted| {
+            let error = json!({"code": code, "message": "m"});
+            let data = json!({"status": "interrupted", "error": error});
+            complete(Ending { data, interrupted }).unwrap_err().to_string()
+        };
+        assert!(said("cancelled", false).contains("the daemon was stopped"));
+        assert!(!said("cancelled", true).contains("the daemon was stopped"));
+        assert!(!said("turn_timeout", false).contains("the daemon was stopped"));
+    }
 
     #[test]
     fn who_stands_in_is_named_and_for_whom() {

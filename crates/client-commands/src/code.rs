@@ -71,7 +71,7 @@ codes! {
     ForeignDatabase "foreign_database" DATA "the database is another program's; it was left as it is",
     NewerDatabase "newer_database" DATA "a newer codexd wrote the database; it was left as it is",
     DamagedDatabase "damaged_database" DATA "the database does not hold together",
-    WrongFile "wrong_file" DATA "the model file is no GGUF file, or has another SHA-256; it was removed",
+    WrongFile "wrong_file" DATA "the model file is no GGUF file, or has another SHA-256; no copy of it is kept",
     NotText "not_text" DATA "what was piped in is not UTF-8",
     DaemonUnreachable "daemon_unreachable" UNAVAILABLE "no daemon answers at the address, or what listens there does not answer in time",
     UnexpectedAnswer "unexpected_answer" UNAVAILABLE "what answers at the address is no codexd",

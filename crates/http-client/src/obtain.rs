@@ -9,7 +9,7 @@ use std::{
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    address::is_address,
+    address::{is_address, shown},
     error::{ClientError, ClientErrorKind},
     fetch::{Progress, fetch, unwritable},
 };
@@ -44,7 +44,7 @@ pub fn obtain(
     } else {
         copy(Path::new(source), &part, show)?;
     }
-    let sum = verify(&part, expected).inspect_err(|_| drop(fs::remove_file(&part)))?;
+    let sum = verify(source, &part, expected).inspect_err(|_| drop(fs::remove_file(&part)))?;
     drop(fs::remove_file(part.with_extension("version")));
     fs::rename(&part, target).map_err(|error| unwritable(target, error))?;
     Ok(sum)
@@ -67,15 +67,24 @@ fn copy(source: &Path, part: &Path, show: &mut dyn FnMut(Progress)) -> Result<()
     Ok(())
 }
 
-fn verify(path: &Path, expected: Expected<'_>) -> Result<String, ClientError> {
+fn verify(source: &str, path: &Path, expected: Expected<'_>) -> Result<String, ClientError> {
     let sum = File::open(path).and_then(|file| hash(file, expected.begins));
     let wrong = |sentence| Err(ClientError::new(ClientErrorKind::Unexpected, sentence));
     match sum.map_err(|error| unreadable(path, error))? {
-        None => wrong(format!("what was fetched is no {}; it was removed", expected.kind)),
+        None => wrong(format!("{} is no {}; {}", shown(source), expected.kind, left(source))),
         Some(sum) if expected.sha256.is_some_and(|it| it != sum) => {
-            wrong(format!("the file has sha256 {sum}; it was removed"))
+            wrong(format!("{} has sha256 {sum}; {}", shown(source), left(source)))
         }
         Some(sum) => Ok(sum),
+    }
+}
+
+/// What is left of a file that is not what it should be.
+fn left(source: &str) -> &'static str {
+    if is_address(source) {
+        "what was fetched of it was removed"
+    } else {
+        "it was left as it is, and its copy removed"
     }
 }
 

@@ -67,7 +67,9 @@ fn what_is_no_model_does_not_get_in() {
     fs::write(&source, "<html>not found</html>").unwrap();
     let ended = home.run(&["models", "pull", source.to_str().unwrap()]);
     assert_eq!(ended.code, 65);
-    assert!(ended.err.contains("no GGUF file"), "{}", ended.err);
+    let says = "page.gguf is no GGUF file; it was left as it is, and its copy removed";
+    assert!(ended.err.contains(says), "{}", ended.err);
+    assert!(source.exists());
     assert_eq!(fs::read_dir(home.path().join("models")).unwrap().count(), 0);
     assert!(home.run(&["models", "pull", "model.whl"]).err.contains("no .gguf file"));
     let ended = home.run(&["models", "pull", "http://me:hunter2@host/model.whl?sig=hunter3"]);
