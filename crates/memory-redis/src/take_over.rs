@@ -59,10 +59,7 @@ impl RedisStore {
 
     async fn take_over_one(&self, alone: &Self, key: &SessionKey) -> Result<Taken, MemoryError> {
         if self.stored(TAKE_OVER, key).await?.is_some() {
-            tracing::warn!(
-                owner = %key.owner, session.id = %key.id,
-                "a session that Redis kept alone stays there: its name is taken"
-            );
+            tell_of_taken_name(key);
             return Ok(Taken::Not);
         }
         let Some(stored) = alone.stored(TAKE_OVER, key).await? else { return Ok(Taken::Not) };
@@ -78,22 +75,33 @@ impl RedisStore {
         for turn in turns.iter().filter(|it| stays || it.ended_at.is_none()) {
             self.note_moved(TAKE_OVER, key, turn).await?;
         }
-        let keys = [alone.keys.session(key), self.keys.session(key)];
-        let moved =
-            self.pool.script(TAKE_OVER, &scripts::MOVE, &keys, vec![stored.line], true).await?;
-        let taken = match Reply(TAKE_OVER).int(moved)? {
-            1 => Taken::Over,
-            0 => Taken::Not,
-            _ => Taken::Busy,
+        let taken = self.rename(alone, key, stored.line).await?;
+        let (left, noted) = match taken {
+            Taken::Over => (alone, noted),
+            Taken::Not | Taken::Busy => (self, None),
         };
-        let moved = matches!(taken, Taken::Over);
-        let left = if moved { alone } else { self };
         left.drop_turns(key, turns).await;
         left.prune_sessions(&key.owner, std::slice::from_ref(&key.id)).await;
-        if let Some(noted) = noted.filter(|_| moved) {
+        if let Some(noted) = noted {
             alone.drop_noted(key, noted).await;
         }
         Ok(taken)
+    }
+
+    /// Moves the session, if its state is as it was seen.
+    async fn rename(
+        &self,
+        alone: &Self,
+        key: &SessionKey,
+        state: Vec<u8>,
+    ) -> Result<Taken, MemoryError> {
+        let keys = [alone.keys.session(key), self.keys.session(key)];
+        let moved = self.pool.script(TAKE_OVER, &scripts::MOVE, &keys, vec![state], true).await?;
+        Ok(match Reply(TAKE_OVER).int(moved)? {
+            1 => Taken::Over,
+            0 => Taken::Not,
+            _ => Taken::Busy,
+        })
     }
 
     /// Whether somebody holds a turn of the session.
@@ -154,4 +162,11 @@ impl RedisStore {
             tracing::debug!(%error, "left a session in an index that is gone");
         }
     }
+}
+
+fn tell_of_taken_name(key: &SessionKey) {
+    tracing::warn!(
+        owner = %key.owner, session.id = %key.id,
+        "a session that Redis kept alone stays there: its name is taken"
+    );
 }
