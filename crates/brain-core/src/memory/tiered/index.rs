@@ -5,11 +5,11 @@ use async_trait::async_trait;
 use super::{TieredMemory, adopt::awaited, hot::WRITE};
 use crate::{
     ids::{IdempotencyKey, Owner, SessionKey, TurnId},
-    memory::{ListOptions, MemoryClass, MemoryError, PageKey, TurnIndex, TurnRecord},
+    memory::{ListOptions, MemoryClass, MemoryError, TurnIndex, TurnRecord},
 };
 
-/// Sessions listed at a time.
-const PAGE: usize = 500;
+/// Most sessions that are looked at for an ephemeral one.
+const MOST_LISTED: usize = 500;
 
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
@@ -135,21 +135,17 @@ impl TieredMemory {
                 found.iter().for_each(|it| known.saw(it, MemoryClass::Ephemeral));
                 Ok(found)
             }
-            Err(_) if class.is_none() && !self.has_ephemeral(owner).await? => Ok(None),
+            Err(_) if class.is_none() && !self.may_have_ephemeral(owner).await? => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// Whether the owner has a session whose turns the hot tier would have.
-    async fn has_ephemeral(&self, owner: &Owner) -> Result<bool, MemoryError> {
-        let mut before = None;
-        loop {
-            let page = self.tiers.durable.list(owner, ListOptions { before, limit: PAGE }).await?;
-            let Some(last) = page.last() else { return Ok(false) };
-            if page.iter().any(|it| it.class == MemoryClass::Ephemeral) {
-                return Ok(true);
-            }
-            before = Some(PageKey::from(last));
-        }
+    /// Whether the owner may have a session whose turns the hot tier would have. Of one who has many
+    /// sessions only the newest are looked at, and one of the others may be it.
+    async fn may_have_ephemeral(&self, owner: &Owner) -> Result<bool, MemoryError> {
+        let newest = ListOptions { before: None, limit: MOST_LISTED };
+        let listed = self.tiers.durable.list(owner, newest).await?;
+        let is_cut = listed.len() == MOST_LISTED;
+        Ok(is_cut || listed.iter().any(|it| it.class == MemoryClass::Ephemeral))
     }
 }

@@ -3,13 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use brain_core::{
-    ids::{IdempotencyKey, Seq},
+    ids::{IdempotencyKey, Seq, TurnId},
     memory::{
         Catalog, Expect, ExportPart, Fence, Forget, Idempotency, ListOptions, MemoryClass,
         MemoryErrorKind, NewSession, OpenTurn, Opened, PageKey, Portable, ReadOptions, Recall,
         Search, SessionLog, SessionPatch, TurnIndex, TurnState, Turns, Upkeep,
     },
-    time::Clock,
+    time::{Clock, Timestamp},
 };
 use brain_testkit::Operation;
 use futures_util::TryStreamExt;
@@ -305,6 +305,24 @@ async fn while_the_tier_is_down_they_are_unavailable_and_others_are_not() {
     for id in ["new", "newer"] {
         assert_eq!(it.durable.session(&key(id)).await.unwrap(), None, "{id} left its name");
     }
+}
+
+/// Whether it is one of an ephemeral session is found out in one look, whatever the owner has.
+#[tokio::test]
+async fn a_turn_that_nobody_knows_is_none_while_the_tier_is_down_unless_it_may_have_it() {
+    let it = Fixture::new();
+    let turn = TurnId::generate(Timestamp::from_millis(1));
+    it.say(&key("d"), "lasting").await;
+    it.hot.turns(Mood::Dead);
+    assert_eq!(it.store.turn(&ann(), turn).await.unwrap(), None);
+    for number in 0..499 {
+        it.durable.create(&key(&number.to_string()), NewSession::default()).await.unwrap();
+    }
+    let found = it.store.turn(&ann(), turn).await;
+    assert_eq!(found.unwrap_err().kind(), MemoryErrorKind::Unavailable, "there may be older ones");
+    it.hot.turns(Mood::Well);
+    let answered = async || it.store.turn(&ann(), turn).await.is_ok_and(|it| it.is_none());
+    until(answered).await;
 }
 
 #[tokio::test]
