@@ -13,6 +13,7 @@ mod crash;
 mod daemon;
 mod doctor;
 mod fake;
+mod fault_matrix;
 mod pull;
 #[path = "../../examples/reference.rs"]
 mod reference;
