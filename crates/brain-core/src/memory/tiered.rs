@@ -39,7 +39,8 @@
 //! # Adoption
 //!
 //! What the hot tier holds as a store of its own, from a time without a durable tier, is moved to
-//! the durable tier before the first use of its owner in this process.
+//! the durable tier before the first use of its owner in this process, turns and idempotency keys
+//! too. A session in which somebody still works there is unavailable here until it can be moved.
 
 mod adopt;
 mod catalog;
