@@ -17,8 +17,11 @@ use crate::{
 const MAX_METHODS: usize = 6;
 
 /// The suite of each port whose implementations are checked.
-const SUITES: &[(&str, &str)] =
-    &[("MemoryStore", "memory_store_suite"), ("LlmGateway", "llm_gateway_suite")];
+const SUITES: &[(&str, &str)] = &[
+    ("MemoryStore", "memory_store_suite"),
+    ("LlmGateway", "llm_gateway_suite"),
+    ("Settings", "settings_suite"),
+];
 
 /// The ports among the traits: those with `fmt::Debug + Send + Sync`, and sums of ports.
 fn ports(traits: &[ItemTrait]) -> Vec<&ItemTrait> {
