@@ -63,8 +63,8 @@ fn name(wire: Wire) -> &'static str {
 pub(super) fn compare(tables: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/PROVIDERS.md");
     let document = fs::read_to_string(&path).unwrap();
-    let (before, rest) = document.split_once(BEGIN).expect("the mark where the tables begin");
-    let (stands, after) = rest.split_once(END).expect("the mark where the tables end");
+    let (before, rest) = document.split_once(BEGIN).unwrap();
+    let (stands, after) = rest.split_once(END).unwrap();
     if std::env::var_os("UPDATE_DOCS").is_some() {
         return fs::write(&path, format!("{before}{BEGIN}{tables}{END}{after}")).unwrap();
     }
