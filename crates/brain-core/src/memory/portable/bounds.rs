@@ -9,6 +9,8 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
+use super::loose::{Members, items, read};
+
 /// Most bytes of a session's metadata, blanks and all; what is kept of it is bounded by whoever
 /// imports.
 const MAX_METADATA_BYTES: usize = 1 << 20;
@@ -33,19 +35,27 @@ impl TooLong {
         }
     }
 
-    /// A sentence for people; `entry` is the position of the entry.
-    pub(super) fn why(self, entry: u64) -> String {
+    /// A sentence for people, of the session that has it.
+    pub(super) fn why(self, session: &[u8]) -> String {
         match self {
             Self::Metadata(bytes) => {
                 format!("`metadata` has {bytes} bytes, and may have {MAX_METADATA_BYTES}")
             }
-            Self::Extra(_, bytes) => {
+            Self::Extra(index, bytes) => {
+                let entry = position_of(session, index);
                 format!(
                     "`extra` of entry {entry} has {bytes} bytes, and may have {MAX_EXTRA_BYTES}"
                 )
             }
         }
     }
+}
+
+/// What the entry at this index of a session's list says that its position is.
+fn position_of(session: &[u8], index: usize) -> u64 {
+    let session: Option<&RawValue> = serde_json::from_slice(session).ok();
+    let entry = items(Members::of(session).get("entries")).get(index).copied();
+    read(Members::of(entry).get("seq")).unwrap_or(index as u64 + 1)
 }
 
 /// The longest piece of a session, if that is too long. What cannot be read has none: whoever reads

@@ -14,10 +14,10 @@ use serde_json::value::RawValue;
 
 use super::{
     Document, ExportedSession, LastLine, Refused,
-    bounds::{TooLong, too_long},
+    bounds::too_long,
     chatgpt,
     error::{ImportError, ImportErrorKind},
-    loose::{MAX_MEMBERS, Members, items, read},
+    loose::{MAX_MEMBERS, Members, items},
     note::Notes,
     open_webui,
     scan::{Place, ScanError, Scanner},
@@ -272,11 +272,7 @@ impl<R: Read> ImportReader<R> {
             return self.too_large();
         }
         if let Some(fault) = too_long(&self.text) {
-            let entry = match fault {
-                TooLong::Metadata(_) => 0,
-                TooLong::Extra(index, _) => self.position_of(index),
-            };
-            return self.refused(fault.code(), fault.why(entry));
+            return self.refused(fault.code(), fault.why(&self.text));
         }
         let session: ExportedSession =
             serde_json::from_slice(&self.text).map_err(|it| self.unfit(place, &it))?;
@@ -285,13 +281,6 @@ impl<R: Read> ImportReader<R> {
             return Err(ImportError::tree(session.id, fault, place));
         }
         Ok(ImportItem::Session(Box::new(session), Notes::default()))
-    }
-
-    /// What the entry at this index of the session's list says that its position is.
-    fn position_of(&self, index: usize) -> u64 {
-        let session: Option<&RawValue> = serde_json::from_slice(&self.text).ok();
-        let entry = items(Members::of(session).get("entries")).get(index).copied();
-        read(Members::of(entry).get("seq")).unwrap_or(index as u64 + 1)
     }
 
     /// Where an entry of the session stands whose text was taken at `start`.
