@@ -104,6 +104,7 @@ fn ollama(server: &Server, config: &Config) -> anyhow::Result<Gateway> {
         api_key: server.api_key.clone(),
         keep_alive,
         num_ctx: server.num_ctx,
+        may_pull: server.may_pull,
         names: names(server),
         timeouts: timeouts(config),
         network: config.network.clone(),

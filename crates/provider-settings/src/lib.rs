@@ -23,7 +23,7 @@ pub const KNOWN: [(&str, Kind); 4] = [
 ];
 
 /// Their settings, by provider and field; those of any other are `providers.NAME.FIELD`.
-const SETTINGS: [(&str, &str, &str); 12] = [
+const SETTINGS: [(&str, &str, &str); 13] = [
     ("openai", "base_url", "OPENAI_BASE_URL"),
     ("openai", "api_key", "OPENAI_API_KEY"),
     ("azure", "base_url", "AZURE_OPENAI_ENDPOINT"),
@@ -34,12 +34,14 @@ const SETTINGS: [(&str, &str, &str); 12] = [
     ("ollama", "base_url", "OLLAMA_BASE_URL"),
     ("ollama", "num_ctx", "OLLAMA_NUM_CTX"),
     ("ollama", "keep_alive", "OLLAMA_KEEP_ALIVE"),
+    ("ollama", "pull", "OLLAMA_PULL"),
     ("tabbyml", "base_url", "TABBYML_BASE_URL"),
     ("tabbyml", "api_key", "TABBYML_API_KEY"),
 ];
 
 /// What a table `[providers.NAME]` of the TOML file may say.
-const FIELDS: &str = "kind base_url api_key api_key_env token model api_version num_ctx keep_alive";
+const FIELDS: &str =
+    "kind base_url api_key api_key_env token model api_version num_ctx keep_alive pull";
 
 /// What a server speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +100,8 @@ pub struct Server {
     pub num_ctx: Option<u32>,
     /// How long a model stays loaded; the longest time there is means for ever.
     pub keep_alive: Option<Duration>,
+    /// Whether a model that the server does not have is fetched when it is first asked for.
+    pub may_pull: bool,
 }
 
 /// The setting that a field of a provider has.
@@ -184,6 +188,7 @@ impl Servers<'_, '_> {
             "-1" => Some(Some(Duration::MAX)),
             time => env_settings::duration(time).map(Some),
         });
+        let may_pull = self.0.choice(&field("pull"), true, &[("1", true), ("0", false)]);
         let (base_url, api_version) = (base_url?, version);
         Some(Server {
             name,
@@ -195,6 +200,7 @@ impl Servers<'_, '_> {
             api_version,
             num_ctx,
             keep_alive,
+            may_pull,
         })
     }
 

@@ -14,6 +14,7 @@ mod daemon;
 mod doctor;
 mod fake;
 mod fault_matrix;
+mod providers;
 mod pull;
 #[path = "../../examples/reference.rs"]
 mod reference;

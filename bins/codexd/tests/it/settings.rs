@@ -80,6 +80,7 @@ fn every_problem_is_named_at_once() {
         ("OPENAI_BASE_URL", "localhost:8000"),
         ("OLLAMA_BASE_URL", "localhost:11434"),
         ("OLLAMA_NUM_CTX", "many"),
+        ("OLLAMA_PULL", "never"),
         ("TABBYML_BASE_URL", "ftp://127.0.0.1"),
         ("AZURE_OPENAI_API_KEY", "two words"),
         ("AZURE_OPENAI_ENDPOINT", "example"),
