@@ -10,15 +10,13 @@ use std::{
 use anyhow::Context as _;
 use async_trait::async_trait;
 use brain_core::llm::{LlmGateway, Router};
-use brain_tokio::llm::{LimitSettings, RetrySettings, StackSettings, stack};
+use brain_tokio::llm::{LimitSettings, RetrySettings, StackSettings, TimeoutSettings, stack};
 use http_api::HealthCheck;
 #[cfg(feature = "http")]
 use provider_settings::setting;
 use provider_settings::{Kind, LOCAL, Server};
 
-#[cfg(feature = "http")]
-use crate::config::Patience;
-use crate::config::{Config, no_model_file};
+use crate::config::{Config, Patience, no_model_file};
 
 pub(crate) type Gateway = Arc<dyn LlmGateway>;
 
@@ -50,7 +48,16 @@ fn server(server: &Server, config: &Config) -> anyhow::Result<Gateway> {
     let limit = LimitSettings { at_once, queue: 2 * at_once, ..LimitSettings::default() };
     let attempts = patience.retries + 1;
     let retry = RetrySettings { attempts, ..RetrySettings::default() };
-    Ok(stack(gateway, &StackSettings { limit: Some(limit), retry: Some(retry), ..remote }))
+    let timeouts = Some(event_timeouts(patience));
+    let (limit, retry) = (Some(limit), Some(retry));
+    Ok(stack(gateway, &StackSettings { limit, retry, timeouts, ..remote }))
+}
+
+/// A server that thinks may send bytes that are no event, so events are waited for longer.
+fn event_timeouts(patience: Patience) -> TimeoutSettings {
+    let usual = TimeoutSettings::default();
+    let first_event = usual.first_event.max(2 * patience.first_byte);
+    TimeoutSettings { first_event, idle: usual.idle.max(2 * patience.idle) }
 }
 
 #[cfg(feature = "http")]
@@ -179,4 +186,24 @@ pub(crate) fn limit_threads(config: &Config) {
     }
     #[cfg(not(feature = "local"))]
     let _: usize = config.local.threads;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::event_timeouts;
+    use crate::config::Patience;
+
+    #[test]
+    fn events_are_waited_for_longer_than_bytes() {
+        for seconds in [1, 300, 86_400] {
+            let time = Duration::from_secs(seconds);
+            let (retries, concurrency) = (0, 1);
+            let patience =
+                Patience { connect: time, first_byte: time, idle: time, retries, concurrency };
+            let timeouts = event_timeouts(patience);
+            assert!(time < timeouts.first_event && time < timeouts.idle, "{timeouts:?}");
+        }
+    }
 }
