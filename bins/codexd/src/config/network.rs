@@ -1,6 +1,6 @@
 //! How servers of models are reached, and how patiently. It connects to nothing.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 #[cfg(feature = "http")]
 use llm_http::{Network, Proxies, Roots};
@@ -42,7 +42,7 @@ impl Reader<'_> {
             Proxies::default()
         });
         let roots = match self.settings.get("EXTRA_CA_CERTS") {
-            Some(path) => Roots::from_file(Path::new(path)).unwrap_or_else(|problem| {
+            Some(path) => Roots::from_file(std::path::Path::new(path)).unwrap_or_else(|problem| {
                 self.wrong(format!("EXTRA_CA_CERTS: {problem}"));
                 Roots::default()
             }),
