@@ -42,9 +42,10 @@ impl Default for BreakerSettings {
 /// A gateway that is spared while it fails.
 ///
 /// A request counts once, by the first thing that comes of it: an event, or an error. It failed
-/// where the provider could not be reached, was overloaded, was silent or broke off; what is wrong
-/// with a request, a key, an account or a pace is an answer like any other. The list of models is
-/// asked for at any time, and counts for nothing.
+/// where the provider could not be reached, was overloaded, was silent or broke off, unless the error
+/// says that asking again would not help: that is about one request, such as for a model too large for
+/// the server. What is wrong with a request, a key, an account or a pace is an answer like any other.
+/// The list of models is asked for at any time, and counts for nothing.
 ///
 /// While it is open, requests fail at once with [`LlmErrorKind::Unavailable`] that says when the
 /// provider is asked again, and that asking again before makes no sense.
@@ -89,7 +90,7 @@ async fn judge_stream(
 
 /// Counts what came of a request.
 fn judge(ticket: Ticket, error: LlmError) -> LlmError {
-    if is_failure(error.kind()) {
+    if is_failure(error.kind()) && error.is_transient() {
         ticket.failed(&error);
     } else {
         ticket.answered();

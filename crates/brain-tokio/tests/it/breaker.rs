@@ -101,6 +101,18 @@ async fn only_faults_of_the_provider_open_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_model_that_the_server_cannot_load_leaves_the_others_alone() {
+    let too_large =
+        || LlmError::new(Unavailable, "lab has too little memory").with_advice(Some(false));
+    let fake = Fake::new(vec![Play::refuse(too_large); 9].into_iter().chain([Play::answer("!")]));
+    let breaker = breaker(&fake);
+    for _ in 0..9 {
+        assert_eq!(ask(&breaker).await.unwrap().to_string(), "lab has too little memory");
+    }
+    assert!(ask(&breaker).await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
 async fn any_answer_ends_the_row() {
     let answers = [Play::answer("Hello"), Play::refuse_as(Rejected), Play::default().progress()];
     for answer in answers {
