@@ -156,6 +156,13 @@ impl Observed {
         }
     }
 
+    /// The answer ends; without a word that it is whole, it broke off.
+    fn break_off(&mut self) {
+        if self.call.outcome == Outcome::Cancelled {
+            self.call.outcome = Outcome::Failed(LlmErrorKind::Interrupted);
+        }
+    }
+
     fn see(&mut self, event: &ChatEvent) {
         match event {
             ChatEvent::Progress(_) => return,
@@ -198,7 +205,7 @@ impl Stream for Watched {
                     self.observed = Some(observed);
                 }
                 Some(Err(error)) => observed.call.outcome = Outcome::Failed(error.kind()),
-                None => {}
+                None => observed.break_off(),
             }
         }
         Poll::Ready(item)

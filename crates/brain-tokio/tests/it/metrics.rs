@@ -70,6 +70,15 @@ async fn failures_count_by_their_kind_and_leaving_is_none() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_answer_that_ends_unfinished_broke_off() {
+    let (metrics, counters) = observed([Play::default().say("Hel")]);
+    outcome(metrics.stream(question()).await).await;
+    let totals = totals(&counters, Operation::Chat);
+    assert_eq!(totals.failed, BTreeMap::from([("provider_interrupted", 1)]));
+    assert_eq!(totals.cancelled, 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn every_operation_is_observed() {
     let whole = Play::default().after(seconds(1));
     let (metrics, counters) = observed([Play::answer("x"), whole.clone(), whole]);
