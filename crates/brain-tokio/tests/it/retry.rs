@@ -44,6 +44,20 @@ async fn all_requests_share_a_budget() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_interval_that_has_begun_is_not_lost() {
+    let fake = Fake::new(vec![Play::refuse(|| LlmError::new(RateLimited, "slow")); 100]);
+    let budget = BudgetSettings { saved: 2, per_hundred: 0, every: seconds(1_000) };
+    let retry = retry(&fake, budget);
+    failure(&retry).await;
+    for (wait, asked) in [(1_900, 2), (900, 2)] {
+        advance(seconds(wait)).await;
+        let before = fake.asked();
+        failure(&retry).await;
+        assert_eq!(fake.asked() - before, asked, "{wait}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stream_tells_of_each_retry() {
     let limited =
         Play::refuse(|| LlmError::new(RateLimited, "slow down").with_retry_after(Some(seconds(4))));

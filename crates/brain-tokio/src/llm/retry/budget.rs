@@ -67,11 +67,14 @@ impl Budget {
         let BudgetSettings { saved, every, .. } = self.settings;
         let mut account = self.account.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        let earned = (now - account.paid).as_nanos() / every.as_nanos().max(1);
+        let (since, every) = ((now - account.paid).as_nanos(), every.as_nanos().max(1));
+        let earned = since / every;
         if 0 < earned {
             let earned = u64::try_from(earned).unwrap_or(u64::MAX).saturating_mul(RETRY);
             account.balance = account.balance.saturating_add(earned);
-            account.paid = now;
+            // The interval that has begun counts on.
+            let begun = u64::try_from(since % every).unwrap_or(0);
+            account.paid = now - Duration::from_nanos(begun);
         }
         account.balance = account.balance.min(u64::from(saved) * RETRY);
         change(&mut account)
