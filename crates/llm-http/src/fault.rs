@@ -9,6 +9,7 @@ use brain_core::{
     BoxError,
     llm::{LlmError, LlmErrorKind},
 };
+use http::StatusCode;
 
 use crate::{Endpoint, Names, Refusal, connect::ProxyFailed, transport::SendError};
 
@@ -28,10 +29,13 @@ impl Endpoint {
         let (what, advice) = self.telling(kind, &refusal);
         let quote = quote(&refusal.body.message);
         let message = format!("{} {what}{quote}; {advice}", self.host());
-        LlmError::new(kind, message)
+        let turned_away = [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE];
+        let is_unbilled = refusal.status.is_some_and(|status| turned_away.contains(&status));
+        let error = LlmError::new(kind, message)
             .with_retry_after(refusal.retry_after)
             .with_advice(refusal.advice(kind))
-            .with_source(refusal)
+            .with_source(refusal);
+        if is_unbilled { error.as_unbilled() } else { error }
     }
 
     /// The answer broke off.
@@ -93,7 +97,7 @@ impl Endpoint {
                 format!("{host} cannot be reached; check the network and that {url} is right")
             }
         };
-        LlmError::new(LlmErrorKind::Unavailable, message).with_source(source)
+        LlmError::new(LlmErrorKind::Unavailable, message).with_source(source).as_unbilled()
     }
 
     /// What happened and what to do about it.
@@ -223,7 +227,7 @@ fn connect_fault(error: &(dyn Error + 'static)) -> ConnectFault {
 mod tests {
     use http::{HeaderMap, HeaderValue, StatusCode, header::AUTHORIZATION};
 
-    use crate::{Endpoint, Names, Refusal};
+    use crate::{Endpoint, Names, Refusal, transport::SendError};
 
     fn endpoint() -> Endpoint {
         Endpoint::new("http://localhost:1/v1")
@@ -243,6 +247,20 @@ mod tests {
 
     fn check(status: u16, body: &str, expected: &str) {
         check_at(&endpoint(), status, body, expected);
+    }
+
+    #[test]
+    fn who_is_turned_away_pays_nothing() {
+        let unbilled = |status| {
+            let status = StatusCode::from_u16(status).unwrap();
+            let refusal = Refusal::new(&endpoint(), Some(status), &HeaderMap::new(), b"");
+            endpoint().refused(refusal).is_unbilled()
+        };
+        assert_eq!([429, 503, 500, 502, 504].map(unbilled), [true, true, false, false, false]);
+        let error = || std::io::Error::from(std::io::ErrorKind::ConnectionRefused).into();
+        assert!(endpoint().unreachable(SendError::Connect(error())).is_unbilled());
+        assert!(!endpoint().unreachable(SendError::Lost(error())).is_unbilled());
+        assert!(!endpoint().cut(true, error()).is_unbilled());
     }
 
     #[test]

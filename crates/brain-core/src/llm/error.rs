@@ -15,6 +15,7 @@ pub struct LlmError {
     message: String,
     retry_after: Option<Duration>,
     may_retry: Option<bool>,
+    is_unbilled: bool,
     #[source]
     source: Option<BoxError>,
 }
@@ -74,7 +75,7 @@ impl LlmError {
     #[must_use]
     pub fn new(kind: LlmErrorKind, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self { kind, message, retry_after: None, may_retry: None, source: None }
+        Self { kind, message, retry_after: None, may_retry: None, is_unbilled: false, source: None }
     }
 
     /// Says how long the provider asked to wait; `None` changes nothing.
@@ -89,6 +90,21 @@ impl LlmError {
     #[must_use]
     pub fn with_advice(mut self, may_retry: Option<bool>) -> Self {
         self.may_retry = may_retry.or(self.may_retry);
+        self
+    }
+
+    /// Says that the provider certainly did no work for this call, as where no connection came about:
+    /// it can have billed nothing.
+    #[must_use]
+    pub fn as_unbilled(mut self) -> Self {
+        self.is_unbilled = true;
+        self
+    }
+
+    /// Puts it in other words; all else stays as it is, the source too.
+    #[must_use]
+    pub fn reworded(mut self, message: impl Into<String>) -> Self {
+        self.message = message.into();
         self
     }
 
@@ -118,6 +134,12 @@ impl LlmError {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
+    }
+
+    /// Whether the provider certainly did no work for this call.
+    #[must_use]
+    pub fn is_unbilled(&self) -> bool {
+        self.is_unbilled
     }
 
     /// Whether trying the same call again may succeed: what the provider said, else by the kind.

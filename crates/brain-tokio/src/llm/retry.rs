@@ -60,8 +60,8 @@ impl Default for RetrySettings {
 /// A gateway that is asked again when it fails in a way that may pass.
 ///
 /// - Nothing is asked again once an event of the answer was handed on; news of progress is none.
-/// - An answer that may have been made and billed before it was lost is asked for twice at most;
-///   vectors, which are cheap and the same each time, as often as anything else.
+/// - An answer that may have been made and billed before it was lost is asked for twice at most, unless
+///   the error says that it is not ([`LlmError::is_unbilled`]); vectors, which are cheap and the same each time, as often as anything else.
 /// - All requests share a budget, so that a provider with a problem does not get three times the
 ///   load.
 /// - The pauses that a provider asks for are kept, up to a limit.
@@ -229,10 +229,7 @@ fn not_before(error: LlmError, hint: Duration) -> LlmError {
     if said.contains(&when) {
         return error;
     }
-    LlmError::new(error.kind(), format!("{said}, in {when} at the earliest"))
-        .with_retry_after(Some(hint))
-        .with_advice(Some(error.is_transient()))
-        .with_source(error)
+    error.reworded(format!("{said}, in {when} at the earliest"))
 }
 
 #[async_trait]

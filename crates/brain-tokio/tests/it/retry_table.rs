@@ -46,6 +46,11 @@ async fn a_server_that_cannot_be_reached_or_hangs_up_is_asked_twice() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_that_never_got_the_request_is_asked_as_often_as_set() {
+    asked(|| plain::<0>().as_unbilled(), 3).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_second_answer_is_the_answer() {
     for kind in [Unavailable, Interrupted, RateLimited, Overloaded] {
         for first in [Play::refuse_as(kind), Play::default().fail_as(kind)] {
@@ -137,6 +142,7 @@ async fn a_pause_that_is_too_long_fails_at_once_and_says_when() {
         assert_eq!((failure.kind(), failure.to_string().as_str()), (kind, expected));
         assert_eq!(failure.retry_after(), Some(seconds(61)));
         assert!(failure.is_transient());
+        assert!(std::error::Error::source(&failure).is_none(), "nothing is said twice");
         assert_eq!(fake.asked(), 1);
     }
 }

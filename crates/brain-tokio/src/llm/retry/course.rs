@@ -61,7 +61,7 @@ impl Course {
             return Next::NotBefore(hint);
         }
         if let Some(count) = &mut self.maybe_billed
-            && is_maybe_billed(error.kind())
+            && is_maybe_billed(error)
         {
             *count += 1;
             if MAYBE_BILLED <= *count {
@@ -86,8 +86,8 @@ impl Course {
 }
 
 /// Whether the provider may have made the answer, or a part of it, although it failed.
-fn is_maybe_billed(kind: LlmErrorKind) -> bool {
-    match kind {
+fn is_maybe_billed(error: &LlmError) -> bool {
+    match error.kind() {
         LlmErrorKind::RateLimited | LlmErrorKind::Overloaded => false,
         LlmErrorKind::Unavailable
         | LlmErrorKind::Interrupted
@@ -98,7 +98,7 @@ fn is_maybe_billed(kind: LlmErrorKind) -> bool {
         | LlmErrorKind::Rejected
         | LlmErrorKind::Unsupported
         | LlmErrorKind::Damaged
-        | LlmErrorKind::Protocol => true,
+        | LlmErrorKind::Protocol => !error.is_unbilled(),
     }
 }
 
