@@ -64,11 +64,8 @@ pub(crate) fn unpullable(endpoint: &Endpoint, model: &str, refusal: Refusal) -> 
             .with_source(refusal);
     }
     let error = endpoint.refused(refusal);
-    let (kind, after) = (error.kind(), error.retry_after());
-    LlmError::new(kind, format!("`{model}` could not be pulled: {error}"))
-        .with_retry_after(after)
-        .with_advice(Some(error.is_transient()))
-        .with_source(error)
+    let message = format!("`{model}` could not be pulled: {error}");
+    error.reworded(message)
 }
 
 /// The pull ended before its end.

@@ -8,6 +8,7 @@ mod layers;
 
 use std::{
     collections::HashMap,
+    error::Error,
     fmt,
     pin::pin,
     sync::{Arc, Mutex, PoisonError},
@@ -253,15 +254,31 @@ fn percent(progress: &Progress) -> u128 {
 
 /// A failure as each waiter is told it.
 fn repeated(error: &Arc<LlmError>) -> LlmError {
-    LlmError::new(error.kind(), error.to_string())
+    let told = LlmError::new(error.kind(), error.to_string())
         .with_retry_after(error.retry_after())
-        .with_advice(Some(error.is_transient()))
-        .with_source(Arc::clone(error))
+        .with_advice(Some(error.is_transient()));
+    if error.source().is_some() { told.with_source(Cause(Arc::clone(error))) } else { told }
+}
+
+/// What is behind a failure that several are told.
+#[derive(Debug)]
+struct Cause(Arc<LlmError>);
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.source().map_or(Ok(()), |it| write!(f, "{it}"))
+    }
+}
+
+impl Error for Cause {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.source().and_then(Error::source)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{error::Error, time::Duration};
 
     use brain_core::llm::{ChatEvent, LlmError, LlmErrorKind, Progress};
     use futures_util::{FutureExt, StreamExt, future};
@@ -308,9 +325,11 @@ mod tests {
     fn a_failure_is_told_as_it_was() {
         let error = LlmError::new(LlmErrorKind::Unavailable, "no disk")
             .with_retry_after(Some(HEARTBEAT))
-            .with_advice(Some(false));
+            .with_advice(Some(false))
+            .with_source("status 500");
         let told = repeated(&error.into());
         assert_eq!((told.kind(), told.is_transient()), (LlmErrorKind::Unavailable, false));
         assert_eq!((told.to_string().as_str(), told.retry_after()), ("no disk", Some(HEARTBEAT)));
+        assert_eq!(told.source().unwrap().to_string(), "status 500", "nothing is said twice");
     }
 }
