@@ -206,15 +206,18 @@ impl Server {
         Ok(self.remember(name, profile))
     }
 
-    /// Remembers a profile, unless another request has been faster: all use the same.
+    /// Remembers a profile, unless another request has been faster: all use the same. Any other one
+    /// makes room where there are too many.
     fn remember(&self, name: String, profile: Profile) -> Profile {
         let mut profiles = self.profiles();
         if let Some(known) = profiles.get(&name).filter(|it| !it.is_stale) {
             return known.profile;
         }
-        if profiles.len() < MAX_PROFILES || profiles.contains_key(&name) {
-            profiles.insert(name, Known { profile, is_stale: false });
+        if MAX_PROFILES <= profiles.len() && !profiles.contains_key(&name) {
+            let other = profiles.keys().next().cloned();
+            other.and_then(|it| profiles.remove(&it));
         }
+        profiles.insert(name, Known { profile, is_stale: false });
         profile
     }
 
@@ -271,4 +274,22 @@ fn prompt(messages: Vec<Arc<Message>>, setting: &Setting) -> Prompt {
 fn call_prefix() -> String {
     let (random, _) = Uuid::new_v4().as_u64_pair();
     format!("call_{random:016x}_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MAX_PROFILES, Server};
+    use crate::{config::OllamaConfig, profile::Profile, wire::ShowResponse};
+
+    #[test]
+    fn a_new_model_is_remembered_however_many_there_are() {
+        let server = Server::new(&OllamaConfig::new("http://localhost:1", "m")).unwrap();
+        let profile = Profile::read(&ShowResponse::default(), None);
+        for count in 0..2 * MAX_PROFILES {
+            let name = format!("model:{count}");
+            server.remember(name.clone(), profile);
+            assert!(server.known(&name).is_some());
+        }
+        assert_eq!(server.profiles().len(), MAX_PROFILES);
+    }
 }
