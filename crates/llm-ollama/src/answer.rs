@@ -3,7 +3,7 @@
 //! It finds out whether the answer ended or broke off, and keeps the connection for the next request
 //! where it can. What a line means is `decode`'s business.
 
-use std::{collections::VecDeque, mem};
+use std::{collections::VecDeque, error::Error, mem};
 
 use brain_core::llm::{ChatEvent, ChatStream, LlmError, LlmErrorKind};
 use futures_util::{StreamExt, stream};
@@ -101,6 +101,7 @@ impl Answer {
         let ended = match outcome.and(self.too_large(finished)) {
             // A line without its end counts if it is whole; what is no JSON was cut off.
             Err(error) if error.kind() != LlmErrorKind::Protocol => return self.fail(error),
+            Err(error) if is_beginning(&error) => Err(self.endpoint().interrupted()),
             Ok(()) | Err(_) => self.decoder.end(self.is_empty),
         };
         match ended {
@@ -124,4 +125,10 @@ impl Answer {
     fn endpoint(&self) -> &Endpoint {
         self.decoder.endpoint()
     }
+}
+
+/// Whether the line that is no JSON would have been some with more after it.
+fn is_beginning(error: &LlmError) -> bool {
+    let source = error.source().and_then(|it| it.downcast_ref::<serde_json::Error>());
+    source.is_some_and(serde_json::Error::is_eof)
 }

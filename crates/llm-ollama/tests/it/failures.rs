@@ -100,8 +100,10 @@ async fn an_answer_that_does_not_end_is_interrupted() {
         assert_eq!(error.kind(), LlmErrorKind::Interrupted, "{reply:?} {error}");
         assert_eq!(text, "Žluť ");
     }
-    let (_, error) = broken(Reply::lines(&[])).await;
-    assert_eq!(error.kind(), LlmErrorKind::Interrupted);
+    for body in ["", r#"{"model":"llama3.2","mess"#] {
+        let (_, error) = broken(Reply::new(200, "application/x-ndjson", body)).await;
+        assert_eq!(error.kind(), LlmErrorKind::Interrupted, "{body:?}");
+    }
 }
 
 #[tokio::test]
