@@ -1,12 +1,14 @@
 //! What Redis kept while it was in front of no database, taken over by a store in front of one.
 //!
 //! A session is moved by a rename, which is one step: of several databases one gets it, and whoever
-//! dies halfway has moved it or not. One in which somebody works stays until he is done, or dead. What is not in its hash is written before, where it goes, and
-//! dropped after, where it was: indexes hold too much at times, never too little.
+//! dies halfway has moved it or not. One in which somebody works stays until he is done, or dead.
+//! What is not in its hash is written before, where it goes, and dropped after, where it was:
+//! indexes hold too much at times, never too little.
 
 use brain_core::{
     ids::{IdempotencyKey, Owner, SessionKey},
     memory::{MemoryClass, MemoryError, PageKey, TakenOver},
+    time::Timestamp,
 };
 use futures_util::future;
 use redis::Cmd;
@@ -75,7 +77,7 @@ impl RedisStore {
         for turn in turns.iter().filter(|it| stays || it.ended_at.is_none()) {
             self.note_moved(TAKE_OVER, key, turn).await?;
         }
-        let taken = self.rename(alone, key, stored.line).await?;
+        let taken = self.rename(alone, key, stored).await?;
         let (left, noted) = match taken {
             Taken::Over => (alone, noted),
             Taken::Not | Taken::Busy => (self, None),
@@ -88,17 +90,27 @@ impl RedisStore {
         Ok(taken)
     }
 
+    /// Whether the session that was made then is here.
+    async fn has(&self, key: &SessionKey, created: Timestamp) -> Result<bool, MemoryError> {
+        let found = self.stored(TAKE_OVER, key).await?;
+        Ok(found.is_some_and(|it| it.session.created_at == created))
+    }
+
     /// Moves the session, if its state is as it was seen.
     async fn rename(
         &self,
         alone: &Self,
         key: &SessionKey,
-        state: Vec<u8>,
+        stored: Stored,
     ) -> Result<Taken, MemoryError> {
+        let created = stored.session.created_at;
         let keys = [alone.keys.session(key), self.keys.session(key)];
-        let moved = self.pool.script(TAKE_OVER, &scripts::MOVE, &keys, vec![state], true).await?;
+        let moved =
+            self.pool.script(TAKE_OVER, &scripts::MOVE, &keys, vec![stored.line], true).await?;
         Ok(match Reply(TAKE_OVER).int(moved)? {
             1 => Taken::Over,
+            // Another attempt has moved it meanwhile, and what was noted is of use.
+            0 if self.has(key, created).await? => Taken::Over,
             0 => Taken::Not,
             _ => Taken::Busy,
         })

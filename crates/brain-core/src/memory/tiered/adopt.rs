@@ -173,7 +173,11 @@ impl Tiers {
             let list =
                 self.hot.tier.list(owner, ListOptions { before: before.take(), limit: PAGE });
             let page = self.hot_copy(WRITE, list).await?;
-            let left = LONGEST.checked_sub(self.clock.elapsed().saturating_sub(since))?;
+            let took = self.clock.elapsed().saturating_sub(since);
+            let Some(left) = LONGEST.checked_sub(took) else {
+                awaited.extend(page.into_iter().map(|it| it.id));
+                return None;
+            };
             let Some(last) = page.last() else {
                 let TakenOver { sessions, busy } =
                     self.hot_copy(left, self.hot.tier.take_over(owner)).await?;
