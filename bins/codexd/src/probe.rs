@@ -53,9 +53,14 @@ async fn ask(config: &Config, name: &str, gateway: &Gateway) -> Result<Vec<Strin
     let server = config.servers.iter().find(|it| it.name == name);
     let is_sure = match server {
         // The gateway puts its default first, listed or not; Azure lists no deployments.
-        Some(server) => {
-            server.kind != Kind::Azure && 1 < models.len() && config.model_of(server).is_empty()
-        }
+        Some(server) => match server.kind {
+            Kind::Azure => false,
+            // It would fetch the model.
+            Kind::Ollama if server.may_pull => true,
+            Kind::OpenAi | Kind::TabbyMl | Kind::Compatible | Kind::Ollama => {
+                1 < models.len() && config.model_of(server).is_empty()
+            }
+        },
         // Whether its file is whole shows only then.
         None => models.is_empty(),
     };

@@ -37,7 +37,13 @@ impl Reader<'_> {
         };
         let sentence = match KNOWN.iter().find(|it| it.0 == name) {
             Some(_) => format!("MODEL_PROVIDER: {}", needs(name)),
-            None => format!("MODEL_PROVIDER: `{name}` will not do; use {}", names.join(" or ")),
+            None => {
+                let tables =
+                    servers.iter().filter(|it| !KNOWN.iter().any(|known| known.0 == it.name));
+                let all = KNOWN.iter().map(|it| it.0).chain(tables.map(|it| it.name.as_str()));
+                let all = all.chain(local).collect::<Vec<_>>().join(" or ");
+                format!("MODEL_PROVIDER: `{name}` will not do; use {all}")
+            }
         };
         self.wrong(sentence);
         name.to_owned()
