@@ -185,6 +185,9 @@ pub struct ModelList {
     pub models: Vec<ModelInfo>,
     /// Every provider of a router, the default first; empty where there is only one.
     pub providers: Vec<ProviderState>,
+    /// Whether a provider alone may have more than it lists; a router says it of each provider.
+    #[serde(default)]
+    pub open: bool,
 }
 
 /// Whether a provider answers.
@@ -194,6 +197,9 @@ pub struct ProviderState {
     pub name: String,
     /// Why its models could not be listed; `None` if they were.
     pub fault: Option<ProviderFault>,
+    /// Whether it may have models that it does not list.
+    #[serde(default)]
+    pub open: bool,
 }
 
 /// Why a provider does not answer.
@@ -213,7 +219,7 @@ impl From<&LlmError> for ProviderFault {
 
 impl ModelList {
     /// The model that a name means: its whole id, or what follows the default provider's name. A
-    /// tag `:latest` may be left out.
+    /// tag `:latest` may be left out, and case counts only before the first `/`.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<&ModelInfo> {
         let default = self.providers.first().map(|it| it.name.as_str());
@@ -221,7 +227,7 @@ impl ModelList {
             let id = id.strip_suffix(":latest").unwrap_or(id);
             let name = name.strip_suffix(":latest").unwrap_or(name);
             let own = id.split_once('/').filter(|(provider, _)| Some(*provider) == default);
-            id.eq_ignore_ascii_case(name) || own.is_some_and(|it| it.1.eq_ignore_ascii_case(name))
+            is_same(id, name) || own.is_some_and(|it| it.1.eq_ignore_ascii_case(name))
         };
         self.models.iter().find(|it| is_meant(&it.id))
     }
@@ -234,9 +240,17 @@ impl ModelList {
     }
 }
 
+fn is_same(id: &str, name: &str) -> bool {
+    match (id.split_once('/'), name.split_once('/')) {
+        (Some(id), Some(name)) => id.0 == name.0 && id.1.eq_ignore_ascii_case(name.1),
+        (Some(_), None) | (None, Some(_)) => false,
+        (None, None) => id.eq_ignore_ascii_case(name),
+    }
+}
+
 impl From<Vec<ModelInfo>> for ModelList {
     fn from(models: Vec<ModelInfo>) -> Self {
-        Self { models, providers: Vec::new() }
+        Self { models, ..Self::default() }
     }
 }
 

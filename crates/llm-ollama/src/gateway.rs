@@ -172,7 +172,8 @@ impl LlmGateway for OllamaGateway {
         asking.await;
         let models =
             ids.into_iter().map(|id| ModelInfo { capabilities: self.capabilities(&id), id });
-        Ok(models.collect::<Vec<_>>().into())
+        let (models, open) = (models.collect(), self.may_pull);
+        Ok(ModelList { models, open, ..ModelList::default() })
     }
 
     fn capabilities(&self, model: &str) -> Capabilities {

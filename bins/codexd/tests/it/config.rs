@@ -35,12 +35,21 @@ fn what_was_chosen_holds_until_it_is_taken_back() {
 #[test]
 fn what_nobody_has_is_refused_in_words() {
     let home = Home::new();
-    let ended = home.run(&["config", "set", "model", "openai/nobody-has-it"]);
+    let file = home.path().join("Little.Q4_1.gguf");
+    std::fs::write(&file, "GGUF").unwrap();
+    let set = |model: &str| {
+        let mut set = home.codexd(&["config", "set", "model", model]);
+        Ended::of(&set.env("LOCAL_MODEL_PATH", &file).output().unwrap())
+    };
+    let ended = set("local/nobody-has-it");
     assert_eq!((ended.code, ended.out.as_str()), (64, ""), "{}", ended.err);
     assert!(ended.err.ends_with(" [model_not_found]\n"), "{}", ended.err);
-    assert!(ended.err.contains("openai/nobody-has-it"), "{}", ended.err);
+    assert!(ended.err.contains("local/nobody-has-it"), "{}", ended.err);
     assert!(ended.err.contains("`codexd models`"), "{}", ended.err);
     assert_eq!(done(&home, &["config"]), GIVEN);
+    // A compatible server may have more than it lists.
+    assert_eq!(set("openai/who-knows").code, 0);
+    assert_eq!(set("local/little").code, 0);
     for wrong in [&["config", "set", "port", "1"][..], &["config", "unset"], &["config", "x"]] {
         let ended = home.run(wrong);
         assert_eq!(ended.code, 64, "{wrong:?}: {}", ended.err);

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::{Brain, Inner};
 use crate::{
     json::RawJson,
-    llm::ModelList,
+    llm::{ModelList, ProviderState},
     memory::{MemoryError, MemoryErrorKind},
     settings::{Assumed, Settings},
 };
@@ -211,8 +211,8 @@ impl Brain {
         self.inner.defaults().await.model
     }
 
-    /// Chooses what holds from the next turn on, in this process and, within some seconds, in every
-    /// other one on the same settings; returns all that holds then.
+    /// Chooses what holds from the next turn on; returns all that holds then. Where a store of
+    /// settings serves several processes, the others follow within some seconds.
     ///
     /// # Errors
     ///
@@ -234,7 +234,7 @@ impl Brain {
     }
 
     /// Refuses a model that nobody has, or that answers no chats. Where a provider cannot be asked,
-    /// or lists nothing, that is seen when the model is asked.
+    /// or may have more than it lists, that is seen when the model is asked.
     async fn check_model(&self, name: &str) -> Result<(), ConfigError> {
         let refusal = match self.inner.ports.llm.models().await {
             Ok(list) => refusal(&list, name),
@@ -255,7 +255,9 @@ fn refusal(list: &ModelList, name: &str) -> Option<String> {
     }
     let is_of = |provider: &str| name.split_once('/').is_some_and(|(before, _)| before == provider);
     let named = list.providers.iter().find(|it| is_of(&it.name)).or(list.providers.first());
-    if named.is_some_and(|it| it.fault.is_some() || !list.has_models_of(&it.name)) {
+    let is_open =
+        |it: &ProviderState| it.open || it.fault.is_some() || !list.has_models_of(&it.name);
+    if named.map_or(list.open, is_open) {
         return None;
     }
     let providers: Vec<&str> = list.providers.iter().map(|it| it.name.as_str()).collect();
@@ -278,14 +280,20 @@ mod tests {
             capabilities: Capabilities { chat, ..Capabilities::default() },
         };
         let fault = ProviderFault { code: "x".to_owned(), message: "down".to_owned() };
-        let provider = |name: &str, fault| ProviderState { name: name.to_owned(), fault };
+        let provider = |name: &str, fault| ProviderState {
+            name: name.to_owned(),
+            fault,
+            open: name == "tabbyml",
+        };
         ModelList {
             models: vec![
                 model("local/small", true),
                 model("local/vectors", false),
                 model("ollama/llama3.2:latest", true),
                 model("openai/org/big", true),
+                model("tabbyml/default", true),
             ],
+            open: false,
             providers: vec![
                 provider("local", None),
                 provider("azure", Some(fault)),
@@ -309,7 +317,15 @@ mod tests {
         ] {
             assert_eq!(refusal(&list, good), None, "{good}");
         }
-        for bad in ["big", "org/big", "openai/small", "local/", "nobody/small", "local/vectors"] {
+        for bad in [
+            "big",
+            "org/big",
+            "openai/small",
+            "OpenAI/org/big",
+            "local/",
+            "nobody/small",
+            "local/vectors",
+        ] {
             let sentence = refusal(&list, bad).unwrap_or_default();
             assert!(sentence.contains(bad) && sentence.contains("; name "), "{bad}: {sentence}");
         }

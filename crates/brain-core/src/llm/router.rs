@@ -151,7 +151,8 @@ impl LlmGateway for Router {
         let mut list = ModelList::default();
         for (name, answer) in join_all(asked).await {
             let fault = answer.as_ref().err().map(ProviderFault::from);
-            list.providers.push(ProviderState { name: name.to_string(), fault });
+            let open = answer.as_ref().is_ok_and(|it| it.open);
+            list.providers.push(ProviderState { name: name.to_string(), fault, open });
             match answer {
                 Ok(found) => list.models.extend(
                     found

@@ -9,7 +9,7 @@ use llm_http::CallError;
 
 use super::OpenAiGateway;
 use crate::{
-    make::{AZURE, Make, TABBYML},
+    make::{AZURE, Make, OPENAI, TABBYML},
     wire::{ModelCard, ModelCards, ServerProps, TabbyHealth, TabbyModels},
 };
 
@@ -59,6 +59,7 @@ impl OpenAiGateway {
         let ids = std::iter::once(self.default_model.clone()).chain(ids);
         let ids = ids.filter(|id| !id.is_empty() && seen.insert(id.clone()));
         let models = ids.map(|id| ModelInfo { capabilities: self.capabilities(&id), id });
-        models.collect::<Vec<_>>().into()
+        // Only OpenAI itself is known to list all that it has.
+        ModelList { models: models.collect(), open: !self.is(&OPENAI), ..ModelList::default() }
     }
 }
