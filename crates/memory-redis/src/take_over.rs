@@ -78,16 +78,31 @@ impl RedisStore {
             self.note_moved(TAKE_OVER, key, turn).await?;
         }
         let taken = self.rename(alone, key, stored).await?;
-        let (left, noted) = match taken {
-            Taken::Over => (alone, noted),
-            Taken::Not | Taken::Busy => (self, None),
-        };
-        left.drop_turns(key, turns).await;
-        left.prune_sessions(&key.owner, std::slice::from_ref(&key.id)).await;
-        if let Some(noted) = noted {
-            alone.drop_noted(key, noted).await;
+        match taken {
+            Taken::Over => {
+                self.note_open(key, &turns).await?;
+                alone.leave_out(key, turns).await;
+                if let Some(noted) = noted {
+                    alone.drop_noted(key, noted).await;
+                }
+            }
+            Taken::Not | Taken::Busy => self.leave_out(key, turns).await,
         }
         Ok(taken)
+    }
+
+    /// Takes a session that is not here out of the indexes.
+    async fn leave_out(&self, key: &SessionKey, turns: Vec<Outline>) {
+        self.drop_turns(key, turns).await;
+        self.prune_sessions(&key.owner, std::slice::from_ref(&key.id)).await;
+    }
+
+    /// Notes open turns once more: who looked before their session was here has dropped them.
+    async fn note_open(&self, key: &SessionKey, turns: &[Outline]) -> Result<(), MemoryError> {
+        for turn in turns.iter().filter(|it| it.ended_at.is_none()) {
+            self.note_turn(TAKE_OVER, key, turn.id, turn.opened_at).await?;
+        }
+        Ok(())
     }
 
     /// Whether the session that was made then is here.
